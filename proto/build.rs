@@ -1,0 +1,29 @@
+//! Compiles the contract without `protoc`.
+
+use std::path::Path;
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> = ["auth", "client"]
+        .iter()
+        .map(|package| root.join("portcullis").join(package).join("v1"))
+        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten())
+        .map(|entry| entry.map(|file| file.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
+    files.sort();
+    println!("cargo::rerun-if-changed=portcullis");
+
+    let descriptors = protox::compile(&files, [root])?;
+    let out = std::env::var("OUT_DIR")?;
+    std::fs::write(Path::new(&out).join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let transport = std::env::var_os("CARGO_FEATURE_TRANSPORT").is_some();
+    tonic_prost_build::configure()
+        .build_client(transport)
+        .build_server(transport)
+        .bytes(".portcullis.auth.v1.LogEntry.payload")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The few types that both sides of Portcullis must agree on.
+//!
+//! Owns: names ([`TenantId`], [`IdentityId`], …), [`Revision`] and [`Chain`], [`Secret`], and the two things that no
+//! rule may reach for by itself, time ([`Clock`]) and chance ([`Entropy`]).
+//! Refuses: any rule of the authority or of the gateway, and any I/O besides reading the clock and the entropy source.
+
+mod backoff;
+mod clock;
+mod entropy;
+mod ids;
+mod opaque;
+mod revision;
+mod secret;
+#[cfg(feature = "runtime")]
+mod shutdown;
+
+pub use backoff::Backoff;
+pub use clock::{Boottime, Clock, ManualClock, SystemClock, Timestamp};
+pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
+pub use ids::{
+    BootId, ChannelName, ClientId, CredentialId, GatewayId, IdentityId, IdentityName, InvalidName, RedemptionId,
+    RoleName, SessionId, SigningKeyId, TenantId, UuidSource,
+};
+pub use opaque::{InvalidOpaque, OPAQUE_LEN, OpaqueKind, OpaqueToken};
+pub use revision::{Chain, InvalidRevision, KeyDigest, KeyKind, Revision};
+pub use secret::Secret;
+#[cfg(feature = "runtime")]
+pub use shutdown::Shutdown;

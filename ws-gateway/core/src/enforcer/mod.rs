@@ -1,0 +1,304 @@
+//! The enforcer: everything a gateway knows about who may still be connected.
+//!
+//! Owns the revocation index, the registry, the lease and the questions open at the authority, as one state machine
+//! without I/O: [`Enforcer::step`] takes what the watch says and the time, and returns what to send.
+//! Guarantees the fence: applying an entry writes the index and then looks through the registry (I9); registering a
+//! connection writes the registry and then looks into the index (I10). Whichever comes second sees the first, however
+//! late a verdict arrives, so no verdict made before a revocation admits a connection after it.
+//! Refuses to admit anybody who presents a credential while it is not synced or its lease is not valid.
+
+#[cfg(test)]
+mod properties;
+mod questions;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_types::{Boottime, KeyDigest, KeyKind, Revision, TenantId};
+
+pub use stream::{Input, Output, ResyncReason, Welcome};
+
+use crate::close::CloseReason;
+use crate::connection_id::ConnectionId;
+use crate::denial::Denial;
+use crate::guard::{Guard, Wake};
+use crate::index::{RevocationIndex, Standing};
+use crate::lease::{Deadline, Lease};
+use crate::registry::{Member, Registry};
+use crate::verdict::Verdict;
+use questions::Questions;
+use stream::Stream;
+
+/// What can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many revoked keys are remembered at most; the oldest are forgotten, and verdicts from before them asked for
+    /// again.
+    pub index_keys: usize,
+    /// For how long they are remembered. Longer than a verdict may be reused, or caching is in vain.
+    pub index_window: Duration,
+    /// How often each connection is judged again, as defence in depth.
+    pub revalidate_every: Duration,
+    /// How long a connection whose grants changed may wait for the new ones.
+    pub reauthorize_within: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            index_keys: 1_000_000,
+            index_window: Duration::from_secs(15 * 60),
+            revalidate_every: Duration::from_secs(5 * 60),
+            reauthorize_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How the gateway stands to the authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does not know enough yet: nobody with a credential is admitted.
+    Syncing,
+    /// The lease is fresh.
+    Live,
+    /// The lease is valid and half used up, or the stream is lost.
+    Suspect,
+    /// The lease has run out: nobody with a credential is admitted, and those who were are closed.
+    Isolated,
+}
+
+/// Why a connection was not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// The gateway is [`State::Syncing`] or [`State::Isolated`].
+    NotLive,
+    /// The verdict is newer than what has been applied: try again when this entry has been.
+    Ahead {
+        /// The entry to wait for.
+        seq: u64,
+    },
+    /// The verdict is too old to be judged here, or its grants changed: ask the authority again.
+    Stale,
+    /// What the verdict rests on was revoked after it was made.
+    Revoked(Denial),
+    /// A refresh that names another identity.
+    OtherIdentity,
+    /// A refresh of a connection that is over.
+    Gone,
+}
+
+/// Figures for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that rest on a credential.
+    pub authenticated: usize,
+    /// Connections without one.
+    pub anonymous: usize,
+    /// Revoked keys remembered.
+    pub index_keys: usize,
+    /// Questions open at the authority.
+    pub questions: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Enforcer {
+    settings: Settings,
+    /// Absent until the first welcome.
+    index: Option<RevocationIndex>,
+    registry: Registry,
+    anonymous: usize,
+    lease: Lease,
+    stream: Stream,
+    questions: Questions,
+    /// When each connection is judged again.
+    revalidations: BTreeSet<(Boottime, ConnectionId)>,
+}
+
+impl Enforcer {
+    /// Knows nothing, admits nobody.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            index: None,
+            registry: Registry::default(),
+            anonymous: 0,
+            lease: Lease::new(),
+            stream: Stream::default(),
+            questions: Questions::default(),
+            revalidations: BTreeSet::new(),
+        }
+    }
+
+    /// Registers a connection that rests on `verdict`, or says why not. The caller has checked what the verdict permits.
+    pub fn register(
+        &mut self,
+        connection: ConnectionId,
+        verdict: &Verdict,
+        waker: Arc<dyn Wake>,
+        now: Boottime,
+    ) -> Result<Arc<Guard>, NotAdmitted> {
+        if !self.admits(now) {
+            return Err(NotAdmitted::NotLive);
+        }
+        let guard = Arc::new(Guard::new(verdict.expires_at, Some(self.lease.deadline()), waker));
+        // Insert, then check (I10): an entry applied before this step is in the index, one applied after it finds the
+        // connection in the registry.
+        self.insert(connection, verdict, Arc::clone(&guard), now);
+        match self.refusal_of(verdict) {
+            None => Ok(guard),
+            Some(refusal) => {
+                self.remove(connection);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Lets a connection rest on a newer verdict of the same identity, or says why not and leaves it as it was.
+    pub fn replace(&mut self, connection: ConnectionId, verdict: &Verdict, now: Boottime) -> Result<(), NotAdmitted> {
+        if !self.admits(now) {
+            return Err(NotAdmitted::NotLive);
+        }
+        let identity = |keys: &[KeyDigest]| keys.iter().find(|key| key.kind == KeyKind::Identity).copied();
+        let member = self.registry.get(connection).ok_or(NotAdmitted::Gone)?;
+        if identity(&member.keys) != identity(&verdict.keys) {
+            return Err(NotAdmitted::OtherIdentity);
+        }
+        if let Some(refusal) = self.refusal_of(verdict) {
+            return Err(refusal);
+        }
+        self.adopt(connection, verdict, now);
+        Ok(())
+    }
+
+    /// Registers a connection without a credential: it has no lease, and ends only with its tenant.
+    pub fn register_anonymous(
+        &mut self,
+        connection: ConnectionId,
+        tenant: &TenantId,
+        waker: Arc<dyn Wake>,
+    ) -> Arc<Guard> {
+        let guard = Arc::new(Guard::new(None, None, waker));
+        let keys = Box::new([KeyDigest::of(tenant, KeyKind::Tenant, tenant.as_str())]);
+        let seq = self.applied().map_or(0, |applied| applied.seq);
+        let member = Member { guard: Arc::clone(&guard), keys, seq, reference: None, revalidate_at: None };
+        self.remove(connection);
+        self.registry.insert(connection, member);
+        self.anonymous += 1;
+        guard
+    }
+
+    /// The connection is over.
+    pub fn remove(&mut self, connection: ConnectionId) {
+        let Some(member) = self.registry.remove(connection) else { return };
+        self.questions.withdraw(connection);
+        match member.revalidate_at {
+            Some(at) => {
+                self.revalidations.remove(&(at, connection));
+            }
+            None => self.anonymous -= 1,
+        }
+    }
+
+    /// How the gateway stands at `now`.
+    pub fn state(&self, now: Boottime) -> State {
+        match (self.is_synced(), self.lease.is_valid(now)) {
+            (true, true) if self.stream.is_up() && !self.lease.is_ageing(now) => State::Live,
+            (true, true) => State::Suspect,
+            (_, false) if self.lease.was_held() => State::Isolated,
+            (true | false, _) => State::Syncing,
+        }
+    }
+
+    /// Whether connections with a credential are admitted at `now`.
+    pub fn admits(&self, now: Boottime) -> bool {
+        self.is_synced() && self.lease.is_valid(now)
+    }
+
+    /// The last entry applied; none before the first welcome.
+    pub fn applied(&self) -> Option<Revision> {
+        self.index.as_ref().map(RevocationIndex::applied)
+    }
+
+    /// The lease's deadline, for connections and metrics.
+    pub fn deadline(&self) -> Arc<Deadline> {
+        self.lease.deadline()
+    }
+
+    /// Figures for metrics.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            authenticated: self.registry.len() - self.anonymous,
+            anonymous: self.anonymous,
+            index_keys: self.index.as_ref().map_or(0, RevocationIndex::len),
+            questions: self.questions.len(),
+        }
+    }
+
+    /// Welcomed once, no resync open, and nobody left from before the last one who was not judged again.
+    fn is_synced(&self) -> bool {
+        self.index.is_some() && !self.stream.must_resync() && !self.questions.is_reconciling()
+    }
+
+    fn insert(&mut self, connection: ConnectionId, verdict: &Verdict, guard: Arc<Guard>, now: Boottime) {
+        self.remove(connection);
+        let at = now + spread(self.settings.revalidate_every, connection);
+        self.revalidations.insert((at, connection));
+        let member = Member {
+            guard,
+            keys: verdict.keys.clone(),
+            seq: verdict.revision.seq,
+            reference: Some(verdict.reference.clone()),
+            revalidate_at: Some(at),
+        };
+        self.registry.insert(connection, member);
+    }
+
+    /// Puts a verdict that stands in the place of the one a connection rested on.
+    fn adopt(&mut self, connection: ConnectionId, verdict: &Verdict, now: Boottime) {
+        let Some(guard) = self.registry.get(connection).map(|member| Arc::clone(&member.guard)) else { return };
+        self.insert(connection, verdict, Arc::clone(&guard), now);
+        guard.resume(verdict.expires_at, &verdict.principal);
+    }
+
+    fn refusal_of(&self, verdict: &Verdict) -> Option<NotAdmitted> {
+        let Some(index) = &self.index else { return Some(NotAdmitted::NotLive) };
+        match index.standing(verdict.revision, &verdict.keys) {
+            Standing::Current => None,
+            Standing::Ahead => Some(NotAdmitted::Ahead { seq: verdict.revision.seq }),
+            Standing::Stale => Some(NotAdmitted::Stale),
+            Standing::Killed(kind) => Some(NotAdmitted::Revoked(denial_of(kind))),
+        }
+    }
+}
+
+/// Between three quarters and five quarters of `every`, the same for the same connection, so that connections that came
+/// together do not ask together.
+fn spread(every: Duration, connection: ConnectionId) -> Duration {
+    // Multiplying by an odd constant and keeping the high bits scatters consecutive numbers (Knuth's method).
+    let scattered = connection.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    every * 3 / 4 + every / 2 * u32::try_from(scattered).unwrap_or(0) / 1_024
+}
+
+const fn denial_of(kind: KeyKind) -> Denial {
+    match kind {
+        KeyKind::Tenant => Denial::TenantRevoked,
+        KeyKind::Identity => Denial::IdentityRevoked,
+        KeyKind::Session => Denial::SessionRevoked,
+        KeyKind::Credential | KeyKind::Client | KeyKind::SigningKey | KeyKind::Role => Denial::CredentialRevoked,
+    }
+}
+
+const fn close_of(kind: KeyKind) -> CloseReason {
+    match kind {
+        KeyKind::Tenant => CloseReason::TenantRevoked,
+        KeyKind::Identity => CloseReason::IdentityRevoked,
+        KeyKind::Session => CloseReason::SessionRevoked,
+        KeyKind::Credential | KeyKind::Role => CloseReason::CredentialRevoked,
+        KeyKind::Client | KeyKind::SigningKey => CloseReason::IssuerRevoked,
+    }
+}

@@ -1,0 +1,294 @@
+//! The promise, held against the real enforcer under arbitrary interleavings.
+//!
+//! A simulated authority commits revocations; everything between it and the enforcer (entries, checkpoints, verdicts,
+//! answers, the stream itself) is delayed, lost or interleaved as proptest pleases, and time passes in between.
+//! What is checked after every step is the promise itself and not the rules that are meant to keep it:
+//! no guard passes a frame for something revoked L ago, nor for anything whose revocation was applied here.
+//! Not covered: the authority's own faults (its state and its log are one vector here) and clock drift.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use portcullis_proto::auth::v1;
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::tests::{rev, session_key, verdict};
+use super::*;
+use crate::verdict::{Judgement, Refused};
+
+const LEASE: Duration = Duration::from_secs(15);
+const PEOPLE: u8 = 4;
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// The authority commits a revocation of this person's session.
+    Revoke(u8),
+    /// The authority judges this person's credential; the verdict is on its way.
+    Verify(u8),
+    /// The oldest verdict under way arrives and is used, or used again as from a cache.
+    Use { keep: bool },
+    /// The authority answers the oldest probe.
+    AnswerProbe,
+    /// So many messages of the stream arrive.
+    Deliver(u8),
+    /// The authority answers the oldest question about a connection.
+    AnswerQuestion,
+    /// The oldest answer about a connection arrives, or is lost.
+    DeliverAnswer { lost: bool },
+    /// The stream breaks and a new one is opened, on which the cursor is resumed or refused.
+    Reconnect { refused: bool },
+    /// Time passes.
+    Wait(u16),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => (0..PEOPLE).prop_map(Event::Revoke),
+        4 => (0..PEOPLE).prop_map(Event::Verify),
+        4 => any::<bool>().prop_map(|keep| Event::Use { keep }),
+        6 => Just(Event::AnswerProbe),
+        6 => (1..5_u8).prop_map(Event::Deliver),
+        3 => Just(Event::AnswerQuestion),
+        3 => proptest::bool::weighted(0.2).prop_map(|lost| Event::DeliverAnswer { lost }),
+        1 => proptest::bool::weighted(0.3).prop_map(|refused| Event::Reconnect { refused }),
+        4 => (1..4_000_u16).prop_map(Event::Wait),
+    ]
+}
+
+struct Silent;
+
+impl Wake for Silent {
+    fn wake(&self) {}
+}
+
+struct Connection {
+    person: u8,
+    /// The verdict it rests on was made here.
+    seq: u64,
+    guard: Arc<Guard>,
+}
+
+struct World {
+    enforcer: Enforcer,
+    now: Boottime,
+    /// Whose session entry `n + 1` revokes, and when that was committed.
+    log: Vec<(u8, Boottime)>,
+    /// What is on its way to the gateway on the stream.
+    stream: VecDeque<Input>,
+    /// Up to where entries were put on the stream.
+    sent: u64,
+    probes: VecDeque<u64>,
+    verdicts: VecDeque<(u8, Verdict)>,
+    questions: VecDeque<ConnectionId>,
+    answers: VecDeque<(ConnectionId, Judgement)>,
+    connections: Vec<Connection>,
+    admitted: usize,
+    /// Entries that the gateway took from the stream; a resync jumps over others.
+    applied: BTreeSet<u64>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            enforcer: Enforcer::new(Settings::default()),
+            now: Boottime::from_nanos(3_600_000_000_000),
+            log: Vec::new(),
+            stream: VecDeque::new(),
+            sent: 0,
+            probes: VecDeque::new(),
+            verdicts: VecDeque::new(),
+            questions: VecDeque::new(),
+            answers: VecDeque::new(),
+            connections: Vec::new(),
+            admitted: 0,
+            applied: BTreeSet::new(),
+        };
+        world.reconnect(false);
+        world
+    }
+
+    fn head(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match *event {
+            Event::Revoke(person) => self.log.push((person, self.now)),
+            Event::Verify(person) => self.verify(person),
+            Event::Use { keep } => self.use_verdict(keep),
+            Event::AnswerProbe => self.answer_probe(),
+            Event::Deliver(count) => {
+                for _ in 0..count {
+                    self.deliver();
+                }
+            }
+            Event::AnswerQuestion => self.answer_question(),
+            Event::DeliverAnswer { lost } => {
+                if let Some((connection, judgement)) = self.answers.pop_front() {
+                    self.step(if lost {
+                        Input::ReverifyFailed { connection }
+                    } else {
+                        Input::Reverified { connection, judgement }
+                    });
+                }
+            }
+            Event::Reconnect { refused } => self.reconnect(refused),
+            Event::Wait(millis) => {
+                self.now = self.now + Duration::from_millis(millis.into());
+                self.step(Input::Tick);
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        let Some(input) = self.stream.pop_front() else { return };
+        let entry = if let Input::Entry { revision, .. } = &input { Some(*revision) } else { None };
+        self.step(input);
+        if entry.is_some() && self.enforcer.applied() == entry {
+            self.applied.extend(entry.map(|revision| revision.seq));
+        }
+    }
+
+    /// The authority's judgement now: a session once revoked is dead.
+    fn judge(&self, person: u8) -> Judgement {
+        if self.log.iter().any(|(revoked, _)| *revoked == person) {
+            return Judgement::Denied(Refused { denial: Denial::SessionRevoked, permanent: true });
+        }
+        let mut good = verdict(person, rev(self.head()));
+        good.expires_at = None;
+        Judgement::Allowed(good)
+    }
+
+    fn verify(&mut self, person: u8) {
+        if let Judgement::Allowed(verdict) = self.judge(person) {
+            self.verdicts.push_back((person, verdict));
+        }
+    }
+
+    fn use_verdict(&mut self, keep: bool) {
+        let Some((person, verdict)) = self.verdicts.pop_front() else { return };
+        let id = ConnectionId::new(self.connections.len() as u64);
+        if let Ok(guard) = self.enforcer.register(id, &verdict, Arc::new(Silent), self.now) {
+            self.connections.push(Connection { person, seq: verdict.revision.seq, guard });
+            self.admitted += 1;
+        }
+        if keep {
+            self.verdicts.push_back((person, verdict));
+        }
+    }
+
+    /// Everything up to the head goes on the stream before the checkpoint does.
+    fn answer_probe(&mut self) {
+        let Some(probe_id) = self.probes.pop_front() else { return };
+        while self.sent < self.head() {
+            let (person, _) = self.log[usize::try_from(self.sent).expect("it fits")];
+            let batch = v1::RevocationBatch {
+                revocations: vec![v1::Revocation {
+                    keys: vec![session_key(person).into()],
+                    effect: v1::Effect::Kill as i32,
+                    ..Default::default()
+                }],
+            };
+            let previous_chain = rev(self.sent).chain;
+            self.sent += 1;
+            let payload = Bytes::from(batch.encode_to_vec());
+            self.stream.push_back(Input::Entry { revision: rev(self.sent), previous_chain, payload });
+        }
+        self.stream.push_back(Input::Checkpoint { probe_id, head: rev(self.head()), age: Duration::ZERO });
+    }
+
+    fn answer_question(&mut self) {
+        let Some(connection) = self.questions.pop_front() else { return };
+        let person = self.connections[usize::try_from(connection.get()).expect("it fits")].person;
+        self.answers.push_back((connection, self.judge(person)));
+    }
+
+    fn reconnect(&mut self, refused: bool) {
+        self.step(Input::StreamLost);
+        if refused {
+            self.open();
+            self.step(Input::ResyncRequired(ResyncReason::Horizon));
+        } else {
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        self.stream.clear();
+        self.probes.clear();
+        self.step(Input::StreamOpened);
+    }
+
+    fn step(&mut self, input: Input) {
+        for output in self.enforcer.step(input, self.now) {
+            match output {
+                Output::SendStart { cursor } => {
+                    let position = cursor.unwrap_or(rev(self.head()));
+                    self.sent = position.seq;
+                    self.stream.push_back(Input::Welcome(Welcome {
+                        resumed: cursor.is_some(),
+                        position,
+                        lease: LEASE,
+                        probe_interval: Duration::from_millis(500),
+                        bound: LEASE,
+                    }));
+                }
+                Output::SendProbe { probe_id, .. } => self.probes.push_back(probe_id),
+                Output::Reconnect => self.open(),
+                Output::Reverify { connection, .. } => self.questions.push_back(connection),
+                Output::GrantsChanged { .. } => {}
+            }
+        }
+    }
+
+    /// The promise.
+    fn check(&self) -> Result<(), TestCaseError> {
+        for connection in &self.connections {
+            if connection.guard.check(self.now).is_err() {
+                continue;
+            }
+            for (seq, (person, committed)) in (1..).zip(&self.log) {
+                if *person != connection.person || seq <= connection.seq {
+                    continue;
+                }
+                prop_assert!(*committed + LEASE > self.now, "a frame passes {LEASE:?} after entry {seq}");
+                prop_assert!(!self.applied.contains(&seq), "a frame passes though entry {seq} was applied");
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_passes_for_what_was_revoked_a_lease_ago_or_applied_here(events in prop::collection::vec(event(), 1..200)) {
+        let mut world = World::new();
+        for event in &events {
+            world.apply(event);
+            world.check()?;
+        }
+    }
+}
+
+/// The property says something: under the same events people are admitted, outlive a lease and are closed.
+#[test]
+fn the_simulated_gateway_admits_serves_and_closes() {
+    let mut world = World::new();
+    let serve = [Event::AnswerProbe, Event::Deliver(4), Event::Wait(500)];
+    for event in [Event::Deliver(1), Event::AnswerProbe, Event::Deliver(4), Event::Verify(1), Event::Use { keep: true }]
+    {
+        world.apply(&event);
+    }
+    for event in serve.iter().cycle().take(150) {
+        world.apply(event);
+    }
+    assert_eq!((world.admitted, world.connections[0].guard.check(world.now)), (1, Ok(())));
+    for event in [Event::Revoke(1), Event::AnswerProbe, Event::Deliver(4), Event::Use { keep: false }] {
+        world.apply(&event);
+    }
+    assert!(world.connections[0].guard.fenced().is_some());
+    assert_eq!(world.admitted, 1, "the verdict from before the revocation admits nobody");
+}

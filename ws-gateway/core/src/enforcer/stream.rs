@@ -1,0 +1,412 @@
+//! The enforcer's view of its watch: what comes in, what goes out, in which order.
+//!
+//! Owns the state of the stream and every step that a message of it causes.
+//! Guarantees: an entry is applied only as the next of the chain (I8), a checkpoint renews the lease only when everything
+//! up to its head has been applied on the same chain (I13), and a resync never extends the lease (I15).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use portcullis_proto::auth::v1;
+use portcullis_types::{Boottime, KeyDigest, Revision};
+use prost::Message as _;
+
+use super::{Enforcer, Settings, close_of};
+use crate::close::CloseReason;
+use crate::connection_id::ConnectionId;
+use crate::index::{Effect, Fact, RevocationIndex, Standing};
+use crate::verdict::{CredentialReference, Judgement, Principal, Verdict};
+
+/// What the authority says when a watch opens.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome {
+    /// Entries follow from our cursor; otherwise from `position`, and we know nothing older.
+    pub resumed: bool,
+    /// Where the stream begins.
+    pub position: Revision,
+    /// L.
+    pub lease: Duration,
+    /// How often to probe.
+    pub probe_interval: Duration,
+    /// B, for metrics.
+    pub bound: Duration,
+}
+
+/// Why the authority will not resume a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResyncReason {
+    /// It stands on another branch.
+    Fork,
+    /// It is older than the log keeps.
+    Horizon,
+    /// We read too slowly.
+    Lagged,
+}
+
+/// What happens to the enforcer.
+#[derive(Debug)]
+pub enum Input {
+    /// A stream to the authority stands; nothing was said on it yet.
+    StreamOpened,
+    /// The authority welcomes us.
+    Welcome(Welcome),
+    /// An entry of the log.
+    Entry {
+        /// Its position.
+        revision: Revision,
+        /// The chain before it.
+        previous_chain: u64,
+        /// The encoded `RevocationBatch`.
+        payload: Bytes,
+    },
+    /// The answer to a probe.
+    Checkpoint {
+        /// Which.
+        probe_id: u64,
+        /// The head, all of which was sent before.
+        head: Revision,
+        /// How old that knowledge is.
+        age: Duration,
+    },
+    /// The cursor cannot be resumed.
+    ResyncRequired(ResyncReason),
+    /// The stream ended, for whatever reason; nothing more comes from it.
+    StreamLost,
+    /// Time passed. At least every probe interval.
+    Tick,
+    /// The authority judged a connection again.
+    Reverified {
+        /// Which.
+        connection: ConnectionId,
+        /// How.
+        judgement: Judgement,
+    },
+    /// The authority could not be asked.
+    ReverifyFailed {
+        /// About which.
+        connection: ConnectionId,
+    },
+}
+
+/// What the network code does for the enforcer, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Open the watch on the standing stream.
+    SendStart {
+        /// Where to resume; none: from the head.
+        cursor: Option<Revision>,
+    },
+    /// Send a probe, now: it counts from this moment.
+    SendProbe {
+        /// Its id.
+        probe_id: u64,
+        /// What we have applied.
+        applied: Revision,
+        /// How many connections rest on a credential.
+        sockets: u64,
+    },
+    /// Drop the stream and open another.
+    Reconnect,
+    /// Ask the authority about a connection.
+    Reverify {
+        /// Which.
+        connection: ConnectionId,
+        /// What to ask with.
+        reference: CredentialReference,
+    },
+    /// The connection rests on a new verdict: take its grants.
+    GrantsChanged {
+        /// Which.
+        connection: ConnectionId,
+        /// Who it is now, and may do.
+        principal: Arc<Principal>,
+    },
+}
+
+/// Leases longer than this are a mistake of configuration.
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Down,
+    /// Start was sent.
+    Opening,
+    /// Welcomed.
+    Up,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    phase: Phase,
+    /// The cursor was refused, or cannot be trusted: begin from the head and judge everybody again.
+    must_resync: bool,
+    probe_interval: Duration,
+    last_probe: Option<Boottime>,
+    opened_at: Boottime,
+    /// When a probe was last answered, whether or not the answer renewed the lease.
+    heard_at: Boottime,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Down,
+            must_resync: false,
+            probe_interval: Duration::from_millis(500),
+            last_probe: None,
+            opened_at: Boottime::ZERO,
+            heard_at: Boottime::ZERO,
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
+    pub(super) const fn must_resync(&self) -> bool {
+        self.must_resync
+    }
+}
+
+impl Enforcer {
+    /// One step: what happened, and when. The outputs are to be carried out in order.
+    pub fn step(&mut self, input: Input, now: Boottime) -> Vec<Output> {
+        let mut out = Vec::new();
+        match input {
+            Input::StreamOpened => self.stream_opened(now, &mut out),
+            Input::Welcome(welcome) => self.welcomed(welcome, now, &mut out),
+            Input::Entry { revision, previous_chain, payload } => {
+                self.entry(revision, previous_chain, &payload, now, &mut out);
+            }
+            Input::Checkpoint { probe_id, head, age } => self.checkpoint(probe_id, head, age, now),
+            Input::ResyncRequired(_) => {
+                self.stream.must_resync = true;
+                self.drop_stream(&mut out);
+            }
+            Input::StreamLost => self.stream_lost(),
+            Input::Tick => self.tick(now, &mut out),
+            Input::Reverified { connection, judgement } => self.reverified(connection, judgement, now, &mut out),
+            Input::ReverifyFailed { connection } => self.questions.repeat(connection),
+        }
+        out
+    }
+
+    fn stream_opened(&mut self, now: Boottime, out: &mut Vec<Output>) {
+        self.stream.phase = Phase::Opening;
+        self.stream.opened_at = now;
+        self.stream.last_probe = None;
+        self.lease.forget_probes();
+        let cursor = if self.stream.must_resync { None } else { self.applied() };
+        out.push(Output::SendStart { cursor });
+    }
+
+    fn stream_lost(&mut self) {
+        self.stream.phase = Phase::Down;
+        self.lease.forget_probes();
+    }
+
+    fn drop_stream(&mut self, out: &mut Vec<Output>) {
+        self.stream_lost();
+        out.push(Output::Reconnect);
+    }
+
+    fn welcomed(&mut self, welcome: Welcome, now: Boottime, out: &mut Vec<Output>) {
+        let sane = (Duration::from_millis(1)..=LONGEST_LEASE).contains(&welcome.lease)
+            && !welcome.probe_interval.is_zero()
+            && self.stream.phase == Phase::Opening;
+        let asked_to_resume = self.index.is_some() && !self.stream.must_resync;
+        let as_asked =
+            welcome.resumed == asked_to_resume && (!welcome.resumed || self.applied() == Some(welcome.position));
+        if !sane || !as_asked {
+            return self.drop_stream(out);
+        }
+        self.stream.phase = Phase::Up;
+        self.stream.probe_interval = welcome.probe_interval;
+        self.lease.set_length(welcome.lease);
+        if !welcome.resumed {
+            self.begin_from(welcome.position);
+        }
+        self.probe(now, out);
+        self.send_questions(out);
+    }
+
+    /// Nothing before `position` is known: whoever was admitted before is judged again, and until then rests on nothing
+    /// newer than the beginning, so that any entry that names it ends it.
+    fn begin_from(&mut self, position: Revision) {
+        let known_before = self.index.is_some();
+        let Settings { index_keys, index_window, .. } = self.settings;
+        self.index = Some(RevocationIndex::starting_at(position, index_keys, index_window));
+        self.stream.must_resync = false;
+        if !known_before {
+            return;
+        }
+        let everybody: Vec<_> = self.registry.iter().map(|(id, member)| (id, member.reference.is_some())).collect();
+        for (connection, has_credential) in everybody {
+            if let Some(member) = self.registry.get_mut(connection) {
+                member.seq = 0;
+            }
+            if has_credential {
+                self.questions.repeat(connection);
+                self.questions.ask(connection, None, true);
+            }
+        }
+    }
+
+    fn entry(&mut self, revision: Revision, previous_chain: u64, payload: &[u8], now: Boottime, out: &mut Vec<Output>) {
+        let Some(index) = self.index.as_mut().filter(|_| self.stream.phase == Phase::Up) else { return };
+        // An entry that cannot be read cannot be skipped either: nothing after it is applied, and the lease runs out.
+        let Ok(facts) = facts_of(payload) else { return self.drop_stream(out) };
+        // Index first, then the registry (I9). Nobody can look in between: this is one step.
+        if index.append(revision, previous_chain, &facts, now).is_err() {
+            return self.drop_stream(out);
+        }
+        for fact in &facts {
+            self.enforce(fact, revision.seq, now);
+        }
+        self.send_questions(out);
+    }
+
+    fn enforce(&mut self, fact: &Fact, seq: u64, now: Boottime) {
+        for connection in self.registry.resting_on(&fact.key) {
+            let Some(member) = self.registry.get(connection).filter(|member| member.seq < seq) else { continue };
+            match fact.effect {
+                Effect::Kill => {
+                    member.guard.fence(close_of(fact.key.kind));
+                }
+                Effect::Reauthorize if member.reference.is_some() => {
+                    member.guard.suspend();
+                    // An answer on its way is from before this entry: ask once more.
+                    self.questions.ask(connection, Some(now + self.settings.reauthorize_within), false);
+                }
+                Effect::Reauthorize => {}
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, probe_id: u64, head: Revision, age: Duration, now: Boottime) {
+        let Some(index) = self.index.as_ref().filter(|_| self.stream.phase == Phase::Up) else { return };
+        self.stream.heard_at = now;
+        let caught_up = index.applied().seq >= head.seq && index.chain_at(head.seq) == Some(head.chain);
+        if caught_up && self.is_synced() {
+            self.lease.renew(probe_id, age);
+        }
+    }
+
+    fn tick(&mut self, now: Boottime, out: &mut Vec<Output>) {
+        if let Some(index) = &mut self.index {
+            index.forget_old(now);
+        }
+        if self.lease.was_held() && !self.lease.is_valid(now) {
+            self.close_everybody();
+        }
+        for connection in self.questions.overdue(now) {
+            self.end(connection, CloseReason::AuthorityChanged);
+        }
+        self.revalidate(now);
+        if self.stream.phase == Phase::Up {
+            if self.stream_is_useless(now) {
+                return self.drop_stream(out);
+            }
+            if self.stream.last_probe.is_none_or(|last| now.saturating_since(last) >= self.stream.probe_interval) {
+                self.probe(now, out);
+            }
+        }
+        self.send_questions(out);
+    }
+
+    /// Nobody answers on it, or the answers have not renewed the lease for as long as it lasts.
+    fn stream_is_useless(&self, now: Boottime) -> bool {
+        let since = |what: Boottime| now.saturating_since(what.max(self.stream.opened_at));
+        let silent = since(self.stream.heard_at) >= self.lease.length() / 2;
+        silent || (self.is_synced() && since(self.lease.anchor()) >= self.lease.length())
+    }
+
+    fn probe(&mut self, now: Boottime, out: &mut Vec<Output>) {
+        let Some(applied) = self.applied() else { return };
+        self.stream.last_probe = Some(now);
+        let sockets = (self.registry.len() - self.anonymous) as u64;
+        out.push(Output::SendProbe { probe_id: self.lease.probe_sent(now), applied, sockets });
+    }
+
+    fn close_everybody(&self) {
+        for (_, member) in self.registry.iter().filter(|(_, member)| member.reference.is_some()) {
+            member.guard.fence(CloseReason::LeaseLost);
+        }
+    }
+
+    fn end(&mut self, connection: ConnectionId, reason: CloseReason) {
+        self.questions.withdraw(connection);
+        if let Some(member) = self.registry.get(connection) {
+            member.guard.fence(reason);
+        }
+    }
+
+    fn revalidate(&mut self, now: Boottime) {
+        while let Some((at, connection)) = self.revalidations.first().copied().filter(|(at, _)| *at <= now) {
+            self.revalidations.remove(&(at, connection));
+            let next = now + super::spread(self.settings.revalidate_every, connection);
+            if let Some(member) = self.registry.get_mut(connection) {
+                member.revalidate_at = Some(next);
+                self.revalidations.insert((next, connection));
+                self.questions.ask(connection, None, false);
+            }
+        }
+    }
+
+    fn send_questions(&mut self, out: &mut Vec<Output>) {
+        for connection in self.questions.take_unsent() {
+            if let Some(reference) = self.registry.get(connection).and_then(|member| member.reference.clone()) {
+                out.push(Output::Reverify { connection, reference });
+            }
+        }
+    }
+
+    fn reverified(&mut self, connection: ConnectionId, judgement: Judgement, now: Boottime, out: &mut Vec<Output>) {
+        if self.registry.get(connection).is_none() {
+            return;
+        }
+        let verdict = match judgement {
+            Judgement::Denied(refused) => return self.end(connection, refused.denial.into()),
+            Judgement::Allowed(verdict) => verdict,
+        };
+        let Some(index) = &self.index else { return };
+        match index.standing(verdict.revision, &verdict.keys) {
+            Standing::Killed(kind) => self.end(connection, close_of(kind)),
+            // From before the entry that made us ask, or after one that is still on its way.
+            Standing::Stale | Standing::Ahead => self.questions.repeat(connection),
+            Standing::Current => self.adopt_answer(connection, &verdict, now, out),
+        }
+    }
+
+    fn adopt_answer(&mut self, connection: ConnectionId, verdict: &Verdict, now: Boottime, out: &mut Vec<Output>) {
+        self.adopt(connection, verdict, now);
+        out.push(Output::GrantsChanged { connection, principal: Arc::clone(&verdict.principal) });
+    }
+}
+
+/// What an entry says, each key once. An effect this gateway does not know is taken for the strongest.
+fn facts_of(payload: &[u8]) -> Result<Vec<Fact>, UnreadableEntry> {
+    let batch = v1::RevocationBatch::decode(payload).map_err(|_| UnreadableEntry)?;
+    let mut facts = Vec::new();
+    let mut seen = HashSet::new();
+    for revocation in batch.revocations {
+        let effect = match revocation.effect() {
+            v1::Effect::Reauthorize => Effect::Reauthorize,
+            v1::Effect::Kill | v1::Effect::Unspecified => Effect::Kill,
+        };
+        for key in revocation.keys {
+            let key = KeyDigest::try_from(key).map_err(|_| UnreadableEntry)?;
+            if seen.insert((key, effect == Effect::Kill)) {
+                facts.push(Fact { key, effect });
+            }
+        }
+    }
+    Ok(facts)
+}
+
+struct UnreadableEntry;

@@ -1,0 +1,492 @@
+//! What the enforcer promises, as sentences.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use portcullis_proto::auth::v1;
+use portcullis_types::{CredentialId, IdentityId, KeyDigest, SessionId};
+use prost::Message as _;
+
+use super::*;
+use crate::guard::Stop;
+use crate::verdict::{CredentialReference, Judgement, Refused};
+
+const LEASE: Duration = Duration::from_secs(15);
+const T0: Boottime = Boottime::from_nanos(3_600_000_000_000);
+
+fn after(millis: u64) -> Boottime {
+    T0 + Duration::from_millis(millis)
+}
+
+fn tenant() -> TenantId {
+    TenantId::try_from("acme").expect("a valid name")
+}
+
+pub(super) fn rev(seq: u64) -> Revision {
+    Revision { seq, chain: seq + 1_000 }
+}
+
+pub(super) fn session_key(n: u8) -> KeyDigest {
+    KeyDigest::of(&tenant(), KeyKind::Session, &SessionId::from_bytes([n; 16]).to_string())
+}
+
+fn identity_key(n: u8) -> KeyDigest {
+    KeyDigest::of(&tenant(), KeyKind::Identity, &IdentityId::from_bytes([n; 16]).to_string())
+}
+
+/// A verdict for identity `n`, session `n`, credential `n`, made at `revision`.
+pub(super) fn verdict(n: u8, revision: Revision) -> Verdict {
+    let id = |kind: v1::KeyKind, digest: KeyDigest| v1::Key { kind: kind as i32, id: digest.id.to_vec() };
+    let credential = CredentialId::from_bytes([n; 16]).to_string();
+    let wire = v1::VerifyResponse {
+        outcome: v1::Outcome::Allowed as i32,
+        deny_reason: 0,
+        revision: Some(revision.into()),
+        allowed: Some(v1::Allowed {
+            principal: Some(v1::Principal {
+                tenant: "acme".into(),
+                identity_id: IdentityId::from_bytes([n; 16]).to_string(),
+                session_id: SessionId::from_bytes([n; 16]).to_string(),
+                credential_id: credential.clone(),
+                ..Default::default()
+            }),
+            keys: vec![
+                id(v1::KeyKind::Tenant, KeyDigest::of(&tenant(), KeyKind::Tenant, "acme")),
+                id(v1::KeyKind::Identity, identity_key(n)),
+                id(v1::KeyKind::Session, session_key(n)),
+                id(v1::KeyKind::Credential, KeyDigest::of(&tenant(), KeyKind::Credential, &credential)),
+            ],
+            reference: Some(v1::CredentialReference { tenant: "acme".into(), credential_id: credential }),
+            expires_in_ms: 600_000,
+            cache_ttl_ms: 30_000,
+            constraints: None,
+        }),
+    };
+    match Judgement::from_wire(wire, T0).expect("a well-formed verdict") {
+        Judgement::Allowed(verdict) => verdict,
+        Judgement::Denied(_) => unreachable!("it allows"),
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Gateway {
+    enforcer: Enforcer,
+    head: Revision,
+    wakes: Arc<Wakes>,
+}
+
+impl Gateway {
+    /// Welcomed from head 5, nothing answered yet.
+    fn welcomed() -> Self {
+        let mut enforcer = Enforcer::new(Settings::default());
+        let out = enforcer.step(Input::StreamOpened, T0);
+        assert!(matches!(out[..], [Output::SendStart { cursor: None }]));
+        let mut gateway = Self { enforcer, head: rev(5), wakes: Arc::default() };
+        gateway.welcome(false, T0);
+        gateway
+    }
+
+    /// Welcomed, and the first probe answered.
+    fn live() -> Self {
+        let mut gateway = Self::welcomed();
+        gateway.answer_probe(1, T0);
+        assert_eq!(gateway.enforcer.state(T0), State::Live);
+        gateway
+    }
+
+    fn welcome(&mut self, resumed: bool, now: Boottime) -> Vec<Output> {
+        let welcome = Welcome {
+            resumed,
+            position: self.head,
+            lease: LEASE,
+            probe_interval: Duration::from_millis(500),
+            bound: LEASE,
+        };
+        self.enforcer.step(Input::Welcome(welcome), now)
+    }
+
+    fn answer_probe(&mut self, probe_id: u64, now: Boottime) {
+        self.enforcer.step(Input::Checkpoint { probe_id, head: self.head, age: Duration::ZERO }, now);
+    }
+
+    fn entry(&mut self, keys: &[KeyDigest], effect: v1::Effect, now: Boottime) -> Vec<Output> {
+        let keys = keys.iter().map(|key| (*key).into()).collect();
+        let batch = v1::RevocationBatch {
+            revocations: vec![v1::Revocation { keys, effect: effect as i32, ..Default::default() }],
+        };
+        let previous_chain = self.head.chain;
+        self.head = rev(self.head.seq + 1);
+        let payload = Bytes::from(batch.encode_to_vec());
+        self.enforcer.step(Input::Entry { revision: self.head, previous_chain, payload }, now)
+    }
+
+    fn kill(&mut self, key: KeyDigest) {
+        self.entry(&[key], v1::Effect::Kill, T0);
+    }
+
+    fn register(&mut self, connection: u64, verdict: &Verdict) -> Result<Arc<Guard>, NotAdmitted> {
+        self.register_at(connection, verdict, T0)
+    }
+
+    fn register_at(&mut self, connection: u64, verdict: &Verdict, now: Boottime) -> Result<Arc<Guard>, NotAdmitted> {
+        let wakes: Arc<dyn Wake> = Arc::clone(&self.wakes) as _;
+        self.enforcer.register(ConnectionId::new(connection), verdict, wakes, now)
+    }
+
+    /// Ticks every half second, answering every probe, until `millis` after the start.
+    fn run_until(&mut self, from: u64, millis: u64) -> Vec<Output> {
+        let mut rest = Vec::new();
+        for at in (from..=millis).step_by(500) {
+            for output in self.enforcer.step(Input::Tick, after(at)) {
+                match output {
+                    Output::SendProbe { probe_id, .. } => self.answer_probe(probe_id, after(at)),
+                    other => rest.push(other),
+                }
+            }
+        }
+        rest
+    }
+}
+
+const fn closed(reason: CloseReason) -> Result<(), Stop> {
+    Err(Stop::Close(reason))
+}
+
+#[test]
+fn nobody_is_admitted_before_the_first_probe_is_answered() {
+    let mut gateway = Gateway::welcomed();
+    assert_eq!(gateway.enforcer.state(T0), State::Syncing);
+    assert_eq!(gateway.register(1, &verdict(1, rev(5))).err(), Some(NotAdmitted::NotLive));
+    gateway.answer_probe(1, T0);
+    assert!(gateway.register(1, &verdict(1, rev(5))).is_ok());
+}
+
+#[test]
+fn a_revocation_fences_and_wakes_exactly_those_who_rest_on_it() {
+    let mut gateway = Gateway::live();
+    let alice = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    let alice_too = gateway.register(2, &verdict(1, rev(5))).expect("admitted");
+    let bob = gateway.register(3, &verdict(2, rev(5))).expect("admitted");
+    gateway.kill(identity_key(1));
+    assert_eq!(alice.check(T0), closed(CloseReason::IdentityRevoked));
+    assert_eq!(alice_too.check(T0), closed(CloseReason::IdentityRevoked));
+    assert_eq!(bob.check(T0), Ok(()));
+    assert_eq!(gateway.wakes.0.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_verdict_made_before_a_revocation_admits_nobody_after_it_however_late_it_comes() {
+    let mut gateway = Gateway::live();
+    let late = verdict(1, rev(5));
+    gateway.kill(session_key(1));
+    assert_eq!(gateway.register(1, &late).err(), Some(NotAdmitted::Revoked(Denial::SessionRevoked)));
+    assert_eq!(gateway.enforcer.counts().authenticated, 0);
+}
+
+#[test]
+fn whoever_logs_in_again_after_the_revocation_is_admitted_and_stays() {
+    let mut gateway = Gateway::live();
+    gateway.kill(identity_key(1));
+    let guard = gateway.register(1, &verdict(1, rev(6))).expect("a newer verdict");
+    assert_eq!(guard.check(T0), Ok(()));
+}
+
+#[test]
+fn a_verdict_newer_than_the_watch_waits_for_the_entry() {
+    let mut gateway = Gateway::live();
+    assert_eq!(gateway.register(1, &verdict(1, rev(6))).err(), Some(NotAdmitted::Ahead { seq: 6 }));
+    gateway.kill(identity_key(2));
+    assert!(gateway.register(1, &verdict(1, rev(6))).is_ok());
+}
+
+#[test]
+fn an_entry_after_the_verdict_of_a_newer_login_does_not_close_it() {
+    let mut gateway = Gateway::live();
+    gateway.kill(identity_key(9));
+    let guard = gateway.register(1, &verdict(1, rev(6))).expect("admitted");
+    // The gateway had applied 6 already; an older entry cannot come again, and 7 names somebody else.
+    gateway.kill(identity_key(9));
+    assert_eq!(guard.check(T0), Ok(()));
+}
+
+#[test]
+fn a_gap_in_the_log_is_never_skipped() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.head = rev(6);
+    let out = gateway.entry(&[identity_key(1)], v1::Effect::Kill, T0);
+    assert!(matches!(out[..], [Output::Reconnect]));
+    assert_eq!(gateway.enforcer.applied(), Some(rev(5)));
+    assert_eq!(guard.check(T0), Ok(()), "not applied, so not enforced; the lease is what ends it");
+    let out = gateway.enforcer.step(Input::StreamOpened, T0);
+    assert!(matches!(out[..], [Output::SendStart { cursor: Some(cursor) }] if cursor == rev(5)));
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_stops_the_watch_instead_of_being_skipped() {
+    let mut gateway = Gateway::live();
+    let payload = Bytes::from_static(&[0xff, 0xff]);
+    let out = gateway.enforcer.step(Input::Entry { revision: rev(6), previous_chain: rev(5).chain, payload }, T0);
+    assert!(matches!(out[..], [Output::Reconnect]));
+    assert_eq!(gateway.enforcer.applied(), Some(rev(5)));
+}
+
+#[test]
+fn a_checkpoint_ahead_of_what_is_applied_does_not_renew_the_lease() {
+    let mut gateway = Gateway::welcomed();
+    gateway.enforcer.step(Input::Checkpoint { probe_id: 1, head: rev(6), age: Duration::ZERO }, T0);
+    assert!(!gateway.enforcer.admits(T0));
+}
+
+#[test]
+fn a_checkpoint_of_another_branch_does_not_renew_the_lease() {
+    let mut gateway = Gateway::welcomed();
+    let head = Revision { seq: 5, chain: 7 };
+    gateway.enforcer.step(Input::Checkpoint { probe_id: 1, head, age: Duration::ZERO }, T0);
+    assert!(!gateway.enforcer.admits(T0));
+}
+
+#[test]
+fn without_the_authority_nothing_passes_after_the_lease_and_everybody_is_closed() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    let anonymous =
+        gateway.enforcer.register_anonymous(ConnectionId::new(2), &tenant(), Arc::clone(&gateway.wakes) as _);
+    gateway.enforcer.step(Input::StreamLost, T0);
+    assert_eq!(gateway.enforcer.state(after(100)), State::Suspect);
+    let end = T0 + LEASE;
+    assert_eq!(guard.check(end), closed(CloseReason::LeaseLost), "no timer is needed for that");
+    gateway.enforcer.step(Input::Tick, end);
+    assert_eq!(guard.fenced(), Some(CloseReason::LeaseLost));
+    assert_eq!(gateway.enforcer.state(end), State::Isolated);
+    assert_eq!(gateway.register_at(3, &verdict(3, rev(5)), end).err(), Some(NotAdmitted::NotLive));
+    assert_eq!(anonymous.check(end), Ok(()), "anonymous connections have no lease");
+}
+
+#[test]
+fn probes_keep_the_lease_alive() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.run_until(500, 60_000);
+    assert_eq!(guard.check(after(60_000)), Ok(()));
+    assert_eq!(gateway.enforcer.state(after(60_000)), State::Live);
+}
+
+#[test]
+fn a_stream_on_which_nobody_answers_is_given_up_before_the_lease_ends() {
+    let mut gateway = Gateway::live();
+    let mut given_up = None;
+    for at in (500..15_000).step_by(500) {
+        let out = gateway.enforcer.step(Input::Tick, after(at));
+        if out.iter().any(|output| matches!(output, Output::Reconnect)) {
+            given_up = Some(at);
+            break;
+        }
+    }
+    assert_eq!(given_up, Some(7_500));
+}
+
+#[test]
+fn a_resumed_watch_keeps_everybody() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.enforcer.step(Input::StreamLost, T0);
+    gateway.enforcer.step(Input::StreamOpened, T0);
+    gateway.welcome(true, T0);
+    assert_eq!(guard.check(T0), Ok(()));
+    gateway.kill(identity_key(1));
+    assert_eq!(guard.check(T0), closed(CloseReason::IdentityRevoked));
+}
+
+#[test]
+fn a_welcome_that_was_not_asked_for_is_refused() {
+    let mut gateway = Gateway::live();
+    gateway.enforcer.step(Input::StreamLost, T0);
+    gateway.enforcer.step(Input::StreamOpened, T0);
+    // From the head, though a cursor was sent: it would skip what came between.
+    let out = gateway.welcome(false, T0);
+    assert!(matches!(out[..], [Output::Reconnect]));
+}
+
+/// A live gateway with one connection, whose authority came back on another branch.
+fn forked() -> (Gateway, Arc<Guard>, Vec<Output>) {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    let out = gateway.enforcer.step(Input::ResyncRequired(ResyncReason::Fork), T0);
+    assert!(matches!(out[..], [Output::Reconnect]));
+    let out = gateway.enforcer.step(Input::StreamOpened, T0);
+    assert!(matches!(out[..], [Output::SendStart { cursor: None }]));
+    gateway.head = Revision { seq: 3, chain: 77 };
+    let out = gateway.welcome(false, T0);
+    (gateway, guard, out)
+}
+
+#[test]
+fn a_fork_has_everybody_judged_again_before_the_lease_is_renewed() {
+    let (mut gateway, guard, out) = forked();
+    assert!(matches!(out[..], [Output::SendProbe { .. }, Output::Reverify { .. }]));
+    let before = gateway.enforcer.deadline().get();
+    gateway.answer_probe(2, after(1_000));
+    assert_eq!(gateway.enforcer.deadline().get(), before);
+    assert_eq!(gateway.register(2, &verdict(2, gateway.head)).err(), Some(NotAdmitted::NotLive));
+
+    let judgement = Judgement::Allowed(verdict(1, gateway.head));
+    gateway.enforcer.step(Input::Reverified { connection: ConnectionId::new(1), judgement }, after(1_000));
+    gateway.run_until(1_500, 2_000);
+    assert!(gateway.enforcer.deadline().get() > before);
+    assert_eq!(guard.check(after(2_000)), Ok(()));
+}
+
+#[test]
+fn a_fork_closes_whom_the_new_branch_does_not_know() {
+    let (mut gateway, guard, _) = forked();
+    let judgement = Judgement::Denied(Refused { denial: Denial::Unknown, permanent: false });
+    gateway.enforcer.step(Input::Reverified { connection: ConnectionId::new(1), judgement }, T0);
+    assert!(matches!(guard.check(T0), Err(Stop::Close(_))));
+    gateway.answer_probe(2, T0);
+    assert!(gateway.enforcer.admits(T0));
+}
+
+#[test]
+fn after_a_fork_an_entry_closes_those_not_judged_yet_whatever_their_old_revision() {
+    let (mut gateway, guard, _) = forked();
+    gateway.kill(identity_key(1));
+    assert_eq!(guard.check(T0), closed(CloseReason::IdentityRevoked));
+}
+
+#[test]
+fn a_verdict_of_the_old_branch_is_asked_for_again() {
+    let (mut gateway, _, _) = forked();
+    gateway.enforcer.remove(ConnectionId::new(1));
+    gateway.answer_probe(2, T0);
+    assert_eq!(gateway.register(2, &verdict(2, rev(3))).err(), Some(NotAdmitted::Stale));
+}
+
+#[test]
+fn changed_grants_suspend_until_the_authority_has_answered() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    let out = gateway.entry(&[identity_key(1)], v1::Effect::Reauthorize, T0);
+    let [Output::Reverify { connection, reference }] = &out[..] else { panic!("asked: {out:?}") };
+    let expected = CredentialReference { tenant: tenant(), credential: CredentialId::from_bytes([1; 16]) };
+    assert_eq!(*reference, expected);
+    assert_eq!(guard.check(T0), Err(Stop::Suspended));
+
+    let judgement = Judgement::Allowed(verdict(1, rev(6)));
+    let out = gateway.enforcer.step(Input::Reverified { connection: *connection, judgement }, T0);
+    assert!(matches!(out[..], [Output::GrantsChanged { .. }]));
+    assert_eq!(guard.check(T0), Ok(()));
+}
+
+#[test]
+fn an_answer_from_before_the_change_of_grants_does_not_count() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.entry(&[identity_key(1)], v1::Effect::Reauthorize, T0);
+    let judgement = Judgement::Allowed(verdict(1, rev(5)));
+    gateway.enforcer.step(Input::Reverified { connection: ConnectionId::new(1), judgement }, T0);
+    assert_eq!(guard.check(T0), Err(Stop::Suspended));
+    let out = gateway.enforcer.step(Input::Tick, T0);
+    assert!(matches!(out[..], [Output::Reverify { .. }]), "asked once more: {out:?}");
+}
+
+#[test]
+fn whoever_gets_no_answer_about_changed_grants_in_time_is_closed() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.entry(&[identity_key(1)], v1::Effect::Reauthorize, T0);
+    gateway.enforcer.step(Input::ReverifyFailed { connection: ConnectionId::new(1) }, after(100));
+    let out = gateway.enforcer.step(Input::Tick, after(4_999));
+    assert!(out.iter().any(|output| matches!(output, Output::Reverify { .. })));
+    gateway.enforcer.step(Input::Tick, after(5_000));
+    assert_eq!(guard.fenced(), Some(CloseReason::AuthorityChanged));
+}
+
+#[test]
+fn everybody_is_judged_again_now_and_then() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    let every = u64::try_from(Settings::default().revalidate_every.as_millis()).expect("it fits");
+    let out = gateway.run_until(500, every * 5 / 4);
+    assert!(matches!(out[..], [Output::Reverify { .. }]), "{out:?}");
+    let judgement = Judgement::Denied(Refused { denial: Denial::Unknown, permanent: false });
+    let now = after(every * 5 / 4);
+    gateway.enforcer.step(Input::Reverified { connection: ConnectionId::new(1), judgement }, now);
+    assert!(guard.fenced().is_some());
+}
+
+#[test]
+fn a_refresh_moves_a_connection_to_its_newer_credential() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.kill(identity_key(9));
+    gateway.enforcer.replace(ConnectionId::new(1), &verdict(1, rev(6)), T0).expect("the same identity");
+    gateway.kill(session_key(1));
+    assert_eq!(guard.check(T0), closed(CloseReason::SessionRevoked));
+}
+
+#[test]
+fn a_refresh_cannot_name_another_identity_or_a_revoked_credential() {
+    let mut gateway = Gateway::live();
+    gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    let refused = gateway.enforcer.replace(ConnectionId::new(1), &verdict(2, rev(5)), T0);
+    assert_eq!(refused, Err(NotAdmitted::OtherIdentity));
+    gateway.kill(session_key(1));
+    let refused = gateway.enforcer.replace(ConnectionId::new(1), &verdict(1, rev(5)), T0);
+    assert_eq!(refused, Err(NotAdmitted::Revoked(Denial::SessionRevoked)));
+    assert_eq!(gateway.enforcer.replace(ConnectionId::new(7), &verdict(1, rev(6)), T0), Err(NotAdmitted::Gone));
+}
+
+#[test]
+fn a_connection_that_is_over_leaves_nothing_behind() {
+    let mut gateway = Gateway::live();
+    gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.enforcer.register_anonymous(ConnectionId::new(2), &tenant(), Arc::clone(&gateway.wakes) as _);
+    gateway.entry(&[identity_key(1)], v1::Effect::Reauthorize, T0);
+    assert_eq!(gateway.enforcer.counts(), Counts { authenticated: 1, anonymous: 1, index_keys: 1, questions: 1 });
+    gateway.enforcer.remove(ConnectionId::new(1));
+    gateway.enforcer.remove(ConnectionId::new(2));
+    gateway.enforcer.remove(ConnectionId::new(2));
+    assert_eq!(gateway.enforcer.counts(), Counts { authenticated: 0, anonymous: 0, index_keys: 1, questions: 0 });
+    assert!(gateway.enforcer.revalidations.is_empty());
+}
+
+#[test]
+fn revoking_a_tenant_closes_anonymous_connections_too() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.enforcer.register_anonymous(ConnectionId::new(2), &tenant(), Arc::clone(&gateway.wakes) as _);
+    gateway.kill(KeyDigest::of(&tenant(), KeyKind::Tenant, "acme"));
+    assert_eq!(guard.check(T0), closed(CloseReason::TenantRevoked));
+}
+
+#[test]
+fn a_credential_expires_on_its_own() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.run_until(500, 599_500);
+    assert_eq!(guard.check(after(599_999)), Ok(()));
+    assert_eq!(guard.check(after(600_000)), closed(CloseReason::Expired));
+}
+
+#[test]
+fn a_verdict_that_names_nothing_is_no_verdict() {
+    let wire = v1::VerifyResponse {
+        outcome: v1::Outcome::Allowed as i32,
+        revision: Some(rev(5).into()),
+        allowed: Some(v1::Allowed {
+            principal: Some(v1::Principal::default()),
+            reference: Some(v1::CredentialReference::default()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    assert!(Judgement::from_wire(wire, T0).is_err());
+}
