@@ -1,0 +1,130 @@
+//! Access tokens: JWT (RFC 7519) in the profile of RFC 9068, signed with ES256.
+//!
+//! Guarantees: what is read was signed by a key that has a row, with that key's algorithm, as an access token, for this
+//! issuer. It says nothing about whether the token is still good: its row decides.
+//! Refuses: every header parameter that would let the token say how it is to be verified (`jku`, `jwk`, `x5u`, `x5c`,
+//! `crit`, and any that is not known), and everything longer than 4 KiB.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Header, Validation};
+use portcullis_types::{
+    ClientId, CredentialId, IdentityId, Revision, Secret, SessionId, SigningKeyId, TenantId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Authority, Credential, DenyReason, Session, StoreError};
+
+/// The longest token that is looked at.
+const MAX_LEN: usize = 4_096;
+const TYP: &str = "at+jwt";
+const ALG: &str = "ES256";
+
+/// What a token says. Unknown claims are ignored, known ones have exactly their type.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) iss: String,
+    pub(crate) sub: IdentityId,
+    pub(crate) aud: String,
+    pub(crate) exp: i64,
+    pub(crate) iat: i64,
+    pub(crate) jti: CredentialId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_id: Option<ClientId>,
+    pub(crate) tenant: TenantId,
+    pub(crate) sid: SessionId,
+    pub(crate) rev: Revision,
+}
+
+/// Exactly what our tokens have: a parameter more and it is not ours.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StrictHeader {
+    typ: String,
+    alg: String,
+    kid: SigningKeyId,
+}
+
+/// A token that was signed by one of our keys.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    pub(crate) claims: Claims,
+    pub(crate) key: SigningKeyId,
+}
+
+impl Signed {
+    /// Whether it says what its row says.
+    pub(crate) fn agrees_with(&self, row: &Credential) -> bool {
+        let claims = &self.claims;
+        row.tenant == claims.tenant
+            && row.identity == claims.sub
+            && row.session == Some(claims.sid)
+            && row.signing_key == Some(self.key)
+            && row.issued == claims.rev
+            && row.audiences.iter().any(|audience| audience.as_str() == claims.aud)
+            && row.expires_at.is_some_and(|end| end == Timestamp::from_unix_seconds(claims.exp))
+    }
+}
+
+/// Whether a text has the outer form of a JWT.
+pub(crate) fn looks_like_jwt(text: &str) -> bool {
+    text.len() <= MAX_LEN && text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+impl Authority {
+    /// Signs a token for a credential under a session.
+    pub(crate) fn sign_access_token(&self, row: &Credential, session: &Session) -> Secret {
+        let (kid, key) = self.keyring().signing();
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some(TYP.to_owned());
+        header.kid = Some(kid.to_string());
+        let claims = Claims {
+            iss: self.settings().issuer.clone(),
+            sub: row.identity,
+            aud: self.settings().audience.as_str().to_owned(),
+            exp: row.expires_at.unwrap_or_default().as_unix_seconds(),
+            iat: row.created_at.as_unix_seconds(),
+            jti: row.id,
+            client_id: session.client.clone(),
+            tenant: row.tenant.clone(),
+            sid: session.id,
+            rev: row.issued,
+        };
+        let token = jsonwebtoken::encode(&header, &claims, key)
+            .expect("a P-256 key that was made or decrypted here signs; the claims are plain JSON");
+        Secret::from(token)
+    }
+
+    /// Reads a token and checks everything that needs no row; the outer result is the store's.
+    pub(crate) async fn read_access_token(&self, text: &str) -> Result<Result<Signed, DenyReason>, StoreError> {
+        let Some(kid) = strict_kid(text) else { return Ok(Err(DenyReason::Invalid)) };
+        let Some(key) = self.keyring().public(&**self.store(), kid).await? else {
+            return Ok(Err(DenyReason::Invalid));
+        };
+        let Ok(token) = jsonwebtoken::decode::<Claims>(text, &key, &signature_only()) else {
+            return Ok(Err(DenyReason::Invalid));
+        };
+        let signed = Signed { claims: token.claims, key: kid };
+        Ok(if signed.claims.iss == self.settings().issuer { Ok(signed) } else { Err(DenyReason::Invalid) })
+    }
+}
+
+/// Times and names are checked here with our clock and our settings, so the library checks the signature alone.
+fn signature_only() -> Validation {
+    let mut validation = Validation::new(Algorithm::ES256);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation
+}
+
+/// The `kid` of a header that says exactly what ours say.
+fn strict_kid(text: &str) -> Option<SigningKeyId> {
+    if !looks_like_jwt(text) {
+        return None;
+    }
+    let header = URL_SAFE_NO_PAD.decode(text.split('.').next()?).ok()?;
+    let header: StrictHeader = serde_json::from_slice(&header).ok()?;
+    (header.alg == ALG && header.typ == TYP).then_some(header.kid)
+}

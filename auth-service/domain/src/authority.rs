@@ -1,0 +1,144 @@
+//! The authority: what every rule needs, in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_types::{Clock, Entropy, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
+
+use crate::audit::{Actor, AuditEntry};
+use crate::keyring::{self, Keyring};
+use crate::passwords::{HashError, PasswordHasher};
+use crate::{Audience, KeyEncryptionKey, Store, StoreError};
+
+/// What an operator decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `iss` of access tokens.
+    pub issuer: String,
+    /// The default audience: `aud` of access tokens, and what a route without a name of its own asks for.
+    pub audience: Audience,
+    /// How long an access token lives.
+    pub access_ttl: Duration,
+    /// How long a refresh token lives, unless its session ends before.
+    pub refresh_ttl: Duration,
+    /// How long a session lives.
+    pub session_ttl: Duration,
+    /// How long a ticket lives, unless its parent ends before.
+    pub ticket_ttl: Duration,
+    /// For how long a verdict may be reused.
+    pub cache_ttl: Duration,
+    /// For how long a spent refresh token still names its successor.
+    pub refresh_grace: Duration,
+    /// B: how long after a revocation a frame may still pass, whatever fails.
+    pub bound: Duration,
+}
+
+/// What an authority is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Rows and log.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where passwords are hashed.
+    pub passwords: Arc<dyn PasswordHasher>,
+    /// What protects private keys at rest.
+    pub kek: KeyEncryptionKey,
+    /// What an operator decided.
+    pub settings: Settings,
+}
+
+/// Why an authority did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The signing key is encrypted under another key-encryption key.
+    #[error("the signing key is encrypted under key-encryption key {wanted}, not under the given {given}")]
+    OtherKek {
+        /// The one that would open it.
+        wanted: String,
+        /// The one that was given.
+        given: String,
+    },
+    /// The signing key does not decrypt.
+    #[error("signing key {0} does not decrypt: its row was changed")]
+    KeyDamaged(SigningKeyId),
+    /// No password can be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Issues, judges and revokes.
+#[derive(Debug)]
+pub struct Authority {
+    parts: Parts,
+    keyring: Keyring,
+    dummy_phc: String,
+}
+
+impl Authority {
+    /// Loads or makes the signing key. Makes no tenant: that is [`Authority::bootstrap`].
+    pub async fn open(parts: Parts) -> Result<Self, OpenError> {
+        let keyring = Keyring::open(&*parts.store, &parts.kek, &*parts.clock, &*parts.entropy).await?;
+        // Checked against when there is no password, so that an unknown name costs what a known one costs.
+        let nobody: [u8; 32] = parts.entropy.array();
+        let dummy_phc = parts.passwords.hash(Secret::new(nobody)).await?;
+        Ok(Self { parts, keyring, dummy_phc })
+    }
+
+    /// Rows and log.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.parts.store
+    }
+
+    /// The public keys whose signatures are good, as a JSON Web Key Set.
+    pub async fn jwks(&self) -> Result<serde_json::Value, StoreError> {
+        keyring::jwks(&**self.store()).await
+    }
+
+    /// B: how long after a revocation a frame may still pass, whatever fails.
+    pub fn bound(&self) -> Duration {
+        self.parts.settings.bound
+    }
+
+    /// What an operator decided.
+    pub fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.parts.entropy
+    }
+
+    pub(crate) fn ids(&self) -> UuidSource<'_> {
+        UuidSource::new(&*self.parts.clock, &*self.parts.entropy)
+    }
+
+    pub(crate) fn passwords(&self) -> &dyn PasswordHasher {
+        &*self.parts.passwords
+    }
+
+    pub(crate) fn dummy_phc(&self) -> &str {
+        &self.dummy_phc
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(crate) fn kek(&self) -> &KeyEncryptionKey {
+        &self.parts.kek
+    }
+
+    pub(crate) fn audit(&self, actor: &Actor, tenant: &TenantId, action: &'static str, target: String) -> AuditEntry {
+        AuditEntry { at: self.now(), tenant: tenant.clone(), actor: actor.clone(), action, target, request: None }
+    }
+}

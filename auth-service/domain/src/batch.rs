@@ -1,0 +1,212 @@
+//! What one transaction appends to the log.
+//!
+//! A batch is made of targets, not of keys, so that the store can mark the killed rows from the batch itself and nobody
+//! has to remember to.
+
+use portcullis_proto::auth::v1;
+use portcullis_types::{
+    ClientId, CredentialId, IdentityId, KeyDigest, KeyKind, RoleName, SessionId, SigningKeyId, TenantId,
+};
+use prost::Message as _;
+
+use crate::Request;
+
+/// What a fact names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A tenant and everything in it.
+    Tenant(TenantId),
+    /// An identity's sessions and what was issued under them.
+    Identity(TenantId, IdentityId),
+    /// A session and what was issued under it.
+    Session(TenantId, SessionId),
+    /// One credential.
+    Credential(TenantId, CredentialId),
+    /// Everything issued to a client application.
+    Client(TenantId, ClientId),
+    /// Everything signed by a key.
+    SigningKey(SigningKeyId),
+    /// A role's holders.
+    Role(TenantId, RoleName),
+}
+
+impl Target {
+    /// Its name in the log.
+    pub fn key(&self) -> KeyDigest {
+        match self {
+            Self::Tenant(tenant) => KeyDigest::of(tenant, KeyKind::Tenant, tenant.as_str()),
+            Self::Identity(tenant, id) => KeyDigest::of(tenant, KeyKind::Identity, &id.to_string()),
+            Self::Session(tenant, id) => KeyDigest::of(tenant, KeyKind::Session, &id.to_string()),
+            Self::Credential(tenant, id) => KeyDigest::of(tenant, KeyKind::Credential, &id.to_string()),
+            Self::Client(tenant, id) => KeyDigest::of(tenant, KeyKind::Client, id.as_str()),
+            Self::SigningKey(id) => KeyDigest::of(&TenantId::system(), KeyKind::SigningKey, &id.to_string()),
+            Self::Role(tenant, name) => KeyDigest::of(tenant, KeyKind::Role, name.as_str()),
+        }
+    }
+
+    /// The close code of sockets that die with it.
+    pub const fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Credential(..) | Self::Client(..) | Self::SigningKey(..) => CloseCode(4510),
+            Self::Session(..) => CloseCode(4511),
+            Self::Identity(..) => CloseCode(4512),
+            Self::Tenant(..) => CloseCode(4513),
+            // Reauthorized, never killed: what is closed for it is closed because authority changed.
+            Self::Role(..) => CloseCode(4002),
+        }
+    }
+}
+
+/// A WebSocket close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseCode(pub u16);
+
+/// What a fact does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Older verdicts, sockets and session-bound credentials are dead.
+    Kill,
+    /// Older verdicts must be asked for again.
+    Reauthorize,
+}
+
+/// Why; information for people, never input to a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// An administrator or a back end asked for it.
+    Administrative,
+    /// The person logged out.
+    Logout,
+    /// The identity was disabled.
+    Disabled,
+    /// The password or another credential changed.
+    CredentialChanged,
+    /// A spent refresh token was presented again.
+    RefreshReuse,
+    /// It is known or feared to be in the wrong hands.
+    Compromised,
+    /// Roles or grants changed.
+    GrantsChanged,
+}
+
+impl Reason {
+    const fn wire(self) -> v1::RevocationReason {
+        match self {
+            Self::Administrative => v1::RevocationReason::Administrative,
+            Self::Logout => v1::RevocationReason::Logout,
+            Self::Disabled => v1::RevocationReason::Disabled,
+            Self::CredentialChanged => v1::RevocationReason::CredentialChanged,
+            Self::RefreshReuse => v1::RevocationReason::RefreshReuse,
+            Self::Compromised => v1::RevocationReason::Compromised,
+            Self::GrantsChanged => v1::RevocationReason::GrantsChanged,
+        }
+    }
+}
+
+/// One fact: an effect on what rests on a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// On what.
+    pub target: Target,
+    /// What it does.
+    pub effect: Effect,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Fact {
+    fn wire(&self) -> v1::Revocation {
+        let effect = match self.effect {
+            Effect::Kill => v1::Effect::Kill,
+            Effect::Reauthorize => v1::Effect::Reauthorize,
+        };
+        let close_code = match self.effect {
+            Effect::Kill => u32::from(self.target.close_code().0),
+            Effect::Reauthorize => 0,
+        };
+        v1::Revocation {
+            keys: vec![self.target.key().into()],
+            effect: effect.into(),
+            reason: self.reason.wire().into(),
+            close_code,
+        }
+    }
+}
+
+/// The facts of one transaction, and the request they answer.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    facts: Vec<Fact>,
+    answers: Option<(Request, [u8; 32])>,
+}
+
+impl Batch {
+    /// Kills what rests on a target and is older.
+    pub fn kill(target: Target, reason: Reason) -> Self {
+        Self::of(Fact { target, effect: Effect::Kill, reason })
+    }
+
+    /// Has what rests on a target judged again.
+    pub fn reauthorize(target: Target) -> Self {
+        Self::of(Fact { target, effect: Effect::Reauthorize, reason: Reason::GrantsChanged })
+    }
+
+    fn of(fact: Fact) -> Self {
+        Self { facts: vec![fact], answers: None }
+    }
+
+    /// The same, with another fact after it.
+    #[must_use]
+    pub fn and(mut self, fact: Fact) -> Self {
+        self.facts.push(fact);
+        self
+    }
+
+    /// The same, remembered as the answer to a request with this content.
+    #[must_use]
+    pub fn answering(mut self, request: Request, content: [u8; 32]) -> Self {
+        self.answers = Some((request, content));
+        self
+    }
+
+    /// The facts; there is at least one.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// What is killed: the rows that the store marks.
+    pub fn killed(&self) -> impl Iterator<Item = &Target> {
+        self.facts.iter().filter(|fact| fact.effect == Effect::Kill).map(|fact| &fact.target)
+    }
+
+    /// The request it answers, and the digest of what was asked.
+    pub fn answers(&self) -> Option<(&Request, &[u8; 32])> {
+        self.answers.as_ref().map(|(request, content)| (request, content))
+    }
+
+    /// The bytes that the log stores, hashes and forwards.
+    pub fn payload(&self) -> Vec<u8> {
+        v1::RevocationBatch { revocations: self.facts.iter().map(Fact::wire).collect() }.encode_to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_is_marked_and_a_reauthorization_is_not() {
+        let tenant = TenantId::system();
+        let (identity, session) = (IdentityId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+        let batch = Batch::reauthorize(Target::Identity(tenant.clone(), identity)).and(Fact {
+            target: Target::Session(tenant.clone(), session),
+            effect: Effect::Kill,
+            reason: Reason::Logout,
+        });
+        assert_eq!(batch.killed().collect::<Vec<_>>(), [&Target::Session(tenant, session)]);
+
+        let wire = v1::RevocationBatch::decode(&*batch.payload()).expect("what was encoded decodes");
+        let codes: Vec<_> = wire.revocations.iter().map(|fact| fact.close_code).collect();
+        assert_eq!(codes, [0, 4511]);
+    }
+}

@@ -1,0 +1,51 @@
+//! The first start: somebody must be able to make everybody else.
+
+use portcullis_types::{IdentityId, IdentityName, TenantId};
+
+use crate::audit::Actor;
+use crate::{
+    Authority, Identity, IdentityKind, IdentityRef, IdentityState, IssuedApiKey, Label, Scopes, StoreError, Tenant,
+};
+
+/// Why the first start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Authority {
+    /// Makes the tenant `system`, the service `admin` in it, and a key of it with every scope. None when that was done
+    /// before: the key is shown once.
+    pub async fn bootstrap(&self) -> Result<Option<IssuedApiKey>, BootstrapError> {
+        let name = IdentityName::try_from("admin").expect("the name is visible ASCII");
+        let mut tx = self.store().write().await?;
+        let issued = tx.head().revision();
+        let tenant = Tenant { name: TenantId::system(), created_at: self.now(), revoked_seq: None };
+        tx.insert_tenant(&tenant).await?;
+        if tx.identity(&tenant.name, &IdentityRef::Name(name.clone())).await?.is_some() {
+            return Ok(None);
+        }
+        let admin = Identity {
+            id: IdentityId::new(self.ids()),
+            tenant: tenant.name,
+            kind: IdentityKind::Service,
+            name,
+            state: IdentityState::Active,
+            roles: Vec::new(),
+            created_at: self.now(),
+            revoked_seq: None,
+        };
+        if !tx.insert_identity(&admin).await? {
+            return Ok(None);
+        }
+        let label = Label::try_from("first start").ok();
+        let (row, secret) = self.draw_api_key(&admin, label, Scopes::all(), None, issued);
+        tx.insert_credential(&row).await?;
+        let target = format!("credential:{}", row.id);
+        tx.insert_audit(&self.audit(&Actor::authority(), &admin.tenant, "authority.bootstrap", target)).await?;
+        tx.commit().await?;
+        Ok(Some(IssuedApiKey { key: row.into(), secret }))
+    }
+}

@@ -1,0 +1,66 @@
+//! The authority's rules: who exists, what they may present, what is dead.
+//!
+//! Owns: [`Authority`] and everything it decides; the port behind which rows live ([`Store`]); the one way to append
+//! to the revocation log ([`Batch`] and [`WriteTx::commit_with`]).
+//! Guarantees: a revision is read before the state it stands for, on one snapshot; a change that kills or alters
+//! authority commits with its log entry or not at all.
+//! Refuses: any transport, any database, any clock or random source of its own.
+
+mod access_token;
+mod api_keys;
+mod audit;
+mod authority;
+mod batch;
+mod bootstrap;
+mod callers;
+mod constraints;
+mod credentials;
+mod grants;
+mod identities;
+mod keyring;
+mod login;
+mod paging;
+mod passwords;
+mod revocation;
+mod roles;
+mod scopes;
+mod sealing;
+mod sessions;
+mod standing;
+mod store;
+mod tenants;
+mod tickets;
+mod tokens;
+mod verdict;
+mod verification;
+pub mod watch;
+
+pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEYS, NewApiKey};
+pub use audit::{Actor, AuditEntry};
+pub use authority::{Authority, OpenError, Parts, Settings};
+pub use batch::{Batch, CloseCode, Effect, Fact, Reason, Target};
+pub use bootstrap::BootstrapError;
+pub use callers::{Caller, CallerError, Forbidden};
+pub use constraints::{Audience, Label, Origin};
+pub use credentials::{Credential, CredentialKind, Spent};
+pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
+pub use identities::{
+    ChangeIdentityError, CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD,
+    NewIdentity, SetPasswordError, SetRolesError,
+};
+pub use keyring::{KeyState, SigningKey};
+pub use login::{LoginAttempt, LoginError, LoginMode, LoginOutcome};
+pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
+pub use passwords::{Argon2id, HashError, InvalidPassword, PasswordHasher, StoredPassword};
+pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
+pub use roles::{MAX_ROLES, PutRoleError, Role};
+pub use scopes::{Scope, Scopes};
+pub use sealing::{DoesNotOpen, KeyEncryptionKey};
+pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
+pub use store::{Answered, Committed, Head, LogEntry, ReadView, Store, StoreError, WriteTx};
+pub use tenants::{CreateTenantError, Tenant};
+pub use tickets::{NewTicket, TicketOutcome};
+pub use tokens::{IssueError, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
+pub use verdict::{
+    Allowed, CredentialReference, DenyReason, Judgement, PresentationContext, Presented, Principal, Verdict,
+};

@@ -1,0 +1,238 @@
+//! Revoking: the write path of the promise.
+//!
+//! Revoking a credential or a session that is dead already is answered with the entry that killed it, because nothing
+//! older has appeared since. Revoking an identity always writes an entry: it may have logged in again meanwhile.
+//! A refresh token and a session cookie stand for their session, so revoking one revokes the session.
+
+use std::fmt;
+
+use portcullis_types::{CredentialId, IdentityId, InvalidName, OpaqueToken, Secret, SessionId, TenantId};
+use sha2::{Digest, Sha256};
+
+use crate::audit::Actor;
+use crate::batch::{Batch, Reason, Target};
+use crate::verification::Form;
+use crate::{Authority, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx};
+
+/// A caller's name for a request.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Box<str>);
+
+impl RequestId {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for RequestId {
+    type Error = InvalidName;
+
+    fn try_from(text: &str) -> Result<Self, InvalidName> {
+        if (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidName { what: "request id", rule: "1 to 64 visible ASCII characters" })
+        }
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A request by its name: each actor names its own, in each tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Who asks.
+    pub actor: Actor,
+    /// The name.
+    pub id: RequestId,
+}
+
+/// What to kill.
+#[derive(Clone, Debug)]
+pub enum RevokeTarget {
+    /// A credential by its id.
+    Credential(CredentialId),
+    /// A session and everything issued under it.
+    Session(SessionId),
+    /// Every session an identity has now. It may log in again.
+    Identity(IdentityRef),
+    /// A credential by its presented form.
+    Presented(Secret),
+}
+
+/// A revocation to make.
+#[derive(Clone, Debug)]
+pub struct RevokeRequest {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What to kill.
+    pub target: RevokeTarget,
+    /// Why.
+    pub reason: Reason,
+    /// The caller's name for this request.
+    pub request_id: Option<RequestId>,
+}
+
+/// Why nothing was revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// There is no such target in the tenant.
+    #[error("no such target")]
+    NotFound,
+    /// What was presented is not a credential of ours: wrong form, signature or secret.
+    #[error("what was presented is not a credential of this authority")]
+    Unverifiable,
+    /// The request id named another request before.
+    #[error("this request id was used for another request")]
+    RequestIdReused,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Authority {
+    /// Kills what rests on a target and is older. When it returns, the entry is durable.
+    pub async fn revoke(&self, actor: &Actor, request: RevokeRequest) -> Result<Committed, RevokeError> {
+        let content = content_of(&request);
+        let presented = match &request.target {
+            RevokeTarget::Presented(secret) => Some(self.read_presented(secret).await?),
+            RevokeTarget::Credential(_) | RevokeTarget::Session(_) | RevokeTarget::Identity(_) => None,
+        };
+        let name =
+            request.request_id.clone().map(|id| Request { tenant: request.tenant.clone(), actor: actor.clone(), id });
+        let mut tx = self.store().write().await?;
+        if let Some(name) = &name
+            && let Some(before) = tx.answered(name).await?
+        {
+            return if before.content == content { Ok(before.committed) } else { Err(RevokeError::RequestIdReused) };
+        }
+        let found = resolve(tx.as_mut(), &request, presented.as_ref()).await?;
+        if let Some(seq) = found.dead_since
+            && let Some(entry) = tx.log_entry(seq).await?
+        {
+            let before = Committed { revision: entry.revision(), committed_at: entry.committed_at };
+            if let Some(name) = &name {
+                tx.insert_answer(name, &content, before).await?;
+                tx.commit().await?;
+            }
+            return Ok(before);
+        }
+        self.append(tx, actor, &request, found.target, name.map(|name| (name, content))).await
+    }
+
+    async fn append(
+        &self,
+        mut tx: Box<dyn WriteTx>,
+        actor: &Actor,
+        request: &RevokeRequest,
+        target: Target,
+        answers: Option<(Request, [u8; 32])>,
+    ) -> Result<Committed, RevokeError> {
+        let (action, named) = describe(&target);
+        let mut entry = self.audit(actor, &request.tenant, action, named);
+        entry.request.clone_from(&request.request_id);
+        tx.insert_audit(&entry).await?;
+        let mut batch = Batch::kill(target, request.reason);
+        if let Some((name, content)) = answers {
+            batch = batch.answering(name, content);
+        }
+        Ok(tx.commit_with(batch, self.now()).await?)
+    }
+
+    /// Any of our forms: what is revoked need not be usable as a bearer.
+    async fn read_presented(&self, secret: &Secret) -> Result<Form, RevokeError> {
+        let text = secret.expose_str().ok_or(RevokeError::Unverifiable)?;
+        if let Ok(token) = OpaqueToken::parse(text) {
+            return Ok(Form::Opaque(token));
+        }
+        match self.read_access_token(text).await? {
+            Ok(signed) => Ok(Form::Signed(Box::new(signed))),
+            Err(_) => Err(RevokeError::Unverifiable),
+        }
+    }
+}
+
+struct Found {
+    target: Target,
+    dead_since: Option<u64>,
+}
+
+async fn resolve(
+    view: &mut dyn ReadView,
+    request: &RevokeRequest,
+    presented: Option<&Form>,
+) -> Result<Found, RevokeError> {
+    let tenant = &request.tenant;
+    match &request.target {
+        RevokeTarget::Identity(which) => {
+            let identity = view.identity(tenant, which).await?.ok_or(RevokeError::NotFound)?;
+            Ok(Found { target: Target::Identity(tenant.clone(), identity.id), dead_since: None })
+        }
+        RevokeTarget::Session(id) => session(view, tenant, *id).await,
+        RevokeTarget::Credential(id) => {
+            let row = view.credential(*id).await?.filter(|row| row.tenant == *tenant);
+            credential(view, row.ok_or(RevokeError::NotFound)?).await
+        }
+        RevokeTarget::Presented(_) => {
+            let form = presented.ok_or(RevokeError::Unverifiable)?;
+            let row = view.credential(form.id()).await?.filter(|row| row.tenant == *tenant);
+            let row = row.ok_or(RevokeError::NotFound)?;
+            if form.fits(&row) { credential(view, row).await } else { Err(RevokeError::Unverifiable) }
+        }
+    }
+}
+
+async fn session(view: &mut dyn ReadView, tenant: &TenantId, id: SessionId) -> Result<Found, RevokeError> {
+    let session = view.session(tenant, id).await?.ok_or(RevokeError::NotFound)?;
+    Ok(Found { target: Target::Session(session.tenant, session.id), dead_since: session.revoked_seq })
+}
+
+async fn credential(view: &mut dyn ReadView, row: Credential) -> Result<Found, RevokeError> {
+    match (row.kind, row.session) {
+        (CredentialKind::RefreshToken | CredentialKind::SessionCookie, Some(id)) => {
+            session(view, &row.tenant, id).await
+        }
+        (CredentialKind::RefreshToken | CredentialKind::SessionCookie, None)
+        | (CredentialKind::AccessToken | CredentialKind::Ticket | CredentialKind::ApiKey, _) => {
+            Ok(Found { target: Target::Credential(row.tenant, row.id), dead_since: row.revoked_seq })
+        }
+    }
+}
+
+fn describe(target: &Target) -> (&'static str, String) {
+    match target {
+        Target::Tenant(tenant) => ("tenant.revoke", format!("tenant:{tenant}")),
+        Target::Identity(_, id) => ("identity.revoke", format!("identity:{id}")),
+        Target::Session(_, id) => ("session.revoke", format!("session:{id}")),
+        Target::Credential(_, id) => ("credential.revoke", format!("credential:{id}")),
+        Target::Client(_, id) => ("client.revoke", format!("client:{id}")),
+        Target::SigningKey(id) => ("signing_key.revoke", format!("signing_key:{id}")),
+        Target::Role(_, name) => ("role.revoke", format!("role:{name}")),
+    }
+}
+
+/// The digest of what is asked, each part with its length before it. Of a presented credential only this is kept.
+fn content_of(request: &RevokeRequest) -> [u8; 32] {
+    let name = |id: IdentityId| id.to_string().into_bytes();
+    let (kind, what): (&[u8], Vec<u8>) = match &request.target {
+        RevokeTarget::Credential(id) => (b"credential", id.to_string().into_bytes()),
+        RevokeTarget::Session(id) => (b"session", id.to_string().into_bytes()),
+        RevokeTarget::Identity(IdentityRef::Id(id)) => (b"identity", name(*id)),
+        RevokeTarget::Identity(IdentityRef::Name(name)) => (b"identity name", name.as_str().as_bytes().to_vec()),
+        RevokeTarget::Presented(secret) => (b"presented", Sha256::digest(secret.expose_bytes()).to_vec()),
+    };
+    let reason = format!("{:?}", request.reason);
+    let mut hash = Sha256::new();
+    for part in [request.tenant.as_str().as_bytes(), kind, &what, reason.as_bytes()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}

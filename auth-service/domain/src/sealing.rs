@@ -1,0 +1,119 @@
+//! What is encrypted before a store sees it, and what is derived instead of stored.
+//!
+//! One key-encryption key, given by the binary. From it come, by HKDF with a label each: the AES-256-GCM key that
+//! encrypts private signing keys, and the HMAC key from which the successor of a refresh token is derived.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{hkdf, hmac};
+use portcullis_types::{Entropy, Secret};
+use sha2::{Digest, Sha256};
+
+/// The key that protects what the store must not read.
+pub struct KeyEncryptionKey {
+    id: String,
+    sealing: LessSafeKey,
+    refresh: hmac::Key,
+}
+
+/// It does not open: another key-encryption key, another name, or changed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("encrypted bytes do not open with this key")]
+pub struct DoesNotOpen;
+
+impl KeyEncryptionKey {
+    /// From 32 random bytes.
+    pub fn new(key: &[u8; 32]) -> Self {
+        let id = Sha256::new().chain_update(b"portcullis key-encryption key id").chain_update(key).finalize();
+        let sealing = UnboundKey::new(&AES_256_GCM, derive(key, b"portcullis signing keys at rest").expose_bytes())
+            .expect("AES-256 takes the 32 bytes that HKDF gave");
+        let refresh = derive(key, b"portcullis refresh successors");
+        Self {
+            id: id[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
+            sealing: LessSafeKey::new(sealing),
+            refresh: hmac::Key::new(hmac::HMAC_SHA256, refresh.expose_bytes()),
+        }
+    }
+
+    /// Its name, which rows carry.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Encrypts, bound to a name: nonce, ciphertext, tag.
+    pub fn seal(&self, name: &[u8], plain: &Secret, entropy: &dyn Entropy) -> Vec<u8> {
+        // 96 random bits: fewer than 2^32 keys are ever sealed under one key-encryption key.
+        let nonce: [u8; NONCE_LEN] = entropy.array();
+        let mut body = plain.expose_bytes().to_vec();
+        self.sealing
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name), &mut body)
+            .expect("a signing key is far shorter than what AES-GCM takes");
+        let mut sealed = nonce.to_vec();
+        sealed.append(&mut body);
+        sealed
+    }
+
+    /// Decrypts what [`KeyEncryptionKey::seal`] made for the same name.
+    pub fn open(&self, name: &[u8], sealed: &[u8]) -> Result<Secret, DoesNotOpen> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
+        let mut body = body.to_vec();
+        let plain = self
+            .sealing
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(name), &mut body)
+            .map_err(|_| DoesNotOpen)?;
+        Ok(Secret::new(&*plain))
+    }
+
+    /// The secret of the one refresh token that follows the one with this digest.
+    pub(crate) fn refresh_successor(&self, digest: &[u8; 32]) -> [u8; 32] {
+        let tag = hmac::sign(&self.refresh, digest);
+        let mut secret = [0; 32];
+        secret.copy_from_slice(tag.as_ref());
+        secret
+    }
+}
+
+impl fmt::Debug for KeyEncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyEncryptionKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+fn derive(key: &[u8; 32], label: &[u8]) -> Secret {
+    let mut out = vec![0; 32];
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(key)
+        .expand(&[label], hkdf::HKDF_SHA256)
+        .and_then(|okm| okm.fill(&mut out))
+        .expect("HKDF-SHA256 gives 32 bytes");
+    Secret::new(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_types::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_under_its_key_and_name_only() {
+        let (kek, other) = (KeyEncryptionKey::new(&[1; 32]), KeyEncryptionKey::new(&[2; 32]));
+        let mut sealed = kek.seal(b"name", &Secret::from("private"), &SeededEntropy::new(1));
+        assert_eq!(kek.open(b"name", &sealed), Ok(Secret::from("private")));
+        assert_eq!(kek.open(b"another", &sealed), Err(DoesNotOpen));
+        assert_eq!(other.open(b"name", &sealed), Err(DoesNotOpen));
+        assert_ne!(kek.id(), other.id());
+        sealed[NONCE_LEN] ^= 1;
+        assert_eq!(kek.open(b"name", &sealed), Err(DoesNotOpen));
+        assert_eq!(kek.open(b"name", &sealed[..4]), Err(DoesNotOpen));
+    }
+
+    #[test]
+    fn a_successor_depends_on_the_key_and_the_token() {
+        let kek = KeyEncryptionKey::new(&[1; 32]);
+        assert_eq!(kek.refresh_successor(&[7; 32]), KeyEncryptionKey::new(&[1; 32]).refresh_successor(&[7; 32]));
+        assert_ne!(kek.refresh_successor(&[7; 32]), kek.refresh_successor(&[8; 32]));
+        assert_ne!(kek.refresh_successor(&[7; 32]), KeyEncryptionKey::new(&[2; 32]).refresh_successor(&[7; 32]));
+    }
+}

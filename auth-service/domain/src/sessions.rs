@@ -1,0 +1,106 @@
+//! Logins: the family to which tokens and cookies belong.
+
+use portcullis_types::{ClientId, IdentityId, Revision, SessionId, TenantId, Timestamp};
+
+use crate::{Authority, IdentityRef, InvalidPage, Label, Page, Paged, ReadView, StoreError};
+
+/// One login of an identity on one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whose.
+    pub identity: IdentityId,
+    /// The device as named at login.
+    pub device: Option<Label>,
+    /// The client application as named at login.
+    pub client: Option<ClientId>,
+    /// The head, read before the checks that allowed it.
+    pub issued: Revision,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// The newest entry that killed it; kept for ever.
+    pub revoked_seq: Option<u64>,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// What was issued under it can be used.
+    Active,
+    /// It was revoked, or something above it was.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// A session, and where it stands now.
+#[derive(Clone, Debug)]
+pub struct ListedSession {
+    /// The session.
+    pub session: Session,
+    /// Where it stands.
+    pub state: SessionState,
+}
+
+/// Why sessions could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ListSessionsError {
+    /// There is no such identity.
+    #[error("no such identity")]
+    NotFound,
+    /// The page cannot be asked for.
+    #[error(transparent)]
+    Page(#[from] InvalidPage),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Authority {
+    /// Reads an identity's sessions, newest first.
+    pub async fn sessions(
+        &self,
+        tenant: &TenantId,
+        which: &IdentityRef,
+        page: Page,
+    ) -> Result<Paged<ListedSession>, ListSessionsError> {
+        let mut view = self.store().read().await?;
+        let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
+        let query = format!("sessions:{tenant}/{}", identity.id);
+        let before = match page.position(&query)? {
+            Some(text) => Some(SessionId::try_from(&*text).map_err(|_| InvalidPage::Token)?),
+            None => None,
+        };
+        let tenant_revoked = view.tenant(tenant).await?.and_then(|row| row.revoked_seq);
+        let above = identity.revoked_seq.max(tenant_revoked);
+        let mut listed = Vec::new();
+        for session in view.sessions(tenant, identity.id, before, page.fetch()).await? {
+            let state = state_of(view.as_mut(), &session, above, self.now()).await?;
+            listed.push(ListedSession { session, state });
+        }
+        Ok(page.cut(&query, listed, |item| item.session.id.to_string()))
+    }
+}
+
+async fn state_of(
+    view: &mut dyn ReadView,
+    session: &Session,
+    above: Option<u64>,
+    now: Timestamp,
+) -> Result<SessionState, StoreError> {
+    let client = match &session.client {
+        Some(client) => view.client_revoked_seq(&session.tenant, client).await?,
+        None => None,
+    };
+    let killed = session.revoked_seq.is_some() || above.max(client).is_some_and(|seq| session.issued.seq < seq);
+    Ok(match () {
+        () if killed => SessionState::Revoked,
+        () if now >= session.expires_at => SessionState::Expired,
+        () => SessionState::Active,
+    })
+}

@@ -1,0 +1,158 @@
+//! Where a credential stands: its row, everything above it, and the one rule about what is dead.
+//!
+//! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
+//! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
+//! not on this chain. What has no session dies only by its own key, and is refused while its identity is disabled.
+
+use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Revision, Timestamp};
+use subtle::ConstantTimeEq as _;
+
+use crate::batch::Target;
+use crate::{
+    Credential, DenyReason, Head, Identity, IdentityState, KeyState, ReadView, Session, SigningKey, StoreError, Tenant,
+};
+
+/// A refusal: why, and whether it is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Denial {
+    pub(crate) reason: DenyReason,
+    pub(crate) permanent: bool,
+}
+
+impl Denial {
+    pub(crate) const fn permanent(reason: DenyReason) -> Self {
+        Self { reason, permanent: true }
+    }
+
+    pub(crate) const fn transient(reason: DenyReason) -> Self {
+        Self { reason, permanent: false }
+    }
+}
+
+/// A credential with everything above it, from one snapshot.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) credential: Credential,
+    pub(crate) session: Option<Session>,
+    pub(crate) identity: Identity,
+    tenant: Tenant,
+    signing_key: Option<SigningKey>,
+    client_revoked_seq: Option<u64>,
+    on_this_chain: bool,
+}
+
+impl Standing {
+    /// Reads it; none when there is no such credential.
+    pub(crate) async fn of(view: &mut dyn ReadView, id: CredentialId) -> Result<Option<Self>, StoreError> {
+        let Some(credential) = view.credential(id).await? else { return Ok(None) };
+        let tenant = view.tenant(&credential.tenant).await?;
+        let tenant = tenant.ok_or(StoreError::Corrupt { what: "a credential without its tenant" })?;
+        let identity = view.identity(&credential.tenant, &crate::IdentityRef::Id(credential.identity)).await?;
+        let identity = identity.ok_or(StoreError::Corrupt { what: "a credential without its identity" })?;
+        let session = match credential.session {
+            Some(id) => view.session(&credential.tenant, id).await?,
+            None => None,
+        };
+        let signing_key = match credential.signing_key {
+            Some(id) => view.signing_key(id).await?,
+            None => None,
+        };
+        if session.is_some() != credential.session.is_some()
+            || signing_key.is_some() != credential.signing_key.is_some()
+        {
+            return Err(StoreError::Corrupt { what: "a credential without its session or its signing key" });
+        }
+        let client_revoked_seq = match session.as_ref().and_then(|session| session.client.as_ref()) {
+            Some(client) => view.client_revoked_seq(&credential.tenant, client).await?,
+            None => None,
+        };
+        let on_this_chain = is_on_chain(view, credential.issued).await?;
+        Ok(Some(Self { credential, session, identity, tenant, signing_key, client_revoked_seq, on_this_chain }))
+    }
+
+    /// Whether it is good: neither revoked, nor over, nor refused by state. Use and constraints are judged elsewhere.
+    pub(crate) fn judge(&self, now: Timestamp) -> Result<(), Denial> {
+        self.judge_revocation()?;
+        if self.credential.is_expired(now) {
+            return Err(Denial::permanent(DenyReason::Expired));
+        }
+        self.judge_owner(now)
+    }
+
+    /// As [`Standing::judge`], for a ticket that has opened its socket: its own end no longer matters.
+    pub(crate) fn judge_admitted(&self, now: Timestamp) -> Result<(), Denial> {
+        self.judge_revocation()?;
+        self.judge_owner(now)
+    }
+
+    fn judge_owner(&self, now: Timestamp) -> Result<(), Denial> {
+        if self.session.as_ref().is_some_and(|session| now >= session.expires_at) {
+            return Err(Denial::permanent(DenyReason::SessionRevoked));
+        }
+        match self.identity.state {
+            IdentityState::Active => Ok(()),
+            IdentityState::Disabled => Err(Denial::transient(DenyReason::IdentityDisabled)),
+        }
+    }
+
+    fn judge_revocation(&self) -> Result<(), Denial> {
+        if self.credential.revoked_seq.is_some() {
+            return Err(Denial::permanent(DenyReason::CredentialRevoked));
+        }
+        let Some(session) = &self.session else { return Ok(()) };
+        // A session that was inserted with a revision older than its own ancestors' end is dead from its birth.
+        let oldest = self.credential.issued.seq.min(session.issued.seq);
+        let killed_by = |seq: Option<u64>| seq.is_some_and(|seq| oldest < seq);
+        let key = self.signing_key.as_ref();
+        let denied = [
+            (session.revoked_seq.is_some(), DenyReason::SessionRevoked),
+            (killed_by(self.identity.revoked_seq), DenyReason::IdentityRevoked),
+            (killed_by(self.tenant.revoked_seq), DenyReason::TenantRevoked),
+            (killed_by(self.client_revoked_seq), DenyReason::CredentialRevoked),
+            (key.is_some_and(|key| key.state == KeyState::Revoked), DenyReason::CredentialRevoked),
+            (key.is_some_and(|key| killed_by(key.revoked_seq)), DenyReason::CredentialRevoked),
+            (!self.on_this_chain, DenyReason::Invalid),
+        ];
+        match denied.into_iter().find(|(applies, _)| *applies) {
+            Some((_, reason)) => Err(Denial::permanent(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything a verdict on it rests on.
+    pub(crate) fn keys(&self) -> Vec<KeyDigest> {
+        let tenant = &self.credential.tenant;
+        let mut targets = vec![
+            Target::Tenant(tenant.clone()),
+            Target::Identity(tenant.clone(), self.identity.id),
+            Target::Credential(tenant.clone(), self.credential.id),
+        ];
+        if let Some(session) = &self.session {
+            targets.push(Target::Session(tenant.clone(), session.id));
+            targets.extend(session.client.clone().map(|client| Target::Client(tenant.clone(), client)));
+        }
+        targets.extend(self.credential.signing_key.map(Target::SigningKey));
+        targets.extend(self.identity.roles.iter().map(|role| Target::Role(tenant.clone(), role.clone())));
+        targets.iter().map(Target::key).collect()
+    }
+
+    /// When it ends at the latest.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        let session = self.session.as_ref().map(|session| session.expires_at);
+        [self.credential.expires_at, session].into_iter().flatten().min()
+    }
+}
+
+/// Whether what was presented is what was issued.
+pub(crate) fn digest_matches(row: &Credential, token: &OpaqueToken) -> bool {
+    row.digest.is_some_and(|digest| digest.ct_eq(&token.digest()).into())
+}
+
+/// Below the horizon nothing is known any more: a row of this store is then believed, because it came with the store.
+async fn is_on_chain(view: &mut dyn ReadView, issued: Revision) -> Result<bool, StoreError> {
+    let Head { seq, .. } = view.head();
+    if issued.seq > seq {
+        return Ok(false);
+    }
+    Ok(view.revision_at(issued.seq).await?.is_none_or(|known| known == issued))
+}

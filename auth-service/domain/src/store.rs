@@ -1,0 +1,273 @@
+//! The port behind which rows live, in the domain's words.
+//!
+//! A store keeps the revocation log and the rows that verdicts rest on. Whatever is behind it guarantees:
+//! - a [`ReadView`] is one consistent snapshot, and its head was read first: no row in it is older than its head;
+//! - log entries are numbered from 1 without a gap, in commit order, chained; every snapshot sees a prefix;
+//! - [`WriteTx::commit_with`] is the only way to append, and appending is the last thing its transaction does: the
+//!   lock of the head row is the last lock taken, so writers wait for each other only while one commits;
+//! - the rows that a killing batch names carry its number for ever, marked by the store from the batch itself;
+//! - a transaction that is dropped leaves no trace.
+//!
+//! A store over several processes (PostgreSQL) runs at READ COMMITTED, locks the rows that a batch marks in the order
+//! of their keys, and then the head row. Checks that a concurrent writer could outrun are therefore conditional
+//! writes here, which say whether they took place.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use portcullis_types::{
+    Chain, ClientId, CredentialId, IdentityId, RedemptionId, Revision, RoleName, SessionId, SigningKeyId, TenantId,
+    Timestamp,
+};
+
+use crate::audit::AuditEntry;
+use crate::{
+    Batch, Credential, Identity, IdentityRef, IdentityState, Request, Role, Session, SigningKey, StoredPassword, Tenant,
+};
+
+/// Where the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many entries it has.
+    pub seq: u64,
+    /// The running hash after the last.
+    pub chain: Chain,
+}
+
+impl Head {
+    /// As it travels.
+    pub fn revision(&self) -> Revision {
+        Revision { seq: self.seq, chain: self.chain.short() }
+    }
+}
+
+/// An entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Its number.
+    pub seq: u64,
+    /// The running hash before it.
+    pub previous: Chain,
+    /// The running hash after it.
+    pub chain: Chain,
+    /// The encoded `RevocationBatch`, byte for byte as it was hashed.
+    pub payload: Vec<u8>,
+    /// The writer's wall clock; information, never used for order.
+    pub committed_at: Timestamp,
+}
+
+impl LogEntry {
+    /// Its position.
+    pub fn revision(&self) -> Revision {
+        Revision { seq: self.seq, chain: self.chain.short() }
+    }
+}
+
+/// An entry that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its position.
+    pub revision: Revision,
+    /// The writer's wall clock; for display.
+    pub committed_at: Timestamp,
+}
+
+/// What a request was answered with before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The digest of what was asked.
+    pub content: [u8; 32],
+    /// The answer.
+    pub committed: Committed,
+}
+
+/// Why a store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or refused for a reason of its own.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It did not say whether a commit took place: ask again before trying again.
+    #[error("the store did not say whether the change was committed")]
+    UnknownOutcome(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another writer was faster; trying again is safe.
+    #[error("another writer changed the same rows")]
+    Conflict,
+    /// A row that no version of this program writes.
+    #[error("the store holds a row that means nothing: {what}")]
+    Corrupt {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// The rows and the log.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// A snapshot.
+    async fn read(&self) -> Result<Box<dyn ReadView>, StoreError>;
+
+    /// A transaction. Whoever holds one may keep other writers waiting: nothing slow is done meanwhile.
+    async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError>;
+
+    /// The head, read after the call began.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Resolves with the head as soon as it is beyond `known`. A wake-up: what to read is asked of the log.
+    async fn head_after(&self, known: u64) -> Result<Head, StoreError>;
+
+    /// At most `limit` entries after `seq`, oldest first. Empty when `seq` is the head or beyond it; the caller
+    /// compares with [`Store::horizon`] first, because entries up to it are gone.
+    async fn log_after(&self, seq: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// The position of entry `seq`: none beyond the head, and none below the horizon.
+    async fn revision_at(&self, seq: u64) -> Result<Option<Revision>, StoreError>;
+
+    /// Entries up to this one are no longer kept; 0 when all are.
+    async fn horizon(&self) -> Result<u64, StoreError>;
+}
+
+/// One consistent snapshot.
+#[async_trait]
+pub trait ReadView: Send {
+    /// The head, read before anything else of this snapshot.
+    fn head(&self) -> Head;
+
+    /// As [`Store::revision_at`], in this snapshot.
+    async fn revision_at(&mut self, seq: u64) -> Result<Option<Revision>, StoreError>;
+    /// As [`Store::log_after`] for the one entry `seq`, in this snapshot.
+    async fn log_entry(&mut self, seq: u64) -> Result<Option<LogEntry>, StoreError>;
+
+    /// A tenant.
+    async fn tenant(&mut self, name: &TenantId) -> Result<Option<Tenant>, StoreError>;
+    /// Tenants by name, after a name.
+    async fn tenants(&mut self, after: Option<&str>, limit: u32) -> Result<Vec<Tenant>, StoreError>;
+
+    /// An identity with its roles.
+    async fn identity(&mut self, tenant: &TenantId, which: &IdentityRef) -> Result<Option<Identity>, StoreError>;
+    /// Identities by name, after a name.
+    async fn identities(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Identity>, StoreError>;
+    /// An identity's password.
+    async fn password(&mut self, tenant: &TenantId, identity: IdentityId)
+    -> Result<Option<StoredPassword>, StoreError>;
+
+    /// A role.
+    async fn role(&mut self, tenant: &TenantId, name: &RoleName) -> Result<Option<Role>, StoreError>;
+    /// A tenant's roles by name; it has at most [`crate::MAX_ROLES`].
+    async fn roles(&mut self, tenant: &TenantId) -> Result<Vec<Role>, StoreError>;
+
+    /// A session.
+    async fn session(&mut self, tenant: &TenantId, id: SessionId) -> Result<Option<Session>, StoreError>;
+    /// An identity's sessions, newest first, before an id.
+    async fn sessions(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// A credential. Its id is all that a presented one gives away, so the tenant is read and not given.
+    async fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>, StoreError>;
+    /// An identity's API keys, newest first, at most `limit`.
+    async fn api_keys(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        limit: u32,
+    ) -> Result<Vec<Credential>, StoreError>;
+
+    /// The newest entry that killed a client application.
+    async fn client_revoked_seq(&mut self, tenant: &TenantId, client: &ClientId) -> Result<Option<u64>, StoreError>;
+
+    /// A signing key.
+    async fn signing_key(&mut self, id: SigningKeyId) -> Result<Option<SigningKey>, StoreError>;
+    /// All signing keys, oldest first.
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKey>, StoreError>;
+
+    /// What a request was answered with before.
+    async fn answered(&mut self, request: &Request) -> Result<Option<Answered>, StoreError>;
+}
+
+/// A snapshot, and changes that commit together. Dropped without a commit it leaves no trace.
+///
+/// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
+/// condition no longer holds.
+#[async_trait]
+pub trait WriteTx: ReadView {
+    /// Commits changes that neither kill nor alter authority.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+
+    /// Marks the rows that the batch kills, appends it as the last statement, and commits. When it returns, the entry
+    /// is durable and [`Store::head_after`] has been woken. It runs to its end even if its caller leaves.
+    async fn commit_with(self: Box<Self>, batch: Batch, at: Timestamp) -> Result<Committed, StoreError>;
+
+    /// A new tenant.
+    async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<bool, StoreError>;
+
+    /// A new identity with its roles.
+    async fn insert_identity(&mut self, identity: &Identity) -> Result<bool, StoreError>;
+    /// Another state.
+    async fn set_identity_state(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        state: IdentityState,
+    ) -> Result<bool, StoreError>;
+    /// Other roles, which exist.
+    async fn set_identity_roles(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        roles: &[RoleName],
+    ) -> Result<(), StoreError>;
+    /// A password in place of the one before.
+    async fn set_password(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        password: &StoredPassword,
+    ) -> Result<(), StoreError>;
+
+    /// A role in place of the one before.
+    async fn put_role(&mut self, role: &Role) -> Result<(), StoreError>;
+
+    /// A new session.
+    async fn insert_session(&mut self, session: &Session) -> Result<(), StoreError>;
+
+    /// A new credential.
+    async fn insert_credential(&mut self, credential: &Credential) -> Result<(), StoreError>;
+    /// Spends a refresh token that is not spent, naming its successor.
+    async fn spend_refresh_token(
+        &mut self,
+        id: CredentialId,
+        successor: CredentialId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Redeems a ticket that is not expired at `at` and either not redeemed, or redeemed by this same redemption.
+    async fn redeem_ticket(
+        &mut self,
+        id: CredentialId,
+        redemption: RedemptionId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// A new signing key. False when another one signs already and this one would too.
+    async fn insert_signing_key(&mut self, key: &SigningKey) -> Result<bool, StoreError>;
+
+    /// Remembers an answer to a named request. [`WriteTx::commit_with`] does this by itself for what its batch answers.
+    async fn insert_answer(
+        &mut self,
+        request: &Request,
+        content: &[u8; 32],
+        answer: Committed,
+    ) -> Result<(), StoreError>;
+
+    /// A row of the audit trail.
+    async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError>;
+}

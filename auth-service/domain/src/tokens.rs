@@ -1,0 +1,334 @@
+//! Sessions with their tokens: opening them, and rotating refresh tokens.
+//!
+//! Guarantees: a refresh token has one successor, derived from it and never drawn, so that a lost answer is answered
+//! with the same token and never with a second live branch. Presenting a spent one otherwise ends the session in the
+//! same transaction that found it out.
+
+use std::time::Duration;
+
+use portcullis_types::{
+    ClientId, CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, SessionId, TenantId, Timestamp,
+};
+
+use crate::audit::Actor;
+use crate::batch::{Batch, Reason, Target};
+use crate::standing::{Standing, digest_matches};
+use crate::verification::Form;
+use crate::{
+    Authority, Credential, CredentialKind, DenyReason, Identity, IdentityRef, IdentityState, Label, LoginMode, Scopes,
+    Session, Spent, StoreError, WriteTx,
+};
+
+/// An access token and what renews it.
+#[derive(Clone, Debug)]
+pub struct TokenPair {
+    /// A JWT.
+    pub access: Secret,
+    /// Until the access token ends.
+    pub access_expires_in: Duration,
+    /// Opaque, of one use.
+    pub refresh: Secret,
+    /// Until the refresh token ends.
+    pub refresh_expires_in: Duration,
+}
+
+/// What a new session is used with.
+#[derive(Clone, Debug)]
+pub enum SessionCredentials {
+    /// Tokens.
+    Tokens(TokenPair),
+    /// A cookie.
+    Cookie {
+        /// Its value.
+        value: Secret,
+        /// Until it ends.
+        expires_in: Duration,
+    },
+}
+
+/// A session that was just opened.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Who it is.
+    pub identity: Identity,
+    /// The session.
+    pub session: Session,
+    /// Its credentials.
+    pub credentials: SessionCredentials,
+}
+
+/// For whom a back end opens a session.
+#[derive(Clone, Debug)]
+pub struct IssueTokens {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The identity.
+    pub identity: IdentityRef,
+    /// The device as the person would name it.
+    pub device: Option<Label>,
+    /// The client application.
+    pub client: Option<ClientId>,
+}
+
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// There is no such identity.
+    #[error("no such identity")]
+    NotFound,
+    /// The identity is disabled.
+    #[error("the identity is disabled")]
+    Disabled,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of a refresh token.
+#[derive(Clone, Debug)]
+pub enum RefreshOutcome {
+    /// The next pair.
+    Granted(TokenPair),
+    /// Refused. Reuse of a spent token also ended its session.
+    Denied(DenyReason),
+}
+
+impl Authority {
+    /// Opens a session on the word of the caller.
+    pub async fn issue_tokens(&self, actor: &Actor, request: IssueTokens) -> Result<NewSession, IssueError> {
+        let mut tx = self.store().write().await?;
+        let issued = tx.head().revision();
+        let identity = tx.identity(&request.tenant, &request.identity).await?.ok_or(IssueError::NotFound)?;
+        if identity.state != IdentityState::Active {
+            return Err(IssueError::Disabled);
+        }
+        let opening = Opening { issued, device: request.device, client: request.client, mode: LoginMode::Tokens };
+        let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
+        tx.commit().await?;
+        Ok(opened)
+    }
+
+    /// Spends a refresh token for the next pair.
+    pub async fn refresh_tokens(&self, token: &Secret) -> Result<RefreshOutcome, StoreError> {
+        let token = match token.expose_str().map(OpaqueToken::parse) {
+            Some(Ok(token)) if token.kind == OpaqueKind::RefreshToken => token,
+            Some(Ok(_)) => return Ok(RefreshOutcome::Denied(DenyReason::WrongKind)),
+            Some(Err(_)) | None => return Ok(RefreshOutcome::Denied(DenyReason::Malformed)),
+        };
+        let form = Form::Opaque(token.clone());
+        if let Err((_, denial)) = self.recognise(&form).await? {
+            return Ok(RefreshOutcome::Denied(denial.reason));
+        }
+        let mut tx = self.store().write().await?;
+        let now = self.now();
+        let standing = match self.bearer_standing(tx.as_mut(), &form, now).await? {
+            Ok(standing) => standing,
+            Err(denial) => return Ok(RefreshOutcome::Denied(denial.reason)),
+        };
+        match standing.credential.spent {
+            None => self.rotate(tx, standing, &token, now).await,
+            Some(Spent::Rotated { successor, at }) => self.again(tx, standing, &token, successor, at, now).await,
+            Some(Spent::Redeemed { .. }) => Err(StoreError::Corrupt { what: "a redeemed refresh token" }),
+        }
+    }
+
+    async fn rotate(
+        &self,
+        mut tx: Box<dyn WriteTx>,
+        standing: Standing,
+        token: &OpaqueToken,
+        now: Timestamp,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let family = Family::of(standing, tx.head().revision())?;
+        let next = CredentialId::new(self.ids());
+        if !tx.spend_refresh_token(token.id, next, now).await? {
+            return Err(StoreError::Conflict);
+        }
+        let next = self.successor(token, next);
+        let row = family.refresh_row(&next, Some(token.id), now, now + self.settings().refresh_ttl);
+        tx.insert_credential(&row).await?;
+        let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
+        self.note_refresh(tx.as_mut(), &family, token.id).await?;
+        tx.commit().await?;
+        Ok(RefreshOutcome::Granted(pair))
+    }
+
+    /// A spent token: a lost answer within the grace, or a theft.
+    async fn again(
+        &self,
+        mut tx: Box<dyn WriteTx>,
+        standing: Standing,
+        token: &OpaqueToken,
+        successor: CredentialId,
+        spent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let family = Family::of(standing, tx.head().revision())?;
+        let row = tx.credential(successor).await?;
+        let row = row.ok_or(StoreError::Corrupt { what: "a spent refresh token without its successor" })?;
+        let next = self.successor(token, successor);
+        let within = now < spent_at + self.settings().refresh_grace;
+        // Another key-encryption key would derive another token: then nothing is answered, and nothing is killed.
+        if within && row.spent.is_none() && !digest_matches(&row, &next) {
+            return Ok(RefreshOutcome::Denied(DenyReason::Spent));
+        }
+        if within && row.spent.is_none() {
+            let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
+            self.note_refresh(tx.as_mut(), &family, token.id).await?;
+            tx.commit().await?;
+            return Ok(RefreshOutcome::Granted(pair));
+        }
+        let session = &family.session;
+        let actor = Actor::holder(&session.tenant, token.id);
+        let target = format!("session:{}", session.id);
+        tx.insert_audit(&self.audit(&actor, &session.tenant, "session.refresh_reuse", target)).await?;
+        let batch = Batch::kill(Target::Session(session.tenant.clone(), session.id), Reason::RefreshReuse);
+        tx.commit_with(batch, now).await?;
+        Ok(RefreshOutcome::Denied(DenyReason::Spent))
+    }
+
+    fn successor(&self, token: &OpaqueToken, id: CredentialId) -> OpaqueToken {
+        OpaqueToken::from_secret(OpaqueKind::RefreshToken, id, self.kek().refresh_successor(&token.digest()))
+    }
+
+    async fn note_refresh(&self, tx: &mut dyn WriteTx, family: &Family, token: CredentialId) -> Result<(), StoreError> {
+        let tenant = &family.session.tenant;
+        let target = format!("session:{}", family.session.id);
+        tx.insert_audit(&self.audit(&Actor::holder(tenant, token), tenant, "token.refresh", target)).await
+    }
+
+    /// Inserts a session with its first credentials. `opening.issued` was read before the identity was checked.
+    pub(crate) async fn open_session(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        identity: Identity,
+        opening: Opening,
+    ) -> Result<NewSession, StoreError> {
+        let now = self.now();
+        let session = Session {
+            id: SessionId::new(self.ids()),
+            tenant: identity.tenant.clone(),
+            identity: identity.id,
+            device: opening.device,
+            client: opening.client,
+            issued: opening.issued,
+            created_at: now,
+            expires_at: now + self.settings().session_ttl,
+            revoked_seq: None,
+        };
+        tx.insert_session(&session).await?;
+        let family = Family { session, issued: opening.issued };
+        let credentials = match opening.mode {
+            LoginMode::Tokens => {
+                let next =
+                    OpaqueToken::generate(OpaqueKind::RefreshToken, CredentialId::new(self.ids()), self.entropy());
+                let row = family.refresh_row(&next, None, now, now + self.settings().refresh_ttl);
+                tx.insert_credential(&row).await?;
+                SessionCredentials::Tokens(self.pair(tx, &family, &next, &row, now).await?)
+            }
+            LoginMode::Cookie => {
+                let id = CredentialId::new(self.ids());
+                let cookie = OpaqueToken::generate(OpaqueKind::SessionCookie, id, self.entropy());
+                tx.insert_credential(&family.row(&cookie, CredentialKind::SessionCookie, None, now, None)).await?;
+                let expires_in = family.session.expires_at.saturating_since(now);
+                SessionCredentials::Cookie { value: cookie.reveal(), expires_in }
+            }
+        };
+        let target = format!("session:{}", family.session.id);
+        tx.insert_audit(&self.audit(actor, &identity.tenant, "session.create", target)).await?;
+        Ok(NewSession { identity, session: family.session, credentials })
+    }
+
+    /// A new access token beside a refresh token that has its row.
+    async fn pair(
+        &self,
+        tx: &mut dyn WriteTx,
+        family: &Family,
+        refresh: &OpaqueToken,
+        refresh_row: &Credential,
+        now: Timestamp,
+    ) -> Result<TokenPair, StoreError> {
+        // Whole seconds, because `exp` has no more: the row and the token end at the same instant.
+        let end = (now + self.settings().access_ttl).min(family.session.expires_at);
+        let end = Timestamp::from_unix_seconds(end.as_unix_seconds());
+        let row = Credential {
+            id: CredentialId::new(self.ids()),
+            kind: CredentialKind::AccessToken,
+            digest: None,
+            audiences: vec![self.settings().audience.clone()],
+            signing_key: Some(self.keyring().signing().0),
+            expires_at: Some(end),
+            ..family.row(refresh, CredentialKind::AccessToken, None, now, None)
+        };
+        tx.insert_credential(&row).await?;
+        Ok(TokenPair {
+            access: self.sign_access_token(&row, &family.session),
+            access_expires_in: end.saturating_since(now),
+            refresh: refresh.reveal(),
+            refresh_expires_in: refresh_row.expires_at.unwrap_or(now).saturating_since(now),
+        })
+    }
+}
+
+/// How a session is opened.
+pub(crate) struct Opening {
+    pub(crate) issued: Revision,
+    pub(crate) device: Option<Label>,
+    pub(crate) client: Option<ClientId>,
+    pub(crate) mode: LoginMode,
+}
+
+/// A session, and the head that was read before it was found to be good.
+struct Family {
+    session: Session,
+    issued: Revision,
+}
+
+impl Family {
+    fn of(standing: Standing, issued: Revision) -> Result<Self, StoreError> {
+        let session = standing.session.ok_or(StoreError::Corrupt { what: "a refresh token without a session" })?;
+        Ok(Self { session, issued })
+    }
+
+    fn refresh_row(
+        &self,
+        token: &OpaqueToken,
+        parent: Option<CredentialId>,
+        now: Timestamp,
+        end: Timestamp,
+    ) -> Credential {
+        self.row(token, CredentialKind::RefreshToken, parent, now, Some(end))
+    }
+
+    /// A row of this session, ending with it at the latest.
+    fn row(
+        &self,
+        token: &OpaqueToken,
+        kind: CredentialKind,
+        parent: Option<CredentialId>,
+        now: Timestamp,
+        end: Option<Timestamp>,
+    ) -> Credential {
+        let session = &self.session;
+        Credential {
+            id: token.id,
+            tenant: session.tenant.clone(),
+            identity: session.identity,
+            session: Some(session.id),
+            kind,
+            digest: Some(token.digest()),
+            parent,
+            label: None,
+            scopes: Scopes::NONE,
+            audiences: Vec::new(),
+            origins: Vec::new(),
+            issued: self.issued,
+            signing_key: None,
+            created_at: now,
+            expires_at: Some(end.map_or(session.expires_at, |end| end.min(session.expires_at))),
+            spent: None,
+            revoked_seq: None,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Verdicts: is this credential good, for whom, and as of which revision?
+//!
+//! Guarantees: the revision of a verdict was read before the state that it rests on, on the same snapshot. A denial is a
+//! verdict; an error means that there is none.
+
+use std::time::Duration;
+
+use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
+
+use crate::access_token::{Signed, looks_like_jwt};
+use crate::standing::{Denial, Standing, digest_matches};
+use crate::{
+    Allowed, Authority, Credential, CredentialKind, CredentialReference, DenyReason, Grant, PresentationContext,
+    Presented, Principal, ReadView, StoreError, Verdict,
+};
+
+/// A bearer that has the form of one of ours; of a JWT the signature is good.
+#[derive(Debug)]
+pub(crate) enum Form {
+    Opaque(OpaqueToken),
+    Signed(Box<Signed>),
+}
+
+impl Form {
+    pub(crate) fn id(&self) -> CredentialId {
+        match self {
+            Self::Opaque(token) => token.id,
+            Self::Signed(signed) => signed.claims.jti,
+        }
+    }
+
+    pub(crate) fn fits(&self, row: &Credential) -> bool {
+        match self {
+            Self::Opaque(token) => kind_of(token.kind) == row.kind && digest_matches(row, token),
+            Self::Signed(signed) => row.kind == CredentialKind::AccessToken && signed.agrees_with(row),
+        }
+    }
+}
+
+impl Authority {
+    /// Judges one presented credential. A ticket is redeemed by this, and only when the verdict allows.
+    pub async fn verify(&self, presented: Presented<'_>, context: &PresentationContext) -> Result<Verdict, StoreError> {
+        match presented {
+            Presented::Bearer(bearer) => self.verify_bearer(bearer, context).await,
+            Presented::Ticket { ticket, redemption } => self.redeem(ticket, redemption, context).await,
+        }
+    }
+
+    /// Judges again what was admitted before, by reference: one snapshot for all. Where it was presented is not judged
+    /// again: the constraints are in the verdict.
+    pub async fn batch_verify(&self, references: &[CredentialReference]) -> Result<Vec<Verdict>, StoreError> {
+        let mut view = self.store().read().await?;
+        let (now, revision) = (self.now(), view.head().revision());
+        let mut verdicts = Vec::with_capacity(references.len());
+        for reference in references {
+            let judged = self.judge_admitted(view.as_mut(), reference, now).await?;
+            verdicts.push(Verdict::of(revision, judged));
+        }
+        Ok(verdicts)
+    }
+
+    async fn verify_bearer(&self, bearer: &Secret, context: &PresentationContext) -> Result<Verdict, StoreError> {
+        let form = self.read_bearer(bearer).await?;
+        let mut view = self.store().read().await?;
+        let (now, revision) = (self.now(), view.head().revision());
+        let judged = match form {
+            Ok(form) => match self.bearer_standing(view.as_mut(), &form, now).await? {
+                Ok(standing) => self.admit(view.as_mut(), &standing, None, context, now).await?,
+                Err(denial) => Err(denial),
+            },
+            Err(denial) => Err(denial),
+        };
+        Ok(Verdict::of(revision, judged))
+    }
+
+    /// What needs no row: form, checksum, signature. The outer result is the store's.
+    pub(crate) async fn read_bearer(&self, bearer: &Secret) -> Result<Result<Form, Denial>, StoreError> {
+        let Some(text) = bearer.expose_str() else { return Ok(Err(Denial::permanent(DenyReason::Malformed))) };
+        if OpaqueKind::claimed_by(text).is_none() {
+            if !looks_like_jwt(text) {
+                return Ok(Err(Denial::permanent(DenyReason::Malformed)));
+            }
+            let signed = self.read_access_token(text).await?;
+            return Ok(signed.map(|signed| Form::Signed(Box::new(signed))).map_err(Denial::permanent));
+        }
+        Ok(match OpaqueToken::parse(text) {
+            Ok(token) => match token.kind {
+                OpaqueKind::ApiKey | OpaqueKind::SessionCookie => Ok(Form::Opaque(token)),
+                OpaqueKind::RefreshToken | OpaqueKind::Ticket => Err(Denial::permanent(DenyReason::WrongKind)),
+            },
+            Err(_) => Err(Denial::permanent(DenyReason::Malformed)),
+        })
+    }
+
+    /// The standing of a bearer that is good in itself.
+    pub(crate) async fn bearer_standing(
+        &self,
+        view: &mut dyn ReadView,
+        form: &Form,
+        now: Timestamp,
+    ) -> Result<Result<Standing, Denial>, StoreError> {
+        let Some(standing) = Standing::of(view, form.id()).await? else {
+            return Ok(Err(Denial::transient(DenyReason::Unknown)));
+        };
+        if !form.fits(&standing.credential) {
+            return Ok(Err(Denial::permanent(DenyReason::Invalid)));
+        }
+        Ok(standing.judge(now).map(|()| standing))
+    }
+
+    /// Whether a presented credential has a row that fits it. Asked of a snapshot before a transaction is begun, so that
+    /// invented credentials keep no writer waiting. A refusal comes with the head of the snapshot.
+    pub(crate) async fn recognise(&self, form: &Form) -> Result<Result<(), (Revision, Denial)>, StoreError> {
+        let mut view = self.store().read().await?;
+        let revision = view.head().revision();
+        Ok(match view.credential(form.id()).await? {
+            None => Err((revision, Denial::transient(DenyReason::Unknown))),
+            Some(row) if form.fits(&row) => Ok(()),
+            Some(_) => Err((revision, Denial::permanent(DenyReason::Invalid))),
+        })
+    }
+
+    async fn judge_admitted(
+        &self,
+        view: &mut dyn ReadView,
+        reference: &CredentialReference,
+        now: Timestamp,
+    ) -> Result<Result<Allowed, Denial>, StoreError> {
+        let standing = Standing::of(view, reference.credential).await?;
+        let Some(standing) = standing.filter(|standing| standing.credential.tenant == reference.tenant) else {
+            return Ok(Err(Denial::transient(DenyReason::Unknown)));
+        };
+        match standing.credential.kind {
+            CredentialKind::SessionCookie | CredentialKind::AccessToken | CredentialKind::ApiKey => {
+                match standing.judge(now) {
+                    Ok(()) => self.allow(view, &standing, None, now).await.map(Ok),
+                    Err(denial) => Ok(Err(denial)),
+                }
+            }
+            CredentialKind::Ticket if standing.credential.spent.is_some() => match standing.judge_admitted(now) {
+                Ok(()) => {
+                    let parent = parent_of(view, &standing).await?;
+                    match parent.judge(now) {
+                        Ok(()) => self.allow(view, &parent, Some(&standing), now).await.map(Ok),
+                        Err(denial) => Ok(Err(denial)),
+                    }
+                }
+                Err(denial) => Ok(Err(denial)),
+            },
+            // Neither was ever admitted anywhere.
+            CredentialKind::Ticket | CredentialKind::RefreshToken => Ok(Err(Denial::permanent(DenyReason::WrongKind))),
+        }
+    }
+
+    /// Judges the credential that a socket would rest on, then where it was presented.
+    pub(crate) async fn admit(
+        &self,
+        view: &mut dyn ReadView,
+        standing: &Standing,
+        ticket: Option<&Standing>,
+        context: &PresentationContext,
+        now: Timestamp,
+    ) -> Result<Result<Allowed, Denial>, StoreError> {
+        if let Err(denial) = standing.judge(now) {
+            return Ok(Err(denial));
+        }
+        let presented = &ticket.unwrap_or(standing).credential;
+        if let Err(denial) = self.judge_context(presented, context) {
+            return Ok(Err(denial));
+        }
+        self.allow(view, standing, ticket, now).await.map(Ok)
+    }
+
+    fn judge_context(&self, row: &Credential, context: &PresentationContext) -> Result<(), Denial> {
+        let audience = context.audience.as_ref().unwrap_or(&self.settings().audience);
+        if !row.audiences.is_empty() && !row.audiences.contains(audience) {
+            return Err(Denial::permanent(DenyReason::WrongAudience));
+        }
+        let origin_fits = context.origin.as_ref().is_some_and(|origin| row.origins.contains(origin));
+        if !row.origins.is_empty() && !origin_fits {
+            return Err(Denial::permanent(DenyReason::WrongOrigin));
+        }
+        Ok(())
+    }
+
+    async fn allow(
+        &self,
+        view: &mut dyn ReadView,
+        standing: &Standing,
+        ticket: Option<&Standing>,
+        now: Timestamp,
+    ) -> Result<Allowed, StoreError> {
+        let row = &standing.credential;
+        let presented = &ticket.unwrap_or(standing).credential;
+        let expires_in = standing.ends_at().map(|end| end.saturating_since(now));
+        let cache_ttl = self.settings().cache_ttl.min(expires_in.unwrap_or(Duration::MAX));
+        let mut keys = standing.keys();
+        keys.extend(ticket.into_iter().flat_map(Standing::keys));
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(Allowed {
+            principal: Principal {
+                tenant: row.tenant.clone(),
+                identity: row.identity,
+                identity_kind: standing.identity.kind,
+                identity_name: standing.identity.name.clone(),
+                session: row.session,
+                credential: row.id,
+                credential_kind: row.kind,
+                grants: grants_of(view, standing).await?,
+                scopes: row.scopes,
+            },
+            keys,
+            reference: CredentialReference { tenant: row.tenant.clone(), credential: presented.id },
+            expires_in,
+            cache_ttl: if ticket.is_some() { Duration::ZERO } else { cache_ttl },
+            origins: presented.origins.clone(),
+            audiences: presented.audiences.clone(),
+        })
+    }
+}
+
+pub(crate) async fn parent_of(view: &mut dyn ReadView, ticket: &Standing) -> Result<Standing, StoreError> {
+    let corrupt = StoreError::Corrupt { what: "a ticket without its parent" };
+    let Some(parent) = ticket.credential.parent else { return Err(corrupt) };
+    Standing::of(view, parent).await?.ok_or(corrupt)
+}
+
+async fn grants_of(view: &mut dyn ReadView, standing: &Standing) -> Result<Vec<Grant>, StoreError> {
+    let mut grants = Vec::new();
+    for name in &standing.identity.roles {
+        grants.extend(view.role(&standing.credential.tenant, name).await?.into_iter().flat_map(|role| role.grants));
+    }
+    grants.sort_unstable();
+    grants.dedup();
+    Ok(grants)
+}
+
+const fn kind_of(kind: OpaqueKind) -> CredentialKind {
+    match kind {
+        OpaqueKind::ApiKey => CredentialKind::ApiKey,
+        OpaqueKind::RefreshToken => CredentialKind::RefreshToken,
+        OpaqueKind::Ticket => CredentialKind::Ticket,
+        OpaqueKind::SessionCookie => CredentialKind::SessionCookie,
+    }
+}

@@ -1,0 +1,415 @@
+//! The configuration: one TOML file, then the environment (`PORTCULLIS_GRPC__LISTEN` is `grpc.listen`).
+//!
+//! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use serde::Deserialize;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where the database, its lock and the two key files live; made with mode 0700.
+    pub(crate) data_dir: PathBuf,
+    /// Written with the bound addresses once the service listens; absent: not written.
+    pub(crate) ready_file: Option<PathBuf>,
+    /// The listener for programs.
+    pub(crate) grpc: Grpc,
+    /// The listener for people, browsers and standards.
+    pub(crate) http: Http,
+    /// What is issued.
+    pub(crate) tokens: Tokens,
+    /// How passwords are hashed.
+    pub(crate) password: Password,
+    /// What is promised about revocation.
+    pub(crate) guarantee: Guarantee,
+    /// How events are written.
+    pub(crate) log: Log,
+}
+
+/// `[grpc]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Grpc {
+    /// A loopback address: the transport is in the clear.
+    pub(crate) listen: SocketAddr,
+    /// Whether the contract can be asked for.
+    pub(crate) reflection: bool,
+    /// The largest message taken or given.
+    pub(crate) max_message_bytes: usize,
+    /// The longest a unary call may take.
+    pub(crate) max_deadline_ms: u64,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    /// A loopback address, or any behind a TLS proxy.
+    pub(crate) listen: SocketAddr,
+    /// That a proxy speaks TLS to the world in front of this listener.
+    pub(crate) behind_tls_proxy: bool,
+    /// The origins whose pages may use the session cookie, exactly as browsers write them.
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+/// `[tokens]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tokens {
+    /// `iss` of access tokens.
+    pub(crate) issuer: String,
+    /// The default audience.
+    pub(crate) audience: String,
+    /// How long an access token is good.
+    pub(crate) access_ttl_ms: u64,
+    /// How long a refresh token is good.
+    pub(crate) refresh_ttl_ms: u64,
+    /// How long a session lasts at most.
+    pub(crate) session_ttl_ms: u64,
+    /// How long a ticket is good.
+    pub(crate) ticket_ttl_ms: u64,
+}
+
+/// `[password]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Password {
+    /// argon2id's memory for one hash.
+    pub(crate) memory_kib: u32,
+    /// argon2id's passes.
+    pub(crate) iterations: u32,
+    /// argon2id's lanes.
+    pub(crate) parallelism: u32,
+    /// How many hashes are computed at once.
+    pub(crate) workers: usize,
+    /// How many more may wait; beyond that a login is refused as overloaded.
+    pub(crate) queue: usize,
+}
+
+/// `[guarantee]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Guarantee {
+    /// For how long a gateway may trust what it knows without hearing from the authority; the bound B.
+    pub(crate) lease_ms: u64,
+    /// How often gateways should probe.
+    pub(crate) probe_interval_ms: u64,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// Text for people or JSON for programs; one event a line.
+    pub(crate) format: LogFormat,
+    /// Which events, such as `info` or `auth_service=debug`.
+    pub(crate) filter: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// A configuration that is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The named file is not there.
+    #[error("the configuration file {} does not exist", .0.display())]
+    NoFile(PathBuf),
+    /// A key is unknown, or a value has the wrong type.
+    #[error("configuration: {0}")]
+    Unreadable(Box<figment::Error>),
+    /// A value cannot be accepted.
+    #[error("configuration: `{key}` {rule}")]
+    Refused {
+        /// Which key.
+        key: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            ready_file: None,
+            grpc: Grpc::default(),
+            http: Http::default(),
+            tokens: Tokens::default(),
+            password: Password::default(),
+            guarantee: Guarantee::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
+            reflection: false,
+            max_message_bytes: 1 << 20,
+            max_deadline_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 7701));
+        Self { listen, behind_tls_proxy: false, allowed_origins: Vec::new() }
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        const DAY: u64 = 86_400_000;
+        Self {
+            issuer: "https://portcullis.local".into(),
+            audience: "portcullis".into(),
+            access_ttl_ms: 600_000,
+            refresh_ttl_ms: 30 * DAY,
+            session_ttl_ms: 30 * DAY,
+            ticket_ttl_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Password {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2, parallelism: 1, workers: 2, queue: 64 }
+    }
+}
+
+impl Default for Guarantee {
+    fn default() -> Self {
+        Self { lease_ms: 15_000, probe_interval_ms: 500 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+impl Guarantee {
+    /// For how long a gateway may trust what it knows.
+    pub(crate) const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+}
+
+impl Config {
+    /// Reads the file, when one is named, and the environment over it, and checks the whole.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(ConfigError::NoFile(file.to_owned()));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let figment = figment.merge(Env::prefixed("PORTCULLIS_").split("__"));
+        Self::from_figment(&figment)
+    }
+
+    fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
+        let config: Self = figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (holds, key, rule) in self.rules() {
+            if !holds {
+                return Err(ConfigError::Refused { key, rule });
+            }
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> [(bool, &'static str, &'static str); 17] {
+        const HOUR: u64 = 3_600_000;
+        const YEAR: u64 = 366 * 24 * HOUR;
+        let Self { grpc, http, tokens, password, guarantee, .. } = self;
+        let probes = guarantee.probe_interval_ms;
+        [
+            (
+                grpc.listen.ip().is_loopback(),
+                "grpc.listen",
+                "must be a loopback address: gRPC is spoken in the clear, so put it behind nothing but this machine",
+            ),
+            (
+                (1 << 12..=64 << 20).contains(&grpc.max_message_bytes),
+                "grpc.max_message_bytes",
+                "must be 4096 to 67108864",
+            ),
+            ((100..=300_000).contains(&grpc.max_deadline_ms), "grpc.max_deadline_ms", "must be 100 to 300000"),
+            (
+                http.listen.ip().is_loopback() || http.behind_tls_proxy,
+                "http.listen",
+                "must be a loopback address unless `http.behind_tls_proxy = true` says that a proxy speaks TLS in front",
+            ),
+            (
+                http.allowed_origins.iter().all(|origin| is_origin(origin)),
+                "http.allowed_origins",
+                "must hold origins as browsers write them: scheme://host or scheme://host:port, in lower case",
+            ),
+            (is_named(&tokens.issuer), "tokens.issuer", "must be 1 to 255 visible ASCII characters"),
+            (is_named(&tokens.audience), "tokens.audience", "must be 1 to 255 visible ASCII characters"),
+            (
+                (1_000..=HOUR).contains(&tokens.access_ttl_ms),
+                "tokens.access_ttl_ms",
+                "must be 1000 to 3600000 (an hour)",
+            ),
+            ((1_000..=YEAR).contains(&tokens.refresh_ttl_ms), "tokens.refresh_ttl_ms", "must be a second to a year"),
+            ((1_000..=YEAR).contains(&tokens.session_ttl_ms), "tokens.session_ttl_ms", "must be a second to a year"),
+            ((1_000..=300_000).contains(&tokens.ticket_ttl_ms), "tokens.ticket_ttl_ms", "must be 1000 to 300000"),
+            (
+                password.parallelism > 0 && (8 * password.parallelism..=1 << 20).contains(&password.memory_kib),
+                "password.memory_kib",
+                "must be 8 × `password.parallelism` to 1048576",
+            ),
+            ((1..=64).contains(&password.iterations), "password.iterations", "must be 1 to 64"),
+            ((1..=64).contains(&password.workers), "password.workers", "must be 1 to 64"),
+            ((1..=65_536).contains(&password.queue), "password.queue", "must be 1 to 65536"),
+            ((1_000..=300_000).contains(&guarantee.lease_ms), "guarantee.lease_ms", "must be 1000 to 300000"),
+            (
+                probes >= 10 && probes.saturating_mul(3) <= guarantee.lease_ms,
+                "guarantee.probe_interval_ms",
+                "must be 10 to a third of `guarantee.lease_ms`",
+            ),
+        ]
+    }
+}
+
+fn is_named(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// An origin as it is serialised (RFC 6454, 6.2): anything else would never equal what a browser sends.
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    let default_port = matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+    text == format!("{scheme}://{authority}").to_ascii_lowercase() && !authority.as_str().contains('@') && !default_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Config, ConfigError> {
+        Config::from_figment(&Figment::new().merge(Toml::string(toml)))
+    }
+
+    fn refused(toml: &str) -> String {
+        read(toml).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn nothing_configured_is_the_defaults() {
+        assert_eq!(read("").expect("the defaults hold"), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        assert!(refused("colour = 1").contains("colour"));
+        assert!(refused("[grpc]\nlissten = '127.0.0.1:1'").contains("lissten"));
+        assert!(refused("[http.cookies]\nname = 'x'").contains("cookies"));
+    }
+
+    #[test]
+    fn grpc_in_the_clear_stays_on_loopback() {
+        for address in ["0.0.0.0:7700", "[::]:7700", "192.0.2.1:7700"] {
+            assert!(refused(&format!("[grpc]\nlisten = '{address}'")).contains("grpc.listen"), "{address}");
+        }
+        assert!(read("[grpc]\nlisten = '[::1]:0'").is_ok());
+    }
+
+    #[test]
+    fn http_leaves_loopback_only_behind_a_tls_proxy() {
+        assert!(refused("[http]\nlisten = '0.0.0.0:80'").contains("http.behind_tls_proxy"));
+        assert!(read("[http]\nlisten = '0.0.0.0:80'\nbehind_tls_proxy = true").is_ok());
+    }
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_refused() {
+        for origin in [
+            "*",
+            "null",
+            "example.org",
+            "https://Example.org",
+            "https://a.example/",
+            "https://u@a.example",
+            "https://a:443",
+        ] {
+            assert!(
+                refused(&format!("[http]\nallowed_origins = ['{origin}']")).contains("allowed_origins"),
+                "{origin}"
+            );
+        }
+        assert!(
+            read("[http]\nallowed_origins = ['https://a.example', 'http://127.0.0.1:7780', 'http://[::1]:1']").is_ok()
+        );
+    }
+
+    #[test]
+    fn a_lease_has_room_for_lost_probes() {
+        assert!(refused("[guarantee]\nlease_ms = 1000\nprobe_interval_ms = 500").contains("probe_interval_ms"));
+    }
+
+    #[test]
+    fn values_out_of_range_name_their_key() {
+        for (section, line, key) in [
+            ("grpc", "max_message_bytes = 1", "grpc.max_message_bytes"),
+            ("tokens", "access_ttl_ms = 3600001", "tokens.access_ttl_ms"),
+            ("password", "parallelism = 0", "password.memory_kib"),
+            ("password", "workers = 0", "password.workers"),
+        ] {
+            assert!(refused(&format!("[{section}]\n{line}")).contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    #[expect(clippy::result_large_err, reason = "the jail's signature, not ours")]
+    fn the_environment_lies_over_the_file() {
+        figment::Jail::expect_with(|jail| {
+            jail.create_file("auth.toml", "[grpc]\nlisten = '127.0.0.1:1'\nreflection = true")?;
+            jail.set_env("PORTCULLIS_GRPC__LISTEN", "127.0.0.1:2");
+            jail.set_env("PORTCULLIS_HTTP__ALLOWED_ORIGINS", "[\"http://a.example\"]");
+            let config = Config::load(Some(Path::new("auth.toml"))).expect("it is valid");
+            assert_eq!(config.grpc.listen, SocketAddr::from(([127, 0, 0, 1], 2)));
+            assert!(config.grpc.reflection);
+            assert_eq!(config.http.allowed_origins, ["http://a.example"]);
+            jail.set_env("PORTCULLIS_GRPC__COLOUR", "red");
+            let error = Config::load(None).expect_err("unknown").to_string();
+            assert!(error.to_lowercase().contains("colour"), "{error}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::load(Some(Path::new("/nonexistent/auth.toml"))).expect_err("it is not there");
+        assert!(error.to_string().contains("/nonexistent/auth.toml"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Who calls: the API key in the metadata of every call.
+
+use std::sync::Arc;
+
+use auth_domain::{Actor, Authority, Caller, CallerError, Forbidden, Scope};
+use http::{HeaderMap, header};
+use portcullis_types::{Secret, TenantId};
+use tonic::Request;
+
+use super::errors::{Failure, Reason};
+
+/// A caller that was let in, and what it presented, so that a long call can ask again.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    caller: Caller,
+    bearer: Secret,
+}
+
+impl Admitted {
+    /// Knows the caller by its headers.
+    pub(crate) async fn by(authority: &Authority, headers: &HeaderMap) -> Result<Self, Failure> {
+        let bearer = bearer(headers)?;
+        let caller = authority.authenticate_caller(&bearer).await?;
+        Ok(Self { caller, bearer })
+    }
+
+    /// The same caller, judged again now.
+    pub(crate) async fn again(&self, authority: &Authority) -> Result<Self, CallerError> {
+        let caller = authority.authenticate_caller(&self.bearer).await?;
+        Ok(Self { caller, bearer: self.bearer.clone() })
+    }
+
+    /// The caller.
+    pub(crate) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Whether it holds the scope at all; on which tenant is the handler's question.
+    pub(crate) fn holds(&self, scope: Scope) -> Result<(), Forbidden> {
+        self.caller.require(scope, &self.caller.tenant)
+    }
+
+    /// For the audit trail, once the caller may do this in this tenant.
+    pub(crate) fn act(&self, scope: Scope, tenant: &TenantId) -> Result<Actor, Failure> {
+        self.caller.require(scope, tenant)?;
+        Ok(Actor::caller(&self.caller))
+    }
+
+    /// For the audit trail, once the caller may do this in every tenant.
+    pub(crate) fn act_anywhere(&self, scope: Scope) -> Result<Actor, Failure> {
+        self.caller.require_any_tenant(scope)?;
+        Ok(Actor::caller(&self.caller))
+    }
+}
+
+/// Who was let in by the gate. Nobody, for a handler that was reached around it.
+pub(crate) fn admitted<T>(request: &Request<T>) -> Result<Arc<Admitted>, Failure> {
+    request.extensions().get::<Arc<Admitted>>().cloned().ok_or_else(missing)
+}
+
+fn missing() -> Failure {
+    Failure::new(Reason::CredentialMissing, "send `authorization: Bearer` with an API key")
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Secret, Failure> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(missing());
+    };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Secret::from(token)) } else { Err(missing()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn one_bearer_is_taken_and_everything_else_is_none() {
+        assert_eq!(bearer(&headers(&["Bearer pk_x"])), Ok(Secret::from("pk_x")));
+        assert_eq!(bearer(&headers(&["bearer pk_x"])), Ok(Secret::from("pk_x")));
+        for none in [&[][..], &["pk_x"], &["Basic pk_x"], &["Bearer pk_x", "Bearer pk_x"]] {
+            assert_eq!(bearer(&headers(none)).map_err(|failure| failure.reason()), Err(Reason::CredentialMissing));
+        }
+    }
+
+    #[test]
+    fn a_handler_reached_around_the_gate_has_no_caller() {
+        assert!(admitted(&Request::new(())).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! `CredentialsService`.
+
+use auth_domain::{
+    IssueTokens, ListedSession, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
+    SessionCredentials, SessionState, TokenPair,
+};
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::credentials_service_server::CredentialsService;
+use portcullis_types::{CredentialId, Secret, SessionId, TenantId};
+use tonic::{Request, Response, Status};
+
+use super::caller::admitted;
+use super::errors::{self, Failure};
+use super::verification::deny_reason_to_wire;
+use super::{Api, wire};
+
+impl Api {
+    async fn issue(&self, request: Request<v1::IssueTokensRequest>) -> Result<v1::IssueTokensResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let wanted = IssueTokens {
+            tenant,
+            identity,
+            device: wire::label("device", &asked.device)?,
+            client: wire::client("client_id", &asked.client_id)?,
+        };
+        let session = self.authority.issue_tokens(&actor, wanted).await?;
+        Ok(v1::IssueTokensResponse {
+            session_id: session.session.id.to_string(),
+            tokens: Some(tokens_of(session.credentials)?),
+        })
+    }
+
+    async fn refresh(&self, request: Request<v1::RefreshTokensRequest>) -> Result<v1::RefreshTokensResponse, Failure> {
+        // Whoever holds a refresh token may spend it, at the HTTP edge without any key; so no tenant is asked for.
+        admitted(&request)?.holds(Scope::Issue)?;
+        let token = Secret::from(request.into_inner().refresh_token);
+        let outcome = match self.authority.refresh_tokens(&token).await? {
+            RefreshOutcome::Granted(pair) => v1::refresh_tokens_response::Outcome::Tokens(pair_to_wire(&pair)?),
+            RefreshOutcome::Denied(reason) => {
+                v1::refresh_tokens_response::Outcome::Denied(deny_reason_to_wire(reason).into())
+            }
+        };
+        Ok(v1::RefreshTokensResponse { outcome: Some(outcome) })
+    }
+
+    async fn read_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<v1::ListSessionsResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let (tenant, which) = wire::identity_ref(asked.identity)?;
+        admitted.act(Scope::IdentityRead, &tenant)?;
+        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let (sessions, next_page_token) =
+            wire::paged(self.authority.sessions(&tenant, &which, page).await?, session_to_wire);
+        Ok(v1::ListSessionsResponse { sessions, next_page_token })
+    }
+
+    async fn kill(&self, request: Request<v1::RevokeRequest>) -> Result<v1::RevokeResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let reason = reason_of(asked.reason());
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        let actor = admitted.act(Scope::Revoke, &tenant)?;
+        let target = target_of(&tenant, asked.target)?;
+        let request_id = match asked.request_id.as_str() {
+            "" => None,
+            id => Some(RequestId::try_from(id).map_err(Failure::name("request_id"))?),
+        };
+        let revocation = RevokeRequest { tenant, target, reason, request_id };
+        let committed = self.authority.revoke(&actor, revocation).await?;
+        Ok(v1::RevokeResponse {
+            revision: Some(committed.revision.into()),
+            enforced_within_ms: wire::millis(self.authority.bound()),
+            committed_at: Some(wire::timestamp(committed.committed_at)),
+        })
+    }
+}
+
+fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> Result<RevokeTarget, Failure> {
+    use v1::revoke_request::Target;
+    match target {
+        Some(Target::CredentialId(id)) => {
+            let id = CredentialId::try_from(id.as_str()).map_err(Failure::name("credential_id"))?;
+            Ok(RevokeTarget::Credential(id))
+        }
+        Some(Target::SessionId(id)) => {
+            let id = SessionId::try_from(id.as_str()).map_err(Failure::name("session_id"))?;
+            Ok(RevokeTarget::Session(id))
+        }
+        Some(Target::Identity(reference)) => {
+            let (of, which) = wire::identity_ref(Some(reference))?;
+            if of != *tenant {
+                return Err(Failure::field("identity.tenant", "must be the tenant of the request"));
+            }
+            Ok(RevokeTarget::Identity(which))
+        }
+        Some(Target::Credential(presented)) => Ok(RevokeTarget::Presented(Secret::from(presented))),
+        None => Err(Failure::field("target", "is needed")),
+    }
+}
+
+const fn reason_of(reason: v1::RevocationReason) -> Reason {
+    match reason {
+        v1::RevocationReason::Unspecified | v1::RevocationReason::Administrative => Reason::Administrative,
+        v1::RevocationReason::Logout => Reason::Logout,
+        v1::RevocationReason::Disabled => Reason::Disabled,
+        v1::RevocationReason::CredentialChanged => Reason::CredentialChanged,
+        v1::RevocationReason::RefreshReuse => Reason::RefreshReuse,
+        v1::RevocationReason::Compromised => Reason::Compromised,
+        v1::RevocationReason::GrantsChanged => Reason::GrantsChanged,
+    }
+}
+
+/// The tokens of a session that was asked to have tokens.
+pub(super) fn tokens_of(credentials: SessionCredentials) -> Result<v1::TokenPair, Failure> {
+    match credentials {
+        SessionCredentials::Tokens(pair) => pair_to_wire(&pair),
+        SessionCredentials::Cookie { .. } => Err(internal("a session with a cookie where tokens were asked for")),
+    }
+}
+
+fn pair_to_wire(pair: &TokenPair) -> Result<v1::TokenPair, Failure> {
+    Ok(v1::TokenPair {
+        access_token: text_of(&pair.access)?,
+        access_expires_in_ms: wire::millis(pair.access_expires_in),
+        refresh_token: text_of(&pair.refresh)?,
+        refresh_expires_in_ms: wire::millis(pair.refresh_expires_in),
+    })
+}
+
+/// A secret that was issued now, on its way to its owner.
+pub(super) fn text_of(secret: &Secret) -> Result<String, Failure> {
+    secret.expose_str().map(str::to_owned).ok_or_else(|| internal("an issued credential that is not text"))
+}
+
+fn internal(what: &'static str) -> Failure {
+    tracing::error!(what, "a bug");
+    Failure::new(errors::Reason::Internal, "internal error")
+}
+
+fn session_to_wire(listed: ListedSession) -> v1::Session {
+    let state = match listed.state {
+        SessionState::Active => v1::SessionState::Active,
+        SessionState::Revoked => v1::SessionState::Revoked,
+        SessionState::Expired => v1::SessionState::Expired,
+    };
+    let session = listed.session;
+    v1::Session {
+        id: session.id.to_string(),
+        identity_id: session.identity.to_string(),
+        state: state.into(),
+        device: session.device.map_or_else(String::new, |label| label.as_str().to_owned()),
+        client_id: session.client.map_or_else(String::new, |client| client.as_str().to_owned()),
+        created_at: Some(wire::timestamp(session.created_at)),
+        expires_at: Some(wire::timestamp(session.expires_at)),
+    }
+}
+
+#[tonic::async_trait]
+impl CredentialsService for Api {
+    async fn issue_tokens(
+        &self,
+        request: Request<v1::IssueTokensRequest>,
+    ) -> Result<Response<v1::IssueTokensResponse>, Status> {
+        Ok(Response::new(self.issue(request).await?))
+    }
+
+    async fn refresh_tokens(
+        &self,
+        request: Request<v1::RefreshTokensRequest>,
+    ) -> Result<Response<v1::RefreshTokensResponse>, Status> {
+        Ok(Response::new(self.refresh(request).await?))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        Ok(Response::new(self.read_sessions(request).await?))
+    }
+
+    async fn revoke(&self, request: Request<v1::RevokeRequest>) -> Result<Response<v1::RevokeResponse>, Status> {
+        Ok(Response::new(self.kill(request).await?))
+    }
+}

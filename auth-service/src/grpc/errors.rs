@@ -1,0 +1,435 @@
+//! How an operation that gave no answer is told: a status, with `google.rpc.ErrorInfo` in the domain `portcullis`.
+//!
+//! Owns every [`Reason`] and its code. Refuses to tell causes inside: they are logged.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use auth_domain::{
+    CallerError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden, HashError,
+    InvalidPage, InvalidPassword, IssueError, ListError, ListSessionsError, LoginError, PutRoleError, RevokeError,
+    SetPasswordError, SetRolesError, StoreError,
+};
+use portcullis_proto::InvalidWire;
+use portcullis_types::InvalidName;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::tailer::SourceText as _;
+
+/// The domain of every reason.
+pub(crate) const DOMAIN: &str = "portcullis";
+
+/// Why there is no answer; the `reason` of `google.rpc.ErrorInfo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The call carries no `authorization: Bearer …`.
+    CredentialMissing,
+    /// The credential is not a good API key of an active service.
+    CredentialRefused,
+    /// The credential was revoked while the call lasted.
+    CallerRevoked,
+    /// The caller's key lacks the method's scope; metadata `scope`.
+    ScopeMissing,
+    /// The caller may not act on this tenant.
+    TenantForbidden,
+    /// There is no such method.
+    MethodUnknown,
+    /// A field breaks its rule; metadata `field`.
+    FieldInvalid,
+    /// A page token is not of this list, or a page is too large.
+    PageInvalid,
+    /// A password has the wrong length.
+    PasswordInvalid,
+    /// The tenant does not exist.
+    TenantNotFound,
+    /// The identity does not exist.
+    IdentityNotFound,
+    /// The role does not exist; metadata `role`.
+    RoleNotFound,
+    /// The target of a revocation does not exist.
+    TargetNotFound,
+    /// What was presented for revocation is not a credential of this authority.
+    CredentialUnverifiable,
+    /// The credential that a ticket was asked from is not good; metadata `deny_reason`.
+    ParentRefused,
+    /// A tenant of this name exists.
+    TenantExists,
+    /// An identity of this name exists.
+    IdentityExists,
+    /// The identity is disabled.
+    IdentityDisabled,
+    /// Only a service's key may hold scopes.
+    ScopesNeedService,
+    /// A key cannot hold more than its maker's.
+    ScopesExceeded,
+    /// A bound on how many there may be is reached.
+    TooMany,
+    /// A request id was used with other content.
+    RequestIdReused,
+    /// Too many passwords wait to be hashed.
+    HashingOverloaded,
+    /// Too many watches are open.
+    WatchesExhausted,
+    /// The first message of a watch is not its start.
+    WatchStartExpected,
+    /// The first message of a watch did not come in time.
+    WatchStartLate,
+    /// A watch was started twice.
+    WatchStartedTwice,
+    /// The log no longer keeps what was asked for.
+    RangeGone,
+    /// The revision is on another branch of the log.
+    RangeForked,
+    /// The call took longer than its deadline.
+    DeadlineExceeded,
+    /// Another writer was faster; the same call may be tried again.
+    WriteConflict,
+    /// It is not known whether the change was made; ask before trying again.
+    OutcomeUnknown,
+    /// The store did not answer.
+    StoreUnavailable,
+    /// A bug or damage; the operator's log says which.
+    Internal,
+}
+
+impl Reason {
+    /// Its text in `ErrorInfo`.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::CredentialMissing => "CREDENTIAL_MISSING",
+            Self::CredentialRefused => "CREDENTIAL_REFUSED",
+            Self::CallerRevoked => "CALLER_REVOKED",
+            Self::ScopeMissing => "SCOPE_MISSING",
+            Self::TenantForbidden => "TENANT_FORBIDDEN",
+            Self::MethodUnknown => "METHOD_UNKNOWN",
+            Self::FieldInvalid => "FIELD_INVALID",
+            Self::PageInvalid => "PAGE_INVALID",
+            Self::PasswordInvalid => "PASSWORD_INVALID",
+            Self::TenantNotFound => "TENANT_NOT_FOUND",
+            Self::IdentityNotFound => "IDENTITY_NOT_FOUND",
+            Self::RoleNotFound => "ROLE_NOT_FOUND",
+            Self::TargetNotFound => "TARGET_NOT_FOUND",
+            Self::CredentialUnverifiable => "CREDENTIAL_UNVERIFIABLE",
+            Self::ParentRefused => "PARENT_REFUSED",
+            Self::TenantExists => "TENANT_EXISTS",
+            Self::IdentityExists => "IDENTITY_EXISTS",
+            Self::IdentityDisabled => "IDENTITY_DISABLED",
+            Self::ScopesNeedService => "SCOPES_NEED_SERVICE",
+            Self::ScopesExceeded => "SCOPES_EXCEEDED",
+            Self::TooMany => "TOO_MANY",
+            Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::HashingOverloaded => "HASHING_OVERLOADED",
+            Self::WatchesExhausted => "WATCHES_EXHAUSTED",
+            Self::WatchStartExpected => "WATCH_START_EXPECTED",
+            Self::WatchStartLate => "WATCH_START_LATE",
+            Self::WatchStartedTwice => "WATCH_STARTED_TWICE",
+            Self::RangeGone => "RANGE_GONE",
+            Self::RangeForked => "RANGE_FORKED",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::WriteConflict => "WRITE_CONFLICT",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    const fn code(self) -> Code {
+        match self {
+            Self::CredentialMissing | Self::CredentialRefused | Self::CallerRevoked => Code::Unauthenticated,
+            Self::ScopeMissing | Self::TenantForbidden | Self::ScopesExceeded => Code::PermissionDenied,
+            Self::MethodUnknown => Code::Unimplemented,
+            Self::FieldInvalid
+            | Self::PageInvalid
+            | Self::PasswordInvalid
+            | Self::CredentialUnverifiable
+            | Self::ScopesNeedService
+            | Self::WatchStartExpected
+            | Self::WatchStartedTwice => Code::InvalidArgument,
+            Self::TenantNotFound | Self::IdentityNotFound | Self::RoleNotFound | Self::TargetNotFound => Code::NotFound,
+            Self::TenantExists | Self::IdentityExists => Code::AlreadyExists,
+            Self::IdentityDisabled | Self::RequestIdReused | Self::ParentRefused => Code::FailedPrecondition,
+            Self::TooMany | Self::HashingOverloaded | Self::WatchesExhausted => Code::ResourceExhausted,
+            Self::RangeGone | Self::RangeForked => Code::OutOfRange,
+            Self::WatchStartLate | Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::WriteConflict => Code::Aborted,
+            Self::OutcomeUnknown => Code::Unknown,
+            Self::StoreUnavailable => Code::Unavailable,
+            Self::Internal => Code::Internal,
+        }
+    }
+}
+
+/// A call without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    reason: Reason,
+    message: Cow<'static, str>,
+    about: Option<(&'static str, String)>,
+}
+
+impl Failure {
+    /// For this reason, in words for people.
+    pub(crate) fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, message: message.into(), about: None }
+    }
+
+    /// With one fact for programs.
+    pub(crate) fn about(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.about = Some((key, value.into()));
+        self
+    }
+
+    /// A field breaks its rule.
+    pub(crate) fn field(field: &'static str, rule: impl std::fmt::Display) -> Self {
+        Self::new(Reason::FieldInvalid, format!("`{field}`: {rule}")).about("field", field)
+    }
+
+    /// A name in a field breaks its rule.
+    pub(crate) fn name(field: &'static str) -> impl FnOnce(InvalidName) -> Self {
+        move |invalid| Self::field(field, invalid)
+    }
+
+    /// A part of the contract's own messages means nothing.
+    pub(crate) fn wire(field: &'static str) -> impl FnOnce(InvalidWire) -> Self {
+        move |invalid| Self::field(field, invalid)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let about: HashMap<_, _> = failure.about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let details = ErrorDetails::with_error_info(failure.reason.text(), DOMAIN, about);
+        Self::with_error_details(failure.reason.code(), failure.message, details)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let cause = error.source_text();
+        match &error {
+            StoreError::Unavailable(_) => {
+                tracing::error!(%error, cause, "the store failed");
+                Self::new(Reason::StoreUnavailable, "the store did not answer")
+            }
+            StoreError::UnknownOutcome(_) => {
+                tracing::error!(%error, cause, "the store failed");
+                Self::new(Reason::OutcomeUnknown, "it is not known whether the change was made")
+            }
+            StoreError::Conflict => Self::new(Reason::WriteConflict, "another writer was faster; try again"),
+            StoreError::Corrupt { what } => {
+                tracing::error!(what, "the store holds a row that means nothing");
+                Self::new(Reason::Internal, "internal error")
+            }
+        }
+    }
+}
+
+impl From<HashError> for Failure {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Overloaded => Self::new(Reason::HashingOverloaded, "too many passwords are being checked"),
+            HashError::Failed => {
+                tracing::error!("a password could not be hashed");
+                Self::new(Reason::Internal, "internal error")
+            }
+        }
+    }
+}
+
+impl From<InvalidPassword> for Failure {
+    fn from(rule: InvalidPassword) -> Self {
+        Self::new(Reason::PasswordInvalid, rule.to_string())
+    }
+}
+
+impl From<InvalidPage> for Failure {
+    fn from(error: InvalidPage) -> Self {
+        match error {
+            InvalidPage::Size | InvalidPage::Token => Self::new(Reason::PageInvalid, error.to_string()),
+        }
+    }
+}
+
+impl From<Forbidden> for Failure {
+    fn from(error: Forbidden) -> Self {
+        match error {
+            Forbidden::Scope(scope) => Self::new(Reason::ScopeMissing, error.to_string()).about("scope", scope.name()),
+            Forbidden::Tenant => Self::new(Reason::TenantForbidden, error.to_string()),
+        }
+    }
+}
+
+impl From<CallerError> for Failure {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Unauthenticated => Self::new(Reason::CredentialRefused, error.to_string()),
+            CallerError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Page(error) => error.into(),
+            ListError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateTenantError> for Failure {
+    fn from(error: CreateTenantError) -> Self {
+        match error {
+            CreateTenantError::Exists => Self::new(Reason::TenantExists, error.to_string()),
+            CreateTenantError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateIdentityError> for Failure {
+    fn from(error: CreateIdentityError) -> Self {
+        match error {
+            CreateIdentityError::TenantNotFound => tenant_not_found(),
+            CreateIdentityError::NameTaken => Self::new(Reason::IdentityExists, error.to_string()),
+            CreateIdentityError::RoleNotFound(role) => role_not_found(role.as_str()),
+            CreateIdentityError::TooManyRoles => Self::new(Reason::TooMany, error.to_string()),
+            CreateIdentityError::Password(rule) => rule.into(),
+            CreateIdentityError::Hash(error) => error.into(),
+            CreateIdentityError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeIdentityError> for Failure {
+    fn from(error: ChangeIdentityError) -> Self {
+        match error {
+            ChangeIdentityError::NotFound => identity_not_found(),
+            ChangeIdentityError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetPasswordError> for Failure {
+    fn from(error: SetPasswordError) -> Self {
+        match error {
+            SetPasswordError::NotFound => identity_not_found(),
+            SetPasswordError::Password(rule) => rule.into(),
+            SetPasswordError::Hash(error) => error.into(),
+            SetPasswordError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetRolesError> for Failure {
+    fn from(error: SetRolesError) -> Self {
+        match error {
+            SetRolesError::NotFound => identity_not_found(),
+            SetRolesError::RoleNotFound(role) => role_not_found(role.as_str()),
+            SetRolesError::TooManyRoles => Self::new(Reason::TooMany, error.to_string()),
+            SetRolesError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutRoleError> for Failure {
+    fn from(error: PutRoleError) -> Self {
+        match error {
+            PutRoleError::TenantNotFound => tenant_not_found(),
+            PutRoleError::TooManyGrants | PutRoleError::TooManyRoles => Self::new(Reason::TooMany, error.to_string()),
+            PutRoleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListSessionsError> for Failure {
+    fn from(error: ListSessionsError) -> Self {
+        match error {
+            ListSessionsError::NotFound => identity_not_found(),
+            ListSessionsError::Page(error) => error.into(),
+            ListSessionsError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LoginError> for Failure {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Hash(error) => error.into(),
+            LoginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<IssueError> for Failure {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::NotFound => identity_not_found(),
+            IssueError::Disabled => Self::new(Reason::IdentityDisabled, error.to_string()),
+            IssueError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateApiKeyError> for Failure {
+    fn from(error: CreateApiKeyError) -> Self {
+        match error {
+            CreateApiKeyError::NotFound => identity_not_found(),
+            CreateApiKeyError::ScopesBeyondCaller => Self::new(Reason::ScopesExceeded, error.to_string()),
+            CreateApiKeyError::ScopesNeedService => Self::new(Reason::ScopesNeedService, error.to_string()),
+            CreateApiKeyError::TooMany => Self::new(Reason::TooMany, error.to_string()),
+            CreateApiKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeError> for Failure {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::NotFound => Self::new(Reason::TargetNotFound, error.to_string()),
+            RevokeError::Unverifiable => Self::new(Reason::CredentialUnverifiable, error.to_string()),
+            RevokeError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
+            RevokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// There is no such identity.
+pub(crate) fn identity_not_found() -> Failure {
+    Failure::new(Reason::IdentityNotFound, "no such identity")
+}
+
+fn tenant_not_found() -> Failure {
+    Failure::new(Reason::TenantNotFound, "no such tenant")
+}
+
+fn role_not_found(role: &str) -> Failure {
+    Failure::new(Reason::RoleNotFound, "no such role").about("role", role)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_names_its_reason_for_programs() {
+        let status = Status::from(Failure::from(Forbidden::Scope(auth_domain::Scope::Revoke)));
+        assert_eq!(status.code(), Code::PermissionDenied);
+        let info = status.get_details_error_info().expect("it is always there");
+        assert_eq!((info.domain.as_str(), info.reason.as_str()), ("portcullis", "SCOPE_MISSING"));
+        assert_eq!(info.metadata["scope"], "revoke");
+    }
+
+    #[test]
+    fn a_cause_inside_is_not_told() {
+        let cause = std::io::Error::other("/var/lib/secret.db is locked");
+        let status = Status::from(Failure::from(StoreError::Unavailable(Box::new(cause))));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(!format!("{status:?}").contains("secret.db"));
+    }
+}

@@ -1,0 +1,198 @@
+//! What stands before every call: who calls, whether its key holds the method's scope, how long it may take.
+//!
+//! Guarantees: no handler of the contract runs without an authenticated caller that holds the scope of the table; every
+//! call is counted, and answers within the smaller of the client's deadline and the configured one (a stream: begins to).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use auth_domain::Authority;
+use http::{HeaderMap, Request, Response};
+use portcullis_types::Clock;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::caller::Admitted;
+use super::errors::{Failure, Reason};
+use super::scopes::{self, Access, Method};
+use crate::metrics::Metrics;
+
+/// What the gate needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    /// Who knows callers.
+    pub(crate) authority: Arc<Authority>,
+    /// Where calls are counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// How long a call took.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The longest a call may take.
+    pub(crate) max_deadline: Duration,
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { gate: Arc::new(self.clone()), inner }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let fresh = self.inner.clone();
+        // The one that was polled ready is the one to call.
+        let inner = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(Arc::clone(&self.gate).pass(request, inner))
+    }
+}
+
+impl Gate {
+    async fn pass<S>(self: Arc<Self>, request: Request<Body>, inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Send,
+        S::Future: Send,
+    {
+        let began = self.clock.boottime();
+        let access = scopes::access(request.uri().path());
+        let limit = deadline(request.headers()).map_or(self.max_deadline, |asked| asked.min(self.max_deadline));
+        let answer = tokio::time::timeout(limit, self.answer(access, request, inner)).await;
+        let response = match answer {
+            Ok(response) => response?,
+            Err(_) => refusal(Failure::new(Reason::DeadlineExceeded, "the call took longer than its deadline")),
+        };
+        let method = match access {
+            Access::Scoped(method) => method.path,
+            Access::Open(service) => service,
+            Access::Unknown => "unknown",
+        };
+        let took = self.clock.boottime().saturating_since(began);
+        let code = code_of(&response);
+        self.metrics.call(method, code, took);
+        tracing::debug!(method, code, micros = took.as_micros(), "call");
+        Ok(response)
+    }
+
+    async fn answer<S>(
+        &self,
+        access: Access,
+        mut request: Request<Body>,
+        mut inner: S,
+    ) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        match access {
+            Access::Unknown => return Ok(refusal(Failure::new(Reason::MethodUnknown, "there is no such method"))),
+            Access::Open(_) => {}
+            Access::Scoped(method) => match self.admit(method, request.headers()).await {
+                Ok(admitted) => drop(request.extensions_mut().insert(Arc::new(admitted))),
+                Err(failure) => return Ok(refusal(failure)),
+            },
+        }
+        inner.call(request).await
+    }
+
+    async fn admit(&self, method: Method, headers: &HeaderMap) -> Result<Admitted, Failure> {
+        let admitted = Admitted::by(&self.authority, headers).await?;
+        admitted.holds(method.scope)?;
+        Ok(admitted)
+    }
+}
+
+fn refusal(failure: Failure) -> Response<Body> {
+    Status::from(failure).into_http()
+}
+
+/// An error before the first message is in the headers; one after it is the stream's own.
+fn code_of(response: &Response<Body>) -> &'static str {
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. What cannot be read asks for nothing.
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_in_each_unit_and_garbage_asks_for_nothing() {
+        let read = |text| deadline(&HeaderMap::from_iter([("grpc-timeout".parse().expect("a name"), text)]));
+        for (text, asked) in [
+            ("1H", Some(Duration::from_secs(3_600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("99999999m", Some(Duration::from_millis(99_999_999))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("6n", Some(Duration::from_nanos(6))),
+            ("100000000n", None),
+            ("S", None),
+            ("", None),
+            ("-1S", None),
+            ("1x", None),
+        ] {
+            assert_eq!(read(HeaderValue::from_static(text)), asked, "{text}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which scope each method needs: one table, checked before any handler runs.
+//!
+//! Refuses what it does not list: a method without an entry cannot be called.
+
+use auth_domain::Scope;
+
+/// A method of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// Its path on the wire.
+    pub(crate) path: &'static str,
+    /// What the caller's key must hold.
+    pub(crate) scope: Scope,
+}
+
+const fn method(path: &'static str, scope: Scope) -> Method {
+    Method { path, scope }
+}
+
+/// Every method of `portcullis.auth.v1`.
+pub(crate) const METHODS: [Method; 23] = [
+    method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
+    method("/portcullis.auth.v1.IdentitiesService/CreateIdentity", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.IdentitiesService/GetIdentity", Scope::IdentityRead),
+    method("/portcullis.auth.v1.IdentitiesService/ListIdentities", Scope::IdentityRead),
+    method("/portcullis.auth.v1.IdentitiesService/DisableIdentity", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.IdentitiesService/EnableIdentity", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.IdentitiesService/SetPassword", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.IdentitiesService/SetIdentityRoles", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.RolesService/PutRole", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.RolesService/ListRoles", Scope::IdentityRead),
+    method("/portcullis.auth.v1.AuthenticationService/BeginAuthentication", Scope::Issue),
+    method("/portcullis.auth.v1.CredentialsService/IssueTokens", Scope::Issue),
+    method("/portcullis.auth.v1.CredentialsService/RefreshTokens", Scope::Issue),
+    method("/portcullis.auth.v1.CredentialsService/ListSessions", Scope::IdentityRead),
+    method("/portcullis.auth.v1.CredentialsService/Revoke", Scope::Revoke),
+    method("/portcullis.auth.v1.ApiKeysService/CreateApiKey", Scope::Issue),
+    method("/portcullis.auth.v1.ApiKeysService/ListApiKeys", Scope::IdentityRead),
+    method("/portcullis.auth.v1.TicketsService/CreateTicket", Scope::Issue),
+    method("/portcullis.auth.v1.VerificationService/Verify", Scope::Verify),
+    method("/portcullis.auth.v1.VerificationService/BatchVerify", Scope::Verify),
+    method("/portcullis.auth.v1.RevocationsService/Watch", Scope::Watch),
+    method("/portcullis.auth.v1.RevocationsService/FetchRange", Scope::Watch),
+];
+
+/// What stands before a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A credential with this method's scope.
+    Scoped(Method),
+    /// Nothing: health, and the contract where reflection is configured.
+    Open(&'static str),
+    /// It does not exist.
+    Unknown,
+}
+
+/// What stands before this path.
+pub(crate) fn access(path: &str) -> Access {
+    if let Some(method) = METHODS.into_iter().find(|method| method.path == path) {
+        return Access::Scoped(method);
+    }
+    let open = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/"];
+    match open.into_iter().find(|service| path.starts_with(service)) {
+        Some(service) => Access::Open(service),
+        None => Access::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    fn contract() -> BTreeSet<String> {
+        let set = FileDescriptorSet::decode(portcullis_proto::DESCRIPTORS).expect("it was encoded by us");
+        let files = set.file.iter().filter(|file| file.package().starts_with("portcullis."));
+        files
+            .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)))
+            .flat_map(|(package, service)| {
+                service.method.iter().map(move |method| format!("/{package}.{}/{}", service.name(), method.name()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_method_of_the_contract_has_exactly_one_entry_and_nothing_else_has() {
+        let table: BTreeSet<_> = METHODS.iter().map(|method| method.path.to_owned()).collect();
+        assert_eq!(table, contract());
+        assert_eq!(table.len(), METHODS.len());
+    }
+
+    #[test]
+    fn a_path_that_is_not_listed_is_unknown() {
+        for path in ["", "/", "/portcullis.auth.v1.TenantsService/", "/portcullis.auth.v1.TenantsService/DropTenant"] {
+            assert_eq!(access(path), Access::Unknown, "{path}");
+        }
+        assert!(matches!(access("/grpc.health.v1.Health/Check"), Access::Open(_)));
+    }
+}

@@ -1,0 +1,347 @@
+//! One open watch: feeds the domain's state machine with requests, wake-ups and pages of the log, and sends what it says.
+//!
+//! Guarantees: one task and no queue; the stream holds at most [`BUFFERED`](super::revocations::BUFFERED) messages,
+//! then HTTP/2 holds the task back, and a gateway that does not read for half a lease is ended as lagged. The caller's
+//! right is judged at a head that is not older than the watch's position, so no revocation of it can fall between; it
+//! is judged again every minute, so that a key which expires does not watch for ever.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::watch::{self, End, Entry, Freshness, Message, Next, Position, Resync, Ring, Watcher, WatcherParts};
+use auth_domain::{CallerError, Scope};
+use portcullis_proto::auth::v1;
+use portcullis_types::{BootId, Boottime, GatewayId, Revision};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tonic::{Status, Streaming};
+
+use super::caller::Admitted;
+use super::errors::{Failure, Reason};
+use super::{Api, wire};
+
+const START_TIME: Duration = Duration::from_secs(5);
+const JUDGED_AGAIN: Duration = Duration::from_secs(60);
+const PAGE: u32 = 250;
+
+/// Why the task ends; what is sent for it is in [`Watching::run`].
+enum Ended {
+    /// The gateway left.
+    Left,
+    /// Everything was said.
+    Quietly,
+    /// Start again without a cursor.
+    Resync(Resync, Revision),
+    /// With an error.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What a gateway said first.
+struct Start {
+    gateway: GatewayId,
+    boot: BootId,
+    cursor: Option<Revision>,
+}
+
+/// An open watch.
+pub(super) struct Watching {
+    api: Api,
+    admitted: Arc<Admitted>,
+    requests: Streaming<v1::WatchRequest>,
+    out: mpsc::Sender<Result<v1::WatchResponse, Status>>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Counts a watch while it lives.
+struct Counted(Api);
+
+impl Counted {
+    fn new(api: &Api) -> Self {
+        api.metrics.watchers.inc();
+        Self(api.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.watchers.dec();
+    }
+}
+
+impl Watching {
+    /// Not begun yet.
+    pub(super) const fn new(
+        api: Api,
+        admitted: Arc<Admitted>,
+        requests: Streaming<v1::WatchRequest>,
+        out: mpsc::Sender<Result<v1::WatchResponse, Status>>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { api, admitted, requests, out, _place: place }
+    }
+
+    /// Runs to the end of the watch.
+    pub(super) async fn run(mut self) {
+        let ended = match self.converse().await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        };
+        let last = match ended {
+            Ended::Left | Ended::Quietly => return,
+            Ended::Resync(reason, head) => Ok(resync_to_wire(reason, head)),
+            Ended::Failed(failure) => Err(failure.into()),
+        };
+        // The gateway may have stopped reading: what was sent for it may not hold this task.
+        let _ = self.out.send_timeout(last, START_TIME).await;
+    }
+
+    async fn converse(&mut self) -> Result<Infallible, Ended> {
+        let shutdown = self.api.shutdown.clone();
+        let start = tokio::select! {
+            () = shutdown.requested() => return Err(Ended::Quietly),
+            start = tokio::time::timeout(START_TIME, self.start()) => {
+                start.map_err(|_| Failure::new(Reason::WatchStartLate, "a watch begins with `start` within 5 seconds"))??
+            }
+        };
+        let watcher = self.open(&start).await?;
+        let _counted = Counted::new(&self.api);
+        let (gateway, boot) = (&start.gateway, start.boot);
+        tracing::info!(%gateway, %boot, from = %watcher.cursor(), "a gateway watches");
+        let ended = self.follow(watcher).await;
+        tracing::info!(%gateway, %boot, "a gateway's watch ended");
+        ended
+    }
+
+    async fn start(&mut self) -> Result<Start, Ended> {
+        let Ok(Some(request)) = self.requests.message().await else {
+            return Err(Ended::Left);
+        };
+        let Some(v1::watch_request::Message::Start(start)) = request.message else {
+            return Err(Failure::new(Reason::WatchStartExpected, "the first request of a watch is `start`").into());
+        };
+        let boot: [u8; 16] =
+            start.boot_id.try_into().map_err(|_| Failure::field("start.boot_id", "must be 16 bytes"))?;
+        Ok(Start {
+            gateway: GatewayId::try_from(start.gateway_id.as_str()).map_err(Failure::name("start.gateway_id"))?,
+            boot: BootId::from_bytes(boot),
+            cursor: start.cursor.map(Revision::try_from).transpose().map_err(Failure::wire("start.cursor"))?,
+        })
+    }
+
+    async fn open(&self, start: &Start) -> Result<Watcher, Ended> {
+        let store = self.api.authority.store();
+        let horizon = store.horizon().await?;
+        let head = store.head().await?.revision();
+        let at_cursor = match start.cursor {
+            Some(cursor) => store.revision_at(cursor.seq).await?,
+            None => None,
+        };
+        let position =
+            watch::judge(start.cursor, at_cursor, horizon, head).map_err(|reason| Ended::Resync(reason, head))?;
+        let admitted = self.admitted.again(&self.api.authority).await?;
+        admitted.act_anywhere(Scope::Watch)?;
+        let caller = admitted.caller();
+        let parts = WatcherParts {
+            position,
+            caller_keys: caller.keys.clone(),
+            caller_revision: caller.revision,
+            patience: self.api.lease / 2,
+        };
+        Ok(Watcher::new(parts, head))
+    }
+
+    async fn follow(&mut self, watcher: Watcher) -> Result<Infallible, Ended> {
+        let mut following = Following {
+            watcher,
+            grown: self.api.log.subscribe(),
+            judged_again: tokio::time::interval(JUDGED_AGAIN),
+            held_since: None,
+            idle: false,
+        };
+        following.judged_again.reset();
+        loop {
+            match self.next_event(&mut following).await {
+                Event::Left => return Err(Ended::Left),
+                Event::Leaving => following.wake(|watcher| watcher.drain()),
+                Event::Grown => following.wake(|_| ()),
+                Event::JudgeAgain => self.judge_again().await?,
+                Event::Request(request) => self.hear(&mut following, request).await?,
+                Event::Room => self.speak(&mut following).await?,
+                Event::Stalled => return Err(self.end(End::Resync(Resync::Lagged))),
+            }
+        }
+    }
+
+    async fn next_event(&mut self, following: &mut Following) -> Event {
+        let speaking = !following.idle;
+        let held_for = following.held_for(speaking, self.api.clock.boottime());
+        let Following { watcher, grown, judged_again, .. } = following;
+        tokio::select! {
+            biased;
+            () = self.out.closed() => Event::Left,
+            () = self.api.shutdown.requested(), if !watcher.is_leaving() => Event::Leaving,
+            request = self.requests.message(), if watcher.accepts_probe() => Event::Request(request),
+            _ = judged_again.tick() => Event::JudgeAgain,
+            Ok(()) = grown.changed(), if !speaking => Event::Grown,
+            room = self.out.reserve(), if speaking => match room {
+                Ok(_) => Event::Room,
+                Err(_) => Event::Left,
+            },
+            () = tokio::time::sleep((self.api.lease / 2).saturating_sub(held_for)), if speaking => Event::Stalled,
+        }
+    }
+
+    /// A request after the first: a probe, or the end.
+    async fn hear(
+        &self,
+        following: &mut Following,
+        request: Result<Option<v1::WatchRequest>, Status>,
+    ) -> Result<(), Ended> {
+        let Ok(Some(request)) = request else { return Err(Ended::Left) };
+        let probe = match request.message {
+            Some(v1::watch_request::Message::Probe(probe)) => probe,
+            Some(v1::watch_request::Message::Start(_)) => {
+                return Err(Failure::new(Reason::WatchStartedTwice, "a watch is started once").into());
+            }
+            None => return Err(Failure::field("message", "is needed").into()),
+        };
+        let arrived = self.api.clock.boottime();
+        // This process holds the log's lock: what it reads after the probe arrived is the head, without any age.
+        let head = self.api.authority.store().head().await?.revision();
+        let fresh = Freshness { head, proven_at: arrived };
+        following.wake(|watcher| watcher.probe(probe.probe_id, arrived, fresh)).map_err(|_| Ended::Left)
+    }
+
+    /// One step, when there is room for what it says.
+    async fn speak(&self, following: &mut Following) -> Result<(), Ended> {
+        following.held_since = None;
+        // Seen before the ring is read: what comes after it wakes again.
+        following.grown.borrow_and_update();
+        let now = self.api.clock.boottime();
+        let watcher = &mut following.watcher;
+        match self.api.log.with_ring(|ring| watcher.next(ring, now)) {
+            Next::Send(message) => {
+                if matches!(message, Message::Entry(_)) {
+                    self.api.metrics.watch_entries.inc();
+                }
+                self.out.try_send(Ok(self.to_wire(message))).map_err(|_| Ended::Left)?;
+            }
+            Next::Load { after } => watcher.loaded(self.load(after).await?),
+            Next::Wait if watcher.is_drained() => return Err(Ended::Quietly),
+            Next::Wait => following.idle = true,
+            Next::End(end) => return Err(self.end(end)),
+        }
+        Ok(())
+    }
+
+    async fn load(&self, after: u64) -> Result<Vec<Arc<Entry>>, Ended> {
+        let entries = self.api.authority.store().log_after(after, PAGE).await?;
+        let decoded = entries.into_iter().map(|entry| Entry::from_log(entry).map(Arc::new));
+        decoded.collect::<Result<_, _>>().map_err(|error| {
+            tracing::error!(%error, "the revocation log is damaged");
+            Failure::new(Reason::Internal, "internal error").into()
+        })
+    }
+
+    /// A key that expired, or lost its scope, watches no longer. A store that does not answer changes nothing.
+    async fn judge_again(&self) -> Result<(), Ended> {
+        match self.admitted.again(&self.api.authority).await {
+            Ok(admitted) => admitted.act_anywhere(Scope::Watch).map(drop).map_err(Ended::from),
+            Err(CallerError::Unauthenticated) => Err(caller_revoked().into()),
+            Err(CallerError::Store(_)) => Ok(()),
+        }
+    }
+
+    fn end(&self, end: End) -> Ended {
+        match end {
+            End::Resync(reason) => Ended::Resync(reason, self.api.log.with_ring(Ring::head)),
+            End::CallerRevoked => caller_revoked().into(),
+        }
+    }
+
+    fn to_wire(&self, message: Message) -> v1::WatchResponse {
+        use v1::watch_response::Message as Wire;
+        let wire = match message {
+            Message::Welcome(position) => Wire::Welcome(v1::WatchWelcome {
+                resumed: matches!(position, Position::Resumed(_)),
+                position: Some(position.revision().into()),
+                lease_ms: wire::millis(self.api.lease),
+                probe_interval_ms: wire::millis(self.api.probe_interval),
+                bound_ms: wire::millis(self.api.authority.bound()),
+            }),
+            Message::Entry(entry) => Wire::Entry(entry.to_wire()),
+            Message::Checkpoint { probe, head, age } => Wire::Checkpoint(v1::Checkpoint {
+                probe_id: probe,
+                head: Some(head.into()),
+                age_us: i64::try_from(age.as_micros()).unwrap_or(i64::MAX),
+                authority_time_us: self.api.clock.now().as_micros(),
+            }),
+            Message::Drain => Wire::Drain(v1::Drain {}),
+        };
+        v1::WatchResponse { message: Some(wire) }
+    }
+}
+
+/// What can happen to an open watch.
+enum Event {
+    /// The gateway closed its stream.
+    Left,
+    /// This replica shuts down.
+    Leaving,
+    /// The ring has new entries.
+    Grown,
+    /// It is time to look at the caller again.
+    JudgeAgain,
+    /// The gateway said something, or no more.
+    Request(Result<Option<v1::WatchRequest>, Status>),
+    /// There is room for a message.
+    Room,
+    /// There has been no room for half a lease.
+    Stalled,
+}
+
+/// A watch that has begun.
+struct Following {
+    watcher: Watcher,
+    grown: tokio::sync::watch::Receiver<u64>,
+    judged_again: tokio::time::Interval,
+    // Since when something waits for room.
+    held_since: Option<Boottime>,
+    // Nothing to send until something happens.
+    idle: bool,
+}
+
+impl Following {
+    fn wake<T>(&mut self, change: impl FnOnce(&mut Watcher) -> T) -> T {
+        self.idle = false;
+        change(&mut self.watcher)
+    }
+
+    fn held_for(&mut self, speaking: bool, now: Boottime) -> Duration {
+        if !speaking {
+            self.held_since = None;
+            return Duration::ZERO;
+        }
+        now.saturating_since(*self.held_since.get_or_insert(now))
+    }
+}
+
+fn caller_revoked() -> Failure {
+    Failure::new(Reason::CallerRevoked, "the credential of this watch is not good any more")
+}
+
+fn resync_to_wire(reason: Resync, head: Revision) -> v1::WatchResponse {
+    let reason = match reason {
+        Resync::Fork => v1::ResyncReason::Fork,
+        Resync::Horizon => v1::ResyncReason::Horizon,
+        Resync::Lagged => v1::ResyncReason::Lagged,
+    };
+    let resync = v1::ResyncRequired { reason: reason.into(), head: Some(head.into()) };
+    v1::WatchResponse { message: Some(v1::watch_response::Message::ResyncRequired(resync)) }
+}

@@ -1,0 +1,136 @@
+//! The pool on which passwords are hashed: a bounded number at once, a bounded number waiting.
+//!
+//! Guarantees: a client that leaves does not free the place of a hash that still runs, because the blocking task owns
+//! its permit; so memory is at most `workers` evaluations, whatever clients do. When the queue is full, the answer is
+//! [`HashError::Overloaded`] at once.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use auth_domain::{Argon2id, HashError, PasswordHasher};
+use portcullis_types::{Entropy, Secret};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Password;
+use crate::metrics::Metrics;
+
+/// The pool.
+#[derive(Debug)]
+pub(crate) struct HashPool {
+    argon: Argon2id,
+    entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
+    admitted: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
+}
+
+/// A place in the pool; the gauge follows it.
+struct Place {
+    metrics: Arc<Metrics>,
+    _admitted: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.hash_depth.dec();
+    }
+}
+
+impl HashPool {
+    /// With the configured parameters and bounds.
+    pub(crate) fn new(config: &Password, entropy: Arc<dyn Entropy>, metrics: Arc<Metrics>) -> Result<Self, HashError> {
+        Ok(Self {
+            argon: Argon2id::new(config.memory_kib, config.iterations, config.parallelism)?,
+            entropy,
+            metrics,
+            admitted: Arc::new(Semaphore::new(config.workers + config.queue)),
+            workers: Arc::new(Semaphore::new(config.workers)),
+        })
+    }
+
+    fn admit(&self) -> Result<Place, HashError> {
+        let Ok(admitted) = Arc::clone(&self.admitted).try_acquire_owned() else {
+            self.metrics.hash_rejected.inc();
+            return Err(HashError::Overloaded);
+        };
+        self.metrics.hash_depth.inc();
+        Ok(Place { metrics: Arc::clone(&self.metrics), _admitted: admitted })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let place = self.admit()?;
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| HashError::Failed)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _held = (place, worker);
+            work()
+        });
+        task.await.map_err(|_| HashError::Failed)?
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for HashPool {
+    async fn hash(&self, password: Secret) -> Result<String, HashError> {
+        let (argon, entropy) = (self.argon.clone(), Arc::clone(&self.entropy));
+        self.run(move || argon.hash(&password, &*entropy)).await
+    }
+
+    async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
+        let argon = self.argon.clone();
+        self.run(move || argon.verify(&password, &phc)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use portcullis_types::SystemEntropy;
+
+    use super::*;
+
+    fn pool(workers: usize, queue: usize) -> HashPool {
+        let config = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
+        HashPool::new(&config, Arc::new(SystemEntropy), Arc::new(Metrics::new())).expect("the smallest parameters")
+    }
+
+    #[tokio::test]
+    async fn a_password_is_known_again() {
+        let pool = pool(1, 1);
+        let phc = pool.hash(Secret::from("correct horse")).await.expect("there is room");
+        assert!(pool.verify(Secret::from("correct horse"), phc.clone()).await.expect("there is room"));
+        assert!(!pool.verify(Secret::from("battery staple"), phc).await.expect("there is room"));
+        assert_eq!(pool.metrics.hash_depth.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn more_than_the_queue_holds_is_refused_at_once() {
+        let pool = pool(1, 1);
+        let (go, wait) = mpsc::channel::<()>();
+        let mut working = std::pin::pin!(pool.run(move || wait.recv().map_err(|_| HashError::Failed)));
+        let mut waiting = std::pin::pin!(pool.run(|| Ok(())));
+        assert!(futures_util::poll!(&mut working).is_pending() && futures_util::poll!(&mut waiting).is_pending());
+        assert!(matches!(pool.run(|| Ok(())).await, Err(HashError::Overloaded)));
+        assert_eq!((pool.metrics.hash_depth.get(), pool.metrics.hash_rejected.get()), (2, 1));
+        go.send(()).expect("it waits");
+        assert!(working.await.is_ok() && waiting.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_does_not_free_the_place_of_a_hash_that_runs() {
+        let pool = pool(1, 1);
+        let (go, wait) = mpsc::channel::<()>();
+        {
+            let mut left = Box::pin(pool.run(move || wait.recv().map_err(|_| HashError::Failed)));
+            assert!(futures_util::poll!(&mut left).is_pending());
+        }
+        assert_eq!(pool.workers.available_permits(), 0, "it still runs");
+        let mut next = std::pin::pin!(pool.run(|| Ok(())));
+        assert!(futures_util::poll!(&mut next).is_pending());
+        go.send(()).expect("it waits");
+        assert!(next.await.is_ok());
+    }
+}

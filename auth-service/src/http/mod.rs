@@ -1,0 +1,143 @@
+//! The transport for people, browsers and standards: JSON over HTTP/1.1.
+//!
+//! Owns the translation between HTTP and the authority, and nothing else: it holds no rules.
+//! Guarantees: bodies and headers are capped and timed; a credential is never cached; the session cookie works only
+//! from an allowed origin; every refusal is a problem document.
+
+mod body;
+mod credential;
+mod jwks;
+mod login;
+mod logout;
+mod observe;
+mod problem;
+mod serve;
+mod session_cookie;
+mod token;
+mod ws_ticket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{Authority, HashError, StoreError};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, header};
+use portcullis_types::Secret;
+
+pub(crate) use self::serve::serve;
+
+use self::problem::Problem;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::tailer::{LogTail, SourceText as _};
+
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// The routes, as they are counted.
+const ROUTES: [&str; 8] = [
+    "/v1/login",
+    "/v1/logout",
+    "/v1/token",
+    "/v1/ws-ticket",
+    "/.well-known/jwks.json",
+    "/health",
+    "/ready",
+    "/metrics",
+];
+
+/// What every route needs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    authority: Arc<Authority>,
+    log: Arc<LogTail>,
+    metrics: Arc<Metrics>,
+    allowed_origins: Arc<[String]>,
+}
+
+impl Edge {
+    /// With the configured origins.
+    pub(crate) fn new(authority: Arc<Authority>, log: Arc<LogTail>, metrics: Arc<Metrics>, config: &Config) -> Self {
+        Self { authority, log, metrics, allowed_origins: config.http.allowed_origins.clone().into() }
+    }
+
+    /// All routes with what surrounds them.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/v1/login", post(login::login))
+            .route("/v1/logout", post(logout::logout))
+            .route("/v1/token", post(token::token))
+            .route("/v1/ws-ticket", post(ws_ticket::ws_ticket))
+            .route("/.well-known/jwks.json", get(jwks::jwks))
+            .route("/health", get(observe::health))
+            .route("/ready", get(observe::ready))
+            .route("/metrics", get(observe::metrics))
+            .fallback(|| async { Problem::NotFound })
+            .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+            .layer(DefaultBodyLimit::max(body::MOST_BYTES))
+            .layer(middleware::from_fn_with_state(self.clone(), surround))
+            .with_state(self)
+    }
+}
+
+/// Bounds the time of a request, counts it, and sets the headers that every answer carries.
+async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or("other");
+    let answered = tokio::time::timeout(REQUEST_TIME, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| Problem::TooSlow.into_response());
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let status = response.status().as_u16();
+    edge.metrics.answer(route, status);
+    tracing::debug!(route, status, "request");
+    response
+}
+
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let cause = error.source_text();
+        match &error {
+            StoreError::Unavailable(_) | StoreError::UnknownOutcome(_) => {
+                tracing::error!(%error, cause, "the store failed");
+                Self::Unavailable
+            }
+            StoreError::Conflict => Self::Unavailable,
+            StoreError::Corrupt { what } => {
+                tracing::error!(what, "the store holds a row that means nothing");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<HashError> for Problem {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Overloaded => Self::Overloaded,
+            HashError::Failed => {
+                tracing::error!("a password could not be hashed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// A secret that was issued now, on its way to its owner.
+fn text_of(secret: &Secret) -> Result<String, Problem> {
+    secret.expose_str().map(str::to_owned).ok_or(Problem::Internal)
+}

@@ -1,0 +1,202 @@
+//! What went wrong, as RFC 9457 problem documents.
+//!
+//! Owns every reason that the HTTP edge gives, with its status and title. Refuses to say what was sent or what failed
+//! inside: details are fixed texts.
+
+use auth_domain::DenyReason;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::denial;
+
+/// Why a request was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The body is not what the route takes.
+    InvalidRequest,
+    /// A name or text in the body breaks its rule.
+    InvalidField(&'static str),
+    /// The body is not declared as JSON.
+    UnsupportedMediaType,
+    /// The body is too large.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// Name and password are not those of an active identity.
+    InvalidCredentials,
+    /// Neither a bearer nor a cookie.
+    NoCredential,
+    /// The `Authorization` header is there and no bearer.
+    Malformed,
+    /// More than one credential of a kind.
+    TwoCredentials,
+    /// The credential was judged and refused.
+    Denied(DenyReason),
+    /// The cookie came without an origin that may use it.
+    OriginNotAllowed,
+    /// The credential belongs to no session that could end.
+    NoSession,
+    /// No such route.
+    NotFound,
+    /// The route is there, for another method.
+    MethodNotAllowed,
+    /// Too many passwords wait to be hashed.
+    Overloaded,
+    /// The store did not answer.
+    Unavailable,
+    /// A bug or damage; the log says which.
+    Internal,
+}
+
+impl Problem {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest | Self::InvalidField(_) | Self::TwoCredentials | Self::NoSession => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::InvalidCredentials | Self::NoCredential | Self::Malformed | Self::Denied(_) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::InvalidField(_) => "invalid_request",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::NoCredential => "no_credential",
+            Self::Malformed => "malformed",
+            Self::TwoCredentials => "two_credentials",
+            Self::Denied(reason) => denial::text(reason),
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::NoSession => "no_session",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::InvalidField(_) => "The request cannot be understood",
+            Self::UnsupportedMediaType => "The body must be JSON",
+            Self::TooLarge => "The body is too large",
+            Self::TooSlow => "The request took too long",
+            Self::InvalidCredentials => "Login refused",
+            Self::NoCredential => "A credential is needed",
+            Self::Malformed | Self::TwoCredentials | Self::Denied(_) => "The credential is refused",
+            Self::OriginNotAllowed => "The origin is not allowed",
+            Self::NoSession => "There is no session to end",
+            Self::NotFound => "There is nothing here",
+            Self::MethodNotAllowed => "The method is not allowed here",
+            Self::Overloaded | Self::Unavailable => "Try again later",
+            Self::Internal => "Something failed inside",
+        }
+    }
+
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The body is not the JSON object that this route takes.",
+            Self::InvalidField(rule) => rule,
+            Self::UnsupportedMediaType => "Send `Content-Type: application/json`.",
+            Self::TooLarge => "A body here has at most 16384 bytes.",
+            Self::TooSlow => "The whole request must arrive and be answered within 10 seconds.",
+            Self::InvalidCredentials => "No active identity of this tenant has this name and this password.",
+            Self::NoCredential => "Send `Authorization: Bearer …`, or the session cookie from an allowed origin.",
+            Self::Malformed => "The `Authorization` header is not `Bearer` and one token.",
+            Self::TwoCredentials => "Send one `Authorization` header and one session cookie at most.",
+            Self::Denied(_) => "The credential was judged and is not good; `reason` says why.",
+            Self::OriginNotAllowed => "The session cookie may be used only from an allowed origin, with `Origin` set.",
+            Self::NoSession => "This credential was not issued by a login.",
+            Self::NotFound => "See the documentation for the routes of this service.",
+            Self::MethodNotAllowed => "See the documentation for the methods of this route.",
+            Self::Overloaded => "Too many logins are waiting.",
+            Self::Unavailable => "The authority's store did not answer.",
+            Self::Internal => "The operator finds the cause in the log.",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    reason: &'static str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let reason = self.reason();
+        let document = Document {
+            r#type: format!("urn:portcullis:problem:{reason}"),
+            title: self.title(),
+            status: self.status().as_u16(),
+            detail: self.detail(),
+            reason,
+        };
+        let mut response = (self.status(), Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn document(problem: Problem) -> (Response<()>, serde_json::Value) {
+        let (parts, body) = problem.into_response().into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("it is in memory");
+        (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).expect("it is JSON"))
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_the_members_of_rfc_9457_and_its_media_type() {
+        let (response, document) = document(Problem::OriginNotAllowed).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(document["status"], 403);
+        assert_eq!(document["reason"], "origin_not_allowed");
+        assert_eq!(document["type"], "urn:portcullis:problem:origin_not_allowed");
+        for member in ["title", "detail"] {
+            assert!(document[member].as_str().is_some_and(|text| !text.is_empty()), "{member}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_needs_a_credential_says_which_scheme() {
+        let (response, document) = document(Problem::Denied(DenyReason::Expired)).await;
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!((&document["status"], &document["reason"]), (&401.into(), &"expired".into()));
+    }
+
+    #[tokio::test]
+    async fn what_may_work_later_says_when_to_try_again() {
+        let (response, _) = document(Problem::Overloaded).await;
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+}

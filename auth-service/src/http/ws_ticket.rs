@@ -1,0 +1,53 @@
+//! `POST /v1/ws-ticket`: a credential that is good now for a one-time ticket.
+//!
+//! The ticket is bound to the origin of the request, when there is one.
+
+use auth_domain::{Actor, Audience, NewTicket, Origin, TicketOutcome};
+use axum::Json;
+use axum::extract::State;
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use super::{Edge, body, credential, text_of};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TicketRequest {
+    #[serde(default)]
+    audience: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct TicketResponse {
+    ticket: String,
+    expires_in: u64,
+}
+
+/// Issues a ticket. A body is not needed.
+pub(super) async fn ws_ticket(
+    State(edge): State<Edge>,
+    headers: HeaderMap,
+    asked: Option<body::Json<TicketRequest>>,
+) -> Result<Json<TicketResponse>, Problem> {
+    let parent = credential::take(&edge, &headers)?;
+    let asked = asked.map(|body::Json(asked)| asked).unwrap_or_default();
+    let audience = asked.audience.as_deref().map(Audience::try_from).transpose();
+    let new = NewTicket {
+        parent,
+        audience: audience.map_err(|invalid| Problem::InvalidField(invalid.rule))?,
+        origin: origin(&headers)?,
+    };
+    match edge.authority.create_ticket(&Actor::edge(), new).await? {
+        TicketOutcome::Granted { ticket, expires_in, .. } => {
+            Ok(Json(TicketResponse { ticket: text_of(&ticket)?, expires_in: expires_in.as_secs() }))
+        }
+        TicketOutcome::Denied(reason) => Err(Problem::Denied(reason)),
+    }
+}
+
+fn origin(headers: &HeaderMap) -> Result<Option<Origin>, Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(None) };
+    let text = origin.to_str().map_err(|_| Problem::OriginNotAllowed)?;
+    Origin::try_from(text).map(Some).map_err(|_| Problem::OriginNotAllowed)
+}

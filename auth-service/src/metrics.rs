@@ -1,0 +1,158 @@
+//! What can be measured, in the OpenMetrics text format.
+//!
+//! Every label comes from a fixed set: no identifier, no address and no credential can become one.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// The media type of [`Metrics::encode`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A gRPC call: which, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    method: &'static str,
+    code: &'static str,
+}
+
+/// A gRPC method.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Method {
+    method: &'static str,
+}
+
+/// A verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+/// A fact of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EffectLabels {
+    effect: &'static str,
+}
+
+/// An HTTP request: where, and how it was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    route: &'static str,
+    status: u16,
+}
+
+/// All counters of this process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    calls: Family<Call, Counter>,
+    latency: Family<Method, Histogram, fn() -> Histogram>,
+    verdicts: Family<VerdictLabels, Counter>,
+    revocations: Family<EffectLabels, Counter>,
+    answers: Family<Answer, Counter>,
+    /// The newest entry of the log that the tailer has read.
+    pub(crate) log_head: Gauge,
+    /// Open watches.
+    pub(crate) watchers: Gauge,
+    /// Entries sent to watchers, all together.
+    pub(crate) watch_entries: Counter,
+    /// Passwords being hashed or waiting for it.
+    pub(crate) hash_depth: Gauge,
+    /// Passwords refused because too many were waiting.
+    pub(crate) hash_rejected: Counter,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0])
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Self {
+        let mut this = Self {
+            registry: Registry::with_prefix("portcullis_auth"),
+            calls: Family::default(),
+            latency: Family::new_with_constructor(seconds),
+            verdicts: Family::default(),
+            revocations: Family::default(),
+            answers: Family::default(),
+            log_head: Gauge::default(),
+            watchers: Gauge::default(),
+            watch_entries: Counter::default(),
+            hash_depth: Gauge::default(),
+            hash_rejected: Counter::default(),
+        };
+        this.register();
+        this
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("grpc_requests", "gRPC calls by method and code", self.calls.clone());
+        registry.register("grpc_seconds", "Time from a call's headers to its answer's", self.latency.clone());
+        registry.register("verdicts", "Verdicts by outcome and reason", self.verdicts.clone());
+        registry.register("revocations", "Facts of the log since the start, by effect", self.revocations.clone());
+        registry.register("http_requests", "HTTP requests by route and status", self.answers.clone());
+        registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
+        registry.register("watchers", "Open watches", self.watchers.clone());
+        registry.register("watch_entries_sent", "Entries sent to watchers", self.watch_entries.clone());
+        registry.register("hash_queue_depth", "Passwords being hashed or waiting", self.hash_depth.clone());
+        registry.register("hash_rejected", "Passwords refused for overload", self.hash_rejected.clone());
+    }
+
+    /// A gRPC call ended.
+    pub(crate) fn call(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.calls.get_or_create(&Call { method, code }).inc();
+        self.latency.get_or_create(&Method { method }).observe(took.as_secs_f64());
+    }
+
+    /// A verdict was given.
+    pub(crate) fn verdict(&self, outcome: &'static str, reason: &'static str) {
+        self.verdicts.get_or_create(&VerdictLabels { outcome, reason }).inc();
+    }
+
+    /// The log grew by a fact.
+    pub(crate) fn revocation(&self, effect: &'static str) {
+        self.revocations.get_or_create(&EffectLabels { effect }).inc();
+    }
+
+    /// An HTTP request was answered.
+    pub(crate) fn answer(&self, route: &'static str, status: u16) {
+        self.answers.get_or_create(&Answer { route, status }).inc();
+    }
+
+    /// As text.
+    pub(crate) fn encode(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry).expect("writing to a string cannot fail");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_can_be_read() {
+        let metrics = Metrics::new();
+        metrics.call("Verify", "OK", Duration::from_millis(1));
+        metrics.verdict("denied_permanent", "expired");
+        metrics.answer("/health", 200);
+        let text = metrics.encode();
+        for line in [
+            r#"portcullis_auth_grpc_requests_total{method="Verify",code="OK"} 1"#,
+            r#"portcullis_auth_verdicts_total{outcome="denied_permanent",reason="expired"} 1"#,
+            r#"portcullis_auth_http_requests_total{route="/health",status="200"} 1"#,
+            "portcullis_auth_watchers 0",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Puts the parts together: store, rules, tail, transports; and takes them apart in the reverse order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{
+    Audience, Authority, BootstrapError, HashError, KeyEncryptionKey, OpenError, Settings, Store, StoreError,
+};
+use auth_storage::{OpenStoreError, SqliteStore};
+use portcullis_types::{Clock, Entropy, InvalidName, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::hashing::HashPool;
+use crate::http::Edge;
+use crate::listen::{self, ListenError};
+use crate::metrics::Metrics;
+use crate::ready_file::{self, Ready};
+use crate::tailer::{LogTail, SourceText as _};
+use crate::{grpc, http, private_file};
+
+/// How long the last calls may take on shutdown.
+const GRACE: Duration = Duration::from_secs(10);
+/// The longest that any gateway may reuse a verdict.
+const CACHE_TTL: Duration = Duration::from_secs(300);
+/// How long a lost answer to a refresh can be asked for again.
+const REFRESH_GRACE: Duration = Duration::from_secs(30);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A port is taken, or an address is not this machine's.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store did not open.
+    #[error("the store in the data directory did not open")]
+    OpenStore(#[from] OpenStoreError),
+    /// The store did not answer.
+    #[error("the store did not answer")]
+    Store(#[from] StoreError),
+    /// A private file cannot be used.
+    #[error("{} cannot be used", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There are encrypted keys, and the file that opens them is gone.
+    #[error("{} is missing: restore it, or the signing keys in the store cannot be used", .0.display())]
+    KekMissing(PathBuf),
+    /// The file is not a key-encryption key.
+    #[error("{} does not hold 32 bytes", .0.display())]
+    KekDamaged(PathBuf),
+    /// The password parameters are not argon2's.
+    #[error("the parameters under `password` cannot be used")]
+    Hash(#[from] HashError),
+    /// The default audience cannot be one.
+    #[error("`tokens.audience`: {0}")]
+    Audience(#[from] InvalidName),
+    /// The rules did not open.
+    #[error("the authority did not open")]
+    Open(#[from] OpenError),
+    /// The first administrator could not be made.
+    #[error("the first administrator could not be made")]
+    Bootstrap(#[from] BootstrapError),
+}
+
+/// A service that listens.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Where gRPC is spoken.
+    pub(crate) grpc: SocketAddr,
+    /// Where HTTP is spoken.
+    pub(crate) http: SocketAddr,
+    /// Where the first administrator's key is.
+    pub(crate) admin_key_file: PathBuf,
+    store: Arc<SqliteStore>,
+    log: Arc<LogTail>,
+    shutdown: Shutdown,
+}
+
+/// Time, chance, and who owns the tasks.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Chance.
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// The tasks' owner.
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Starts everything. When it returns, both listeners answer.
+pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Running, StartError> {
+    // First, because a taken port is the likeliest mistake and must leave nothing behind.
+    let grpc_listener = listen::bind(config.grpc.listen, "grpc.listen").await?;
+    let http_listener = listen::bind(config.http.listen, "http.listen").await?;
+    let (grpc, http) = (address_of(&grpc_listener, config.grpc.listen), address_of(&http_listener, config.http.listen));
+
+    let metrics = Arc::new(Metrics::new());
+    let store = Arc::new(SqliteStore::open(&config.data_dir, &*around.entropy).await?);
+    let authority = Arc::new(open_authority(config, &around, Arc::clone(&store), Arc::clone(&metrics)).await?);
+    let admin_key_file = bootstrap(&authority, &config.data_dir).await?;
+    let log = LogTail::open(Arc::clone(authority.store()), Arc::clone(&around.clock), Arc::clone(&metrics)).await?;
+    let log = Arc::new(log);
+
+    let shutdown = around.shutdown.clone();
+    shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
+    let edge = Edge::new(Arc::clone(&authority), Arc::clone(&log), Arc::clone(&metrics), config);
+    shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
+    let parts =
+        grpc::Parts { authority, log: Arc::clone(&log), metrics, clock: around.clock, shutdown: shutdown.clone() };
+    shutdown.spawn("grpc", serve_grpc(grpc::Api::new(parts, config), grpc_listener, shutdown.clone()));
+
+    let running = Running { grpc, http, admin_key_file, store, log, shutdown };
+    running.announce(config)?;
+    Ok(running)
+}
+
+impl Running {
+    fn announce(&self, config: &Config) -> Result<(), StartError> {
+        let Self { grpc, http, admin_key_file, .. } = self;
+        tracing::info!(%grpc, %http, data_dir = %config.data_dir.display(), "listening");
+        let Some(file) = &config.ready_file else { return Ok(()) };
+        let ready = Ready { grpc: *grpc, http: *http, admin_key_file };
+        ready_file::write(file, &ready).map_err(|source| StartError::File { path: file.clone(), source })
+    }
+
+    /// Resolves when the service should end: asked to, or unable to go on.
+    pub(crate) async fn ended(&self) {
+        self.shutdown.requested().await;
+    }
+
+    /// Ends all tasks and closes the store. False when something failed.
+    pub(crate) async fn stop(self) -> bool {
+        let finished = self.shutdown.finish(GRACE).await;
+        if !finished {
+            tracing::warn!("some calls were still running, or a task failed");
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+        finished && !self.log.is_broken()
+    }
+}
+
+async fn serve_grpc(api: grpc::Api, listener: TcpListener, shutdown: Shutdown) {
+    if let Err(error) = api.serve(listener).await {
+        tracing::error!(%error, cause = error.source_text(), "gRPC cannot be served");
+        shutdown.request();
+    }
+}
+
+fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+async fn open_authority(
+    config: &Config,
+    around: &Surroundings,
+    store: Arc<SqliteStore>,
+    metrics: Arc<Metrics>,
+) -> Result<Authority, StartError> {
+    let kek = key_encryption_key(&config.data_dir, &*store, &*around.entropy).await?;
+    let passwords = HashPool::new(&config.password, Arc::clone(&around.entropy), metrics)?;
+    let parts = auth_domain::Parts {
+        store,
+        clock: Arc::clone(&around.clock),
+        entropy: Arc::clone(&around.entropy),
+        passwords: Arc::new(passwords),
+        kek,
+        settings: settings(config)?,
+    };
+    Ok(Authority::open(parts).await?)
+}
+
+fn settings(config: &Config) -> Result<Settings, InvalidName> {
+    let tokens = &config.tokens;
+    Ok(Settings {
+        issuer: tokens.issuer.clone(),
+        audience: Audience::try_from(tokens.audience.as_str())?,
+        access_ttl: Duration::from_millis(tokens.access_ttl_ms),
+        refresh_ttl: Duration::from_millis(tokens.refresh_ttl_ms),
+        session_ttl: Duration::from_millis(tokens.session_ttl_ms),
+        ticket_ttl: Duration::from_millis(tokens.ticket_ttl_ms),
+        cache_ttl: CACHE_TTL,
+        refresh_grace: REFRESH_GRACE,
+        bound: config.guarantee.lease(),
+    })
+}
+
+/// Made once, with the first signing key; never made again under keys that another one encrypted.
+async fn key_encryption_key(
+    data_dir: &Path,
+    store: &dyn Store,
+    entropy: &dyn Entropy,
+) -> Result<KeyEncryptionKey, StartError> {
+    let path = data_dir.join("kek");
+    let unusable = |source| StartError::File { path: path.clone(), source };
+    if let Some(kek) = private_file::read(&path).map_err(unusable)? {
+        let bytes = kek.expose_bytes().try_into().map_err(|_| StartError::KekDamaged(path.clone()))?;
+        return Ok(KeyEncryptionKey::new(bytes));
+    }
+    if !store.read().await?.signing_keys().await?.is_empty() {
+        return Err(StartError::KekMissing(path));
+    }
+    let kek: [u8; 32] = entropy.array();
+    private_file::write(&path, &kek).map_err(unusable)?;
+    Ok(KeyEncryptionKey::new(&kek))
+}
+
+/// On the first start, makes the administrator and hands its key over in a file: its path is logged, never the key.
+async fn bootstrap(authority: &Authority, data_dir: &Path) -> Result<PathBuf, StartError> {
+    let path = data_dir.join("admin.key");
+    // Whoever reads the ready file may stand elsewhere.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    if let Some(issued) = authority.bootstrap().await? {
+        // A file that is there belongs to a store that is gone: its key opens nothing.
+        private_file::write(&path, issued.secret.expose_bytes())
+            .map_err(|source| StartError::File { path: path.clone(), source })?;
+        tracing::info!(path = %path.display(), "first start: the administrator's key is in this file");
+    }
+    Ok(path)
+}

@@ -1,0 +1,149 @@
+//! The HTTP edge as browsers and programs meet it.
+
+use http::{StatusCode, header};
+use portcullis_proto::auth::v1;
+
+use super::world::{ORIGIN, PASSWORD, World};
+
+const JSON: (http::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+
+fn login(mode: &str, password: &str) -> String {
+    format!(r#"{{"tenant":"demo","name":"ada","password":"{password}","mode":"{mode}"}}"#)
+}
+
+/// Logs in with a cookie; returns what the browser would send back.
+async fn cookie(world: &World) -> String {
+    let (response, body) = world.http("/v1/login", &[JSON], &login("cookie", PASSWORD)).await;
+    assert_eq!(response.status(), StatusCode::OK, "{body}");
+    assert!(body.get("access_token").is_none() && body.get("refresh_token").is_none(), "no token for scripts");
+    let set = response.headers()[header::SET_COOKIE].to_str().expect("it is text").to_owned();
+    for attribute in ["__Host-portcullis_session=sc_", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
+        assert!(set.contains(attribute), "{attribute} in {set}");
+    }
+    set.split(';').next().expect("the pair comes first").to_owned()
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_name_get_the_same_answer() {
+    let world = World::new().await;
+    let wrong = world.http("/v1/login", &[JSON], &login("token", "wrong password")).await;
+    let body = login("token", PASSWORD).replace("ada", "nobody");
+    let unknown = world.http("/v1/login", &[JSON], &body).await;
+    assert_eq!(wrong.0.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((wrong.0.status(), &wrong.1), (unknown.0.status(), &unknown.1));
+    assert_eq!(wrong.1["reason"], "invalid_credentials");
+}
+
+#[tokio::test]
+async fn tokens_are_renewed_once_and_reuse_ends_the_session() {
+    let world = World::new().await;
+    let (response, first) = world.http("/v1/login", &[JSON], &login("token", PASSWORD)).await;
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    assert_eq!((&first["identity"]["name"], &first["identity"]["id"]), (&"ada".into(), &world.ada.clone().into()));
+    let refresh = |token: &serde_json::Value| format!(r#"{{"grant_type":"refresh_token","refresh_token":{token}}}"#);
+    let (response, second) = world.http("/v1/token", &[JSON], &refresh(&first["refresh_token"])).await;
+    assert_eq!(response.status(), StatusCode::OK, "{second}");
+    let (response, third) = world.http("/v1/token", &[JSON], &refresh(&second["refresh_token"])).await;
+    assert_eq!(response.status(), StatusCode::OK, "{third}");
+    let (response, reuse) = world.http("/v1/token", &[JSON], &refresh(&first["refresh_token"])).await;
+    assert_eq!((response.status(), &reuse["reason"]), (StatusCode::UNAUTHORIZED, &"spent".into()));
+    let access = third["access_token"].as_str().expect("it is text");
+    let verdict = world.verify(&world.admin, access).await;
+    assert_eq!(verdict.deny_reason(), v1::DenyReason::SessionRevoked);
+}
+
+#[tokio::test]
+async fn a_ticket_needs_a_bearer_or_the_cookie_from_an_allowed_origin() {
+    let world = World::new().await;
+    let cookie = cookie(&world).await;
+    let sent = (header::COOKIE, cookie.as_str());
+    let path = "/v1/ws-ticket";
+    for (headers, status, reason) in [
+        (&[][..], 401, "no_credential"),
+        (&[(header::ORIGIN, ORIGIN)], 401, "no_credential"),
+        (std::slice::from_ref(&sent), 403, "origin_not_allowed"),
+        (&[sent.clone(), (header::ORIGIN, "https://evil.example")], 403, "origin_not_allowed"),
+        (&[sent.clone(), (header::ORIGIN, "https://app.example.evil.example")], 403, "origin_not_allowed"),
+        (&[sent.clone(), (header::ORIGIN, "null")], 403, "origin_not_allowed"),
+        (&[sent.clone(), (header::ORIGIN, ORIGIN), (header::AUTHORIZATION, "Bearer x")], 401, "malformed"),
+        (&[sent.clone(), sent.clone(), (header::ORIGIN, ORIGIN)], 400, "two_credentials"),
+        (&[(header::AUTHORIZATION, "Basic x")], 401, "malformed"),
+    ] {
+        let (response, problem) = world.http(path, headers, "").await;
+        assert_eq!((response.status().as_u16(), &problem["reason"]), (status, &reason.into()), "{headers:?}");
+    }
+    let (response, ticket) = world.http(path, &[sent, (header::ORIGIN, ORIGIN)], "").await;
+    assert_eq!(response.status(), StatusCode::OK, "{ticket}");
+    assert!(ticket["ticket"].as_str().is_some_and(|ticket| ticket.starts_with("tk_")));
+    assert!(ticket["expires_in"].as_u64().is_some_and(|seconds| seconds <= 30));
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_and_clears_the_cookie() {
+    let world = World::new().await;
+    let cookie = cookie(&world).await;
+    let value = cookie.split_once('=').expect("a pair").1.to_owned();
+    assert_eq!(world.verify(&world.admin, &value).await.outcome(), v1::Outcome::Allowed);
+    let headers = [(header::COOKIE, cookie.as_str()), (header::ORIGIN, ORIGIN)];
+    let (response, body) = world.http("/v1/logout", &headers, "").await;
+    assert_eq!((response.status(), &body["enforced_within"]), (StatusCode::OK, &15.into()), "{body}");
+    assert!(body["revision"].as_str().is_some_and(|revision| revision.starts_with("1-")), "{body}");
+    let set = response.headers()[header::SET_COOKIE].to_str().expect("it is text");
+    assert!(set.contains("Max-Age=0"), "{set}");
+    assert_eq!(world.verify(&world.admin, &value).await.deny_reason(), v1::DenyReason::SessionRevoked);
+}
+
+#[tokio::test]
+async fn a_foreign_page_cannot_log_a_browser_in() {
+    let world = World::new().await;
+    let headers = [JSON, (header::ORIGIN, "https://evil.example")];
+    let (response, problem) = world.http("/v1/login", &headers, &login("cookie", PASSWORD)).await;
+    assert_eq!((response.status(), &problem["reason"]), (StatusCode::FORBIDDEN, &"origin_not_allowed".into()));
+}
+
+#[tokio::test]
+async fn an_api_key_has_no_session_to_end() {
+    let world = World::new().await;
+    let bearer = format!("Bearer {}", world.admin);
+    let (response, problem) = world.http("/v1/logout", &[(header::AUTHORIZATION, &bearer)], "").await;
+    assert_eq!((response.status(), &problem["reason"]), (StatusCode::BAD_REQUEST, &"no_session".into()));
+}
+
+#[tokio::test]
+async fn bodies_are_json_of_the_right_shape_and_size() {
+    let world = World::new().await;
+    let extra = login("token", PASSWORD).replace("}", r#","admin":true}"#);
+    let long = format!(r#"{{"tenant":"{}"}}"#, "x".repeat(20_000));
+    let text = (header::CONTENT_TYPE, "text/plain");
+    for (kind, body, status, reason) in [
+        (text, login("token", PASSWORD), 415, "unsupported_media_type"),
+        (JSON, "{".to_owned(), 400, "invalid_request"),
+        (JSON, extra, 400, "invalid_request"),
+        (JSON, long, 413, "too_large"),
+        (JSON, login("token", PASSWORD).replace("demo", "No Tenant"), 400, "invalid_request"),
+    ] {
+        let (response, problem) = world.http("/v1/login", &[kind], &body).await;
+        assert_eq!((response.status().as_u16(), &problem["reason"]), (status, &reason.into()));
+        assert!(!problem.to_string().contains(PASSWORD), "a problem never repeats the body");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_capped() {
+    let world = World::new().await;
+    let long = "x".repeat(20_000);
+    let (response, _) = world.http("/v1/login", &[(header::COOKIE, &long)], "").await;
+    assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let world = World::new().await;
+    for path in ["/v1/login", "/nowhere", "/health"] {
+        let (response, _) = world.http(path, &[], "").await;
+        let headers = response.headers();
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+        assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text").contains("frame-ancestors 'none'"));
+        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{path}");
+    }
+}

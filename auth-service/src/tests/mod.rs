@@ -1,0 +1,7 @@
+//! The whole service in this process, on port 0, over its real transports and its real store.
+
+mod edge;
+mod gate;
+mod job;
+mod watches;
+mod world;

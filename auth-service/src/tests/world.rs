@@ -1,0 +1,204 @@
+//! A service of its own for each test, and clients for it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, Request as HttpRequest, Response as HttpResponse};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::api_keys_service_client::ApiKeysServiceClient;
+use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
+use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClient;
+use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
+use portcullis_proto::auth::v1::tenants_service_client::TenantsServiceClient;
+use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
+use portcullis_types::{Shutdown, SystemClock, SystemEntropy};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::config::Config;
+use crate::startup::{self, Running, Surroundings};
+
+pub(super) const ORIGIN: &str = "https://app.example";
+pub(super) const PASSWORD: &str = "correct horse battery";
+
+/// A running service with the tenant `demo` and the user `ada` in it.
+pub(super) struct World {
+    // Absent only while it restarts.
+    pub(super) running: Option<Running>,
+    pub(super) channel: Channel,
+    pub(super) admin: String,
+    pub(super) ada: String,
+    pub(super) config: Config,
+    _folder: TempDir,
+}
+
+pub(super) fn config_in(folder: PathBuf) -> Config {
+    let mut config = Config { data_dir: folder, ..Config::default() };
+    config.grpc.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.http.listen = config.grpc.listen;
+    config.http.allowed_origins = vec![ORIGIN.to_owned()];
+    config.password.memory_kib = 8;
+    config.password.iterations = 1;
+    config
+}
+
+pub(super) async fn start(config: &Config) -> Running {
+    let shutdown = Shutdown::new();
+    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), shutdown };
+    startup::start(config, around).await.expect("it starts")
+}
+
+pub(super) async fn connect(address: SocketAddr) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{address}")).expect("it is an address");
+    endpoint.connect().await.expect("it listens")
+}
+
+/// A message with a caller's key.
+pub(super) fn by<T>(key: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("Bearer {key}").parse().expect("a key is ASCII");
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+/// The reason in `google.rpc.ErrorInfo`.
+pub(super) fn reason(status: &Status) -> String {
+    status.get_details_error_info().map_or_else(|| format!("none: {status:?}"), |info| info.reason)
+}
+
+pub(super) fn named(tenant: &str, name: &str) -> v1::IdentityReference {
+    let identity = Some(v1::identity_reference::Identity::Name(name.to_owned()));
+    v1::IdentityReference { tenant: tenant.to_owned(), identity }
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let mut config = config_in(folder.path().join("data"));
+        change(&mut config);
+        let running = start(&config).await;
+        let admin = std::fs::read_to_string(&running.admin_key_file).expect("the first start writes it");
+        let channel = connect(running.grpc).await;
+        let mut world = Self { running: Some(running), channel, admin, ada: String::new(), config, _folder: folder };
+        world.make_tenant("demo").await;
+        world.ada = world.make_identity("demo", "ada", v1::IdentityKind::User).await;
+        world
+    }
+
+    pub(super) fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+
+    pub(super) async fn make_tenant(&self, name: &str) {
+        let request = by(&self.admin, v1::CreateTenantRequest { name: name.to_owned() });
+        self.tenants().create_tenant(request).await.expect("the administrator may");
+    }
+
+    pub(super) async fn make_identity(&self, tenant: &str, name: &str, kind: v1::IdentityKind) -> String {
+        let request = v1::CreateIdentityRequest {
+            tenant: tenant.to_owned(),
+            kind: kind.into(),
+            name: name.to_owned(),
+            password: PASSWORD.to_owned(),
+            roles: Vec::new(),
+        };
+        let made = self.identities().create_identity(by(&self.admin, request)).await.expect("the administrator may");
+        made.into_inner().identity.expect("it was made").id
+    }
+
+    /// A key of a new service; and its id.
+    pub(super) async fn service_key(&self, tenant: &str, name: &str, scopes: &[&str]) -> (String, String) {
+        self.make_identity(tenant, name, v1::IdentityKind::Service).await;
+        let request = v1::CreateApiKeyRequest {
+            identity: Some(named(tenant, name)),
+            label: "test".to_owned(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            expires_in_ms: 0,
+        };
+        let made = self.api_keys().create_api_key(by(&self.admin, request)).await.expect("the administrator may");
+        let made = made.into_inner();
+        (made.secret, made.api_key.expect("it was made").id)
+    }
+
+    pub(super) async fn issue(&self) -> (String, v1::TokenPair) {
+        let identity = Some(named("demo", "ada"));
+        let request = v1::IssueTokensRequest { identity, device: String::new(), client_id: String::new() };
+        let issued = self.credentials().issue_tokens(by(&self.admin, request)).await.expect("the administrator may");
+        let issued = issued.into_inner();
+        (issued.session_id, issued.tokens.expect("they were issued"))
+    }
+
+    pub(super) async fn verify(&self, key: &str, bearer: &str) -> v1::VerifyResponse {
+        let credential = Some(v1::verify_request::Credential::Bearer(bearer.to_owned()));
+        let request = v1::VerifyRequest { credential, context: None };
+        self.verification().verify(by(key, request)).await.expect("a denial is a verdict").into_inner()
+    }
+
+    pub(super) async fn revoke(&self, target: v1::revoke_request::Target) -> v1::RevokeResponse {
+        let request = v1::RevokeRequest { tenant: "demo".to_owned(), target: Some(target), ..Default::default() };
+        self.credentials().revoke(by(&self.admin, request)).await.expect("the administrator may").into_inner()
+    }
+
+    /// What the HTTP edge shows at a path.
+    pub(super) async fn get(&self, path: &str) -> String {
+        let request = HttpRequest::get(format!("http://{}{path}", self.running().http));
+        let request = request.body(Full::<Bytes>::default()).expect("it is a request");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let body = client.request(request).await.expect("it answers").into_body();
+        let body = body.collect().await.expect("it ends").to_bytes();
+        String::from_utf8(body.to_vec()).expect("it is text")
+    }
+
+    /// A JSON request to the HTTP edge.
+    pub(super) async fn http(
+        &self,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+        body: &str,
+    ) -> (HttpResponse<()>, serde_json::Value) {
+        let mut request = HttpRequest::post(format!("http://{}{path}", self.running().http));
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("it is a request");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let (parts, body) = client.request(request).await.expect("it answers").into_parts();
+        let body = body.collect().await.expect("it ends").to_bytes();
+        (HttpResponse::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    pub(super) fn tenants(&self) -> TenantsServiceClient<Channel> {
+        TenantsServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn identities(&self) -> IdentitiesServiceClient<Channel> {
+        IdentitiesServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn api_keys(&self) -> ApiKeysServiceClient<Channel> {
+        ApiKeysServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn credentials(&self) -> CredentialsServiceClient<Channel> {
+        CredentialsServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn verification(&self) -> VerificationServiceClient<Channel> {
+        VerificationServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn revocations(&self) -> RevocationsServiceClient<Channel> {
+        RevocationsServiceClient::new(self.channel.clone())
+    }
+}

@@ -1,0 +1,135 @@
+//! One file, one process.
+//!
+//! Guarantees: a second process is refused by an operating system lock on `authority.lock`. Writers take turns on one
+//! connection (`BEGIN IMMEDIATE`), so entries of the log are in commit order and every snapshot sees a prefix. A commit
+//! that was answered survives a power cut (`synchronous = FULL`).
+//! At most one writer and eight readers run at once; others wait, and after ten seconds get an error.
+
+mod lock;
+mod log;
+mod reads;
+mod rows;
+mod store;
+mod tx;
+mod words;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use auth_domain::{Head, StoreError};
+use portcullis_types::Entropy;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlitePool};
+use tokio::sync::watch;
+
+use lock::DirectoryLock;
+
+const DATABASE: &str = "authority.db";
+const READERS: u32 = 8;
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Rows and log in one file of a directory that this process owns.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    heads: watch::Sender<Head>,
+    _lock: DirectoryLock,
+}
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenStoreError {
+    /// Another process serves this directory.
+    #[error("{} is in use by another process", .path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A file or directory could not be made or opened.
+    #[error("{} cannot be opened", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database could not be opened.
+    #[error("the database cannot be opened")]
+    Database(#[from] sqlx::Error),
+    /// The schema is not one that this program knows.
+    #[error("the schema cannot be brought up to date")]
+    Schema(#[from] sqlx::migrate::MigrateError),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Log(#[from] StoreError),
+}
+
+impl SqliteStore {
+    /// Opens or makes the store in `directory`. A new store draws the beginning of its chain from `entropy`.
+    pub async fn open(directory: &Path, entropy: &dyn Entropy) -> Result<Self, OpenStoreError> {
+        make_directory(directory)?;
+        let lock = DirectoryLock::take(directory)?;
+        let file = directory.join(DATABASE);
+        make_private(&file)?;
+        let options = options(&file);
+        let writer = pool(1).connect_with(options.clone()).await?;
+        sqlx::migrate!("../../migrations/sqlite").run(&writer).await?;
+        log::begin(&writer, entropy.array()).await?;
+        let readers = pool(READERS).connect_with(options.pragma("query_only", "1")).await?;
+        let head = log::head(&mut *readers.acquire().await?).await?;
+        Ok(Self { writer, readers, heads: watch::Sender::new(head), _lock: lock })
+    }
+
+    /// Waits for what runs and folds the write-ahead log into the file. Further calls are refused.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(WAIT)
+        .disable_statement_logging()
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(WAIT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn make_directory(directory: &Path) -> Result<(), OpenStoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| OpenStoreError::File { path: directory.to_owned(), source })
+}
+
+/// SQLite gives its other files the mode of this one.
+fn make_private(file: &Path) -> Result<(), OpenStoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)
+        .map(drop)
+        .map_err(|source| OpenStoreError::File { path: file.to_owned(), source })
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}

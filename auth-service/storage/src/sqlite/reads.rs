@@ -1,0 +1,166 @@
+//! What a snapshot answers.
+
+use async_trait::async_trait;
+use auth_domain::{
+    Answered, Credential, Head, Identity, IdentityRef, LogEntry, ReadView, Request, Role, Session, SigningKey,
+    StoreError, StoredPassword, Tenant,
+};
+use portcullis_types::{ClientId, CredentialId, IdentityId, Revision, RoleName, SessionId, SigningKeyId, TenantId};
+
+use super::rows::{self, Columns};
+use super::tx::SqliteTx;
+use super::{log, unavailable};
+
+const IDENTITY_BY_ID: &str = "SELECT i.tenant, i.id, i.kind, i.name, i.state, i.created_at, i.revoked_seq,
+    (SELECT group_concat(r.role, ' ') FROM identity_roles r WHERE r.tenant = i.tenant AND r.identity = i.id) AS roles
+    FROM identities i WHERE i.tenant = ?1 AND i.id = ?2";
+const IDENTITY_BY_NAME: &str = "SELECT i.tenant, i.id, i.kind, i.name, i.state, i.created_at, i.revoked_seq,
+    (SELECT group_concat(r.role, ' ') FROM identity_roles r WHERE r.tenant = i.tenant AND r.identity = i.id) AS roles
+    FROM identities i WHERE i.tenant = ?1 AND i.name = ?2";
+const IDENTITIES: &str = "SELECT i.tenant, i.id, i.kind, i.name, i.state, i.created_at, i.revoked_seq,
+    (SELECT group_concat(r.role, ' ') FROM identity_roles r WHERE r.tenant = i.tenant AND r.identity = i.id) AS roles
+    FROM identities i WHERE i.tenant = ?1 AND i.name > ?2 ORDER BY i.name LIMIT ?3";
+
+#[async_trait]
+impl ReadView for SqliteTx {
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    async fn revision_at(&mut self, seq: u64) -> Result<Option<Revision>, StoreError> {
+        log::revision_at(&mut self.transaction, seq).await
+    }
+
+    async fn log_entry(&mut self, seq: u64) -> Result<Option<LogEntry>, StoreError> {
+        let Some(before) = seq.checked_sub(1) else { return Ok(None) };
+        let found = log::after(&mut self.transaction, before, 1).await?;
+        Ok(found.into_iter().find(|entry| entry.seq == seq))
+    }
+
+    async fn tenant(&mut self, name: &TenantId) -> Result<Option<Tenant>, StoreError> {
+        let sql = "SELECT name, created_at, revoked_seq FROM tenants WHERE name = ?1";
+        let found = sqlx::query(sql).bind(name.as_str()).fetch_optional(&mut *self.transaction).await;
+        found.map_err(unavailable)?.as_ref().map(rows::tenant).transpose()
+    }
+
+    async fn tenants(&mut self, after: Option<&str>, limit: u32) -> Result<Vec<Tenant>, StoreError> {
+        let sql = "SELECT name, created_at, revoked_seq FROM tenants WHERE name > ?1 ORDER BY name LIMIT ?2";
+        let query = sqlx::query(sql).bind(after.unwrap_or_default()).bind(limit);
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::tenant).collect()
+    }
+
+    async fn identity(&mut self, tenant: &TenantId, which: &IdentityRef) -> Result<Option<Identity>, StoreError> {
+        let query = match which {
+            IdentityRef::Id(id) => sqlx::query(IDENTITY_BY_ID).bind(tenant.as_str()).bind(&id.as_bytes()[..]),
+            IdentityRef::Name(name) => sqlx::query(IDENTITY_BY_NAME).bind(tenant.as_str()).bind(name.as_str()),
+        };
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::identity).transpose()
+    }
+
+    async fn identities(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Identity>, StoreError> {
+        let query = sqlx::query(IDENTITIES).bind(tenant.as_str()).bind(after.unwrap_or_default()).bind(limit);
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::identity).collect()
+    }
+
+    async fn password(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+    ) -> Result<Option<StoredPassword>, StoreError> {
+        let sql = "SELECT id, phc, set_at FROM passwords WHERE tenant = ?1 AND identity = ?2";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::password).transpose()
+    }
+
+    async fn role(&mut self, tenant: &TenantId, name: &RoleName) -> Result<Option<Role>, StoreError> {
+        let sql = "SELECT tenant, name, grants FROM roles WHERE tenant = ?1 AND name = ?2";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(name.as_str());
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::role).transpose()
+    }
+
+    async fn roles(&mut self, tenant: &TenantId) -> Result<Vec<Role>, StoreError> {
+        let sql = "SELECT tenant, name, grants FROM roles WHERE tenant = ?1 ORDER BY name";
+        let found = sqlx::query(sql).bind(tenant.as_str()).fetch_all(&mut *self.transaction).await;
+        found.map_err(unavailable)?.iter().map(rows::role).collect()
+    }
+
+    async fn session(&mut self, tenant: &TenantId, id: SessionId) -> Result<Option<Session>, StoreError> {
+        let sql = "SELECT tenant, id, identity, device, client, issue_seq, issue_chain, created_at, expires_at,
+                   revoked_seq FROM sessions WHERE tenant = ?1 AND id = ?2";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&id.as_bytes()[..]);
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::session).transpose()
+    }
+
+    async fn sessions(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        let sql = "SELECT tenant, id, identity, device, client, issue_seq, issue_chain, created_at, expires_at,
+                   revoked_seq FROM sessions
+                   WHERE tenant = ?1 AND identity = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
+        // Longer than any id, hence after all of them.
+        let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(before).bind(limit);
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::session).collect()
+    }
+
+    async fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>, StoreError> {
+        let sql = "SELECT * FROM credentials WHERE id = ?1";
+        let query = sqlx::query(sql).bind(&id.as_bytes()[..]);
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::credential).transpose()
+    }
+
+    async fn api_keys(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        limit: u32,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let sql = "SELECT * FROM credentials WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key'
+                   ORDER BY id DESC LIMIT ?3";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(limit);
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::credential).collect()
+    }
+
+    async fn client_revoked_seq(&mut self, tenant: &TenantId, client: &ClientId) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT revoked_seq FROM clients WHERE tenant = ?1 AND id = ?2";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(client.as_str());
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        Ok(found.map(|row| Columns(&row).maybe_seq("revoked_seq")).transpose()?.flatten())
+    }
+
+    async fn signing_key(&mut self, id: SigningKeyId) -> Result<Option<SigningKey>, StoreError> {
+        let sql = "SELECT * FROM signing_keys WHERE id = ?1";
+        let query = sqlx::query(sql).bind(&id.as_bytes()[..]);
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::signing_key).transpose()
+    }
+
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKey>, StoreError> {
+        let sql = "SELECT * FROM signing_keys ORDER BY id";
+        let found = sqlx::query(sql).fetch_all(&mut *self.transaction).await.map_err(unavailable)?;
+        found.iter().map(rows::signing_key).collect()
+    }
+
+    async fn answered(&mut self, request: &Request) -> Result<Option<Answered>, StoreError> {
+        let sql = "SELECT content, seq, chain, committed_at FROM requests
+                   WHERE tenant = ?1 AND actor = ?2 AND request = ?3";
+        let query =
+            sqlx::query(sql).bind(request.tenant.as_str()).bind(request.actor.as_str()).bind(request.id.as_str());
+        let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
+        found.as_ref().map(rows::answered).transpose()
+    }
+}

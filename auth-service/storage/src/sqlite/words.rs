@@ -1,0 +1,68 @@
+//! The words that rows use for the domain's enums.
+
+use auth_domain::{CredentialKind, IdentityKind, IdentityState, KeyState};
+
+/// An enum whose values have words in rows.
+pub(super) trait Word: Copy + Sized + 'static {
+    const ALL: &'static [Self];
+    const WHAT: &'static str;
+    fn word(self) -> &'static str;
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.word() == word)
+    }
+}
+
+impl Word for IdentityKind {
+    const ALL: &'static [Self] = &[Self::User, Self::Service];
+    const WHAT: &'static str = "identity kind";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl Word for IdentityState {
+    const ALL: &'static [Self] = &[Self::Active, Self::Disabled];
+    const WHAT: &'static str = "identity state";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl Word for CredentialKind {
+    const ALL: &'static [Self] =
+        &[Self::SessionCookie, Self::AccessToken, Self::RefreshToken, Self::Ticket, Self::ApiKey];
+    const WHAT: &'static str = "credential kind";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::SessionCookie => "session_cookie",
+            Self::AccessToken => "access_token",
+            Self::RefreshToken => "refresh_token",
+            Self::Ticket => "ticket",
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
+impl Word for KeyState {
+    const ALL: &'static [Self] = &[Self::Published, Self::Signing, Self::Retained, Self::Revoked];
+    const WHAT: &'static str = "signing key state";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Signing => "signing",
+            Self::Retained => "retained",
+            Self::Revoked => "revoked",
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What every store must do, written once and run on each.
+//!
+//! Owns: the suite (one public function for each sentence about a store), and what a store must offer to be put under
+//! it ([`Subject`]). Refuses: anything that only one kind of store can do.
+
+mod log;
+mod rows;
+mod seed;
+mod uses;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use auth_domain::Store;
+
+pub use log::*;
+pub use rows::*;
+pub use seed::Seed;
+pub use uses::*;
+
+/// A kind of store with somewhere of its own to keep its data.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// Opens the data, which is empty at first. `draw` makes what the store draws by chance.
+    async fn open(&self, draw: u64) -> Arc<dyn Store>;
+
+    /// Closes what was opened, as an orderly end of the process would.
+    async fn close(&self);
+}
+
+/// Makes one test of each sentence for a kind of store: `suite!(subject)` with `subject()` making a new one.
+#[macro_export]
+macro_rules! suite {
+    ($subject:path) => {
+        $crate::suite!($subject:
+            entries_are_gapless_and_in_commit_order_under_concurrent_writers,
+            a_tailing_reader_never_misses_an_entry,
+            every_snapshot_sees_a_prefix,
+            the_chain_is_the_running_hash_of_the_payloads,
+            a_transaction_that_is_dropped_leaves_no_trace,
+            a_commit_whose_caller_leaves_is_announced,
+            a_position_is_known_from_the_beginning_to_the_head_and_not_beyond,
+            a_batch_marks_every_row_that_it_kills,
+            what_is_judged_again_is_not_marked,
+            a_batch_that_kills_what_has_no_row_is_refused_whole,
+            two_stores_differ_from_their_first_entry,
+            opening_again_keeps_the_log,
+            a_row_reads_back_as_it_was_written,
+            a_name_is_taken_once,
+            one_key_signs,
+            lists_come_in_pages_without_gap_or_repetition,
+            a_ticket_is_redeemed_by_one_handshake_of_many,
+            a_ticket_is_not_redeemed_at_its_end,
+            a_refresh_token_is_spent_by_one_of_many,
+            a_named_request_is_answered_from_its_transaction,
+        );
+    };
+    ($subject:path: $($sentence:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                let subject = $subject();
+                $crate::$sentence(&subject).await;
+            }
+        )*
+    };
+}

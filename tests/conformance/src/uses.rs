@@ -1,0 +1,99 @@
+//! Sentences about what can be used once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{Actor, CredentialKind, Request, RequestId, Spent};
+use futures_util::future::join_all;
+use portcullis_types::{CredentialId, RedemptionId};
+
+use crate::seed::write;
+use crate::{Seed, Subject};
+
+/// Tickets are of one use, over all writers; the one that used it may ask again.
+pub async fn a_ticket_is_redeemed_by_one_handshake_of_many(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Arc::new(Seed::plant(&store).await);
+    let row = seed.credential_row(CredentialKind::Ticket);
+    seed.insert(&store, &row).await;
+    let handshakes = (0..50).map(|n| {
+        let (store, now, id) = (Arc::clone(&store), seed.now(), row.id);
+        tokio::spawn(async move {
+            let redemption = RedemptionId::from_bytes([n; 16]);
+            let mut tx = write(&store).await;
+            let redeemed = tx.redeem_ticket(id, redemption, now).await.expect("answers");
+            tx.commit().await.expect("commits");
+            redeemed.then_some(redemption)
+        })
+    });
+    let winners: Vec<_> =
+        join_all(handshakes).await.into_iter().filter_map(|won| won.expect("no handshake panics")).collect();
+    assert_eq!(winners.len(), 1);
+
+    seed.clock.advance(Duration::from_secs(1));
+    let mut tx = write(&store).await;
+    assert!(tx.redeem_ticket(row.id, winners[0], seed.now()).await.expect("answers"), "the same handshake again");
+    let other = RedemptionId::from_bytes([99; 16]);
+    assert!(!tx.redeem_ticket(row.id, other, seed.now()).await.expect("answers"));
+    let spent = tx.credential(row.id).await.expect("reads").expect("inserted").spent;
+    assert_eq!(spent, Some(Spent::Redeemed { by: winners[0], at: row.created_at }), "when it was used first");
+}
+
+/// A thing expires when its end is reached.
+pub async fn a_ticket_is_not_redeemed_at_its_end(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let row = seed.credential_row(CredentialKind::Ticket);
+    seed.insert(&store, &row).await;
+    let end = row.expires_at.expect("tickets end");
+    let redemption = RedemptionId::from_bytes([1; 16]);
+    let mut tx = write(&store).await;
+    assert!(!tx.redeem_ticket(row.id, redemption, end).await.expect("answers"));
+    let unknown = CredentialId::new(seed.ids());
+    assert!(!tx.redeem_ticket(unknown, redemption, seed.now()).await.expect("answers"));
+    let key = seed.credential_row(CredentialKind::ApiKey);
+    tx.insert_credential(&key).await.expect("writes");
+    assert!(!tx.redeem_ticket(key.id, redemption, seed.now()).await.expect("answers"), "not a ticket");
+}
+
+/// One successor, whoever is first.
+pub async fn a_refresh_token_is_spent_by_one_of_many(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Arc::new(Seed::plant(&store).await);
+    let row = seed.credential_row(CredentialKind::RefreshToken);
+    seed.insert(&store, &row).await;
+    let uses = (0..20).map(|n| {
+        let (store, now, id) = (Arc::clone(&store), seed.now(), row.id);
+        tokio::spawn(async move {
+            let successor = CredentialId::from_bytes([n; 16]);
+            let mut tx = write(&store).await;
+            let spent = tx.spend_refresh_token(id, successor, now).await.expect("answers");
+            tx.commit().await.expect("commits");
+            spent.then_some(successor)
+        })
+    });
+    let winners: Vec<_> = join_all(uses).await.into_iter().filter_map(|won| won.expect("no use panics")).collect();
+    assert_eq!(winners.len(), 1);
+    let spent = store.read().await.expect("reads").credential(row.id).await.expect("reads").expect("inserted").spent;
+    assert_eq!(spent, Some(Spent::Rotated { successor: winners[0], at: seed.now() }));
+}
+
+/// The answer is in the transaction that it answers, or there is none.
+pub async fn a_named_request_is_answered_from_its_transaction(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let id = RequestId::try_from("req-1").expect("a valid id");
+    let request = Request { tenant: seed.tenant.clone(), actor: Actor::edge(), id };
+    assert_eq!(write(&store).await.answered(&request).await.expect("reads"), None);
+    let batch = seed.kill().answering(request.clone(), [7; 32]);
+    let committed = write(&store).await.commit_with(batch, seed.now()).await.expect("appends");
+
+    let answered = store.read().await.expect("reads").answered(&request).await.expect("reads").expect("answered");
+    assert_eq!((answered.content, answered.committed), ([7; 32], committed));
+    let another = Request { actor: Actor::authority(), ..request.clone() };
+    assert_eq!(store.read().await.expect("reads").answered(&another).await.expect("reads"), None, "another's name");
+
+    let again = seed.kill().answering(request, [8; 32]);
+    assert!(write(&store).await.commit_with(again, seed.now()).await.is_err(), "a name answers once");
+    assert_eq!(store.head().await.expect("reads").seq, 1, "a refused batch left an entry");
+}

@@ -1,0 +1,112 @@
+//! Callers of the authority's own API, and the first start.
+
+use std::time::Duration;
+
+use auth_domain::{
+    CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden, IdentityKind, ListError, NewApiKey,
+    NewIdentity, Page, Scope, Scopes,
+};
+use portcullis_types::{IdentityName, Secret, TenantId};
+
+use crate::world::{World, actor, named, role, tenant};
+
+async fn service(world: &World, name: &str) {
+    let new = NewIdentity {
+        tenant: tenant(),
+        kind: IdentityKind::Service,
+        name: IdentityName::try_from(name).expect("valid"),
+        password: None,
+        roles: Vec::new(),
+    };
+    world.authority.create_identity(&actor(), new).await.expect("a new identity");
+}
+
+fn new_key(name: &str, scopes: Scopes) -> NewApiKey {
+    NewApiKey { tenant: tenant(), identity: named(name), label: None, scopes, expires_in: None }
+}
+
+#[tokio::test]
+async fn the_first_start_shows_one_key_and_the_second_none() {
+    let world = World::new().await;
+    assert!(world.authority.bootstrap().await.expect("starts").is_none());
+    assert_eq!(world.admin.scopes, Scopes::all());
+    assert!(world.admin.tenant.is_system());
+}
+
+#[tokio::test]
+async fn a_caller_acts_in_its_tenant_and_a_system_caller_everywhere() {
+    let world = World::new().await;
+    service(&world, "backend").await;
+    let scopes = [Scope::Issue, Scope::Revoke].into_iter().collect();
+    let key = world.authority.create_api_key(&world.admin, new_key("backend", scopes)).await.expect("a new key");
+    let backend = world.authority.authenticate_caller(&key.secret).await.expect("a service");
+    assert_eq!(backend.require(Scope::Issue, &tenant()), Ok(()));
+    assert_eq!(backend.require(Scope::Verify, &tenant()), Err(Forbidden::Scope(Scope::Verify)));
+    assert_eq!(backend.require(Scope::Issue, &TenantId::system()), Err(Forbidden::Tenant));
+    assert_eq!(backend.require_any_tenant(Scope::Issue), Err(Forbidden::Tenant));
+    assert_eq!(world.admin.require(Scope::Issue, &tenant()), Ok(()));
+    assert_eq!(world.admin.require_any_tenant(Scope::Watch), Ok(()));
+
+    let beyond = world.authority.create_api_key(&backend, new_key("backend", Scopes::all())).await;
+    assert!(matches!(beyond, Err(CreateApiKeyError::ScopesBeyondCaller)));
+    let person = world.authority.create_api_key(&world.admin, new_key("alice", scopes)).await;
+    assert!(matches!(person, Err(CreateApiKeyError::ScopesNeedService)));
+}
+
+#[tokio::test]
+async fn only_a_living_key_of_an_active_service_is_a_caller() {
+    let world = World::new().await;
+    service(&world, "backend").await;
+    let mut new = new_key("backend", Scopes::all());
+    new.expires_in = Some(Duration::from_secs(60));
+    let key = world.authority.create_api_key(&world.admin, new).await.expect("a new key").secret;
+    let is_caller = async |secret: &Secret| world.authority.authenticate_caller(secret).await.is_ok();
+    assert!(is_caller(&key).await);
+    assert!(!is_caller(&world.api_key().await.secret).await, "a person's key");
+    assert!(!is_caller(&world.log_in().await.1.access).await, "a token");
+    world.authority.disable_identity(&actor(), &tenant(), &named("backend")).await.expect("disables");
+    assert!(!is_caller(&key).await, "disabled");
+    world.authority.enable_identity(&actor(), &tenant(), &named("backend")).await.expect("enables");
+    assert!(is_caller(&key).await);
+    world.clock.advance(Duration::from_secs(60));
+    assert!(!is_caller(&key).await, "expired");
+}
+
+#[tokio::test]
+async fn names_and_roles_are_checked_before_anything_is_made() {
+    let world = World::new().await;
+    let taken = world.authority.create_tenant(&actor(), tenant()).await;
+    assert!(matches!(taken, Err(CreateTenantError::Exists)));
+    let new = |name: &str| NewIdentity {
+        tenant: tenant(),
+        kind: IdentityKind::User,
+        name: IdentityName::try_from(name).expect("valid"),
+        password: None,
+        roles: Vec::new(),
+    };
+    let create = async |new| world.authority.create_identity(&actor(), new).await;
+    assert!(matches!(create(new("alice")).await, Err(CreateIdentityError::NameTaken)));
+    let ghost = NewIdentity { roles: vec![role("ghost")], ..new("bob") };
+    assert!(matches!(create(ghost).await, Err(CreateIdentityError::RoleNotFound(_))));
+    let short = NewIdentity { password: Some(Secret::from("short")), ..new("bob") };
+    assert!(matches!(create(short).await, Err(CreateIdentityError::Password(_))));
+    let elsewhere = NewIdentity { tenant: "elsewhere".try_into().expect("valid"), ..new("bob") };
+    assert!(matches!(create(elsewhere).await, Err(CreateIdentityError::TenantNotFound)));
+    assert!(world.authority.identity(&tenant(), &named("bob")).await.expect("reads").is_none());
+}
+
+#[tokio::test]
+async fn a_page_token_of_one_list_is_refused_by_another() {
+    let world = World::new().await;
+    for name in ["bob", "carol"] {
+        service(&world, name).await;
+    }
+    let page = world.authority.identities(&tenant(), Page::new(2, "").expect("small")).await.expect("reads");
+    let names: Vec<_> = page.items.iter().map(|identity| identity.name.as_str()).collect();
+    assert_eq!(names, ["alice", "bob"]);
+    let token = page.next.expect("there is more");
+    let rest = world.authority.identities(&tenant(), Page::new(2, &token).expect("small")).await.expect("reads");
+    assert_eq!((rest.items[0].name.as_str(), rest.next), ("carol", None));
+    let other = world.authority.tenants(Page::new(2, &token).expect("small")).await;
+    assert!(matches!(other, Err(ListError::Page(_))));
+}

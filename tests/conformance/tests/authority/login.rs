@@ -1,0 +1,142 @@
+//! Logging in.
+
+use std::sync::Arc;
+
+use auth_domain::{
+    Authority, DenyReason, IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, RevokeTarget, SessionCredentials,
+    SessionState,
+};
+use portcullis_types::{IdentityName, Secret};
+
+use crate::world::{PASSWORD, World, actor, named, tenant};
+
+#[tokio::test]
+async fn a_token_says_who_logged_in() {
+    let world = World::new().await;
+    let (opened, tokens) = world.log_in().await;
+    let principal = world.allowed(&tokens.access).await.principal;
+    assert_eq!((principal.tenant, principal.identity), (tenant(), world.alice.id));
+    assert_eq!(principal.session, Some(opened.session.id));
+    assert_eq!(principal.identity_name.as_str(), "alice");
+}
+
+#[tokio::test]
+async fn a_cookie_stands_for_its_session() {
+    let world = World::new().await;
+    let (opened, cookie) = world.cookie().await;
+    assert_eq!(world.allowed(&cookie).await.principal.session, Some(opened.session.id));
+    world.revoke(RevokeTarget::Presented(cookie.clone())).await;
+    assert_eq!(world.denied(&cookie).await, (DenyReason::SessionRevoked, true));
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_is_denied_after_one_evaluation_of_the_hash() {
+    let world = World::new().await;
+    let robot = NewIdentity {
+        tenant: tenant(),
+        kind: IdentityKind::Service,
+        name: IdentityName::try_from("robot").expect("valid"),
+        password: None,
+        roles: Vec::new(),
+    };
+    world.authority.create_identity(&actor(), robot).await.expect("a new identity");
+    let mut disabled = world.attempt("bob", PASSWORD);
+    disabled.name = IdentityName::try_from("bob").expect("valid");
+    let bob = NewIdentity {
+        tenant: tenant(),
+        kind: IdentityKind::User,
+        name: disabled.name.clone(),
+        password: Some(Secret::from(PASSWORD)),
+        roles: Vec::new(),
+    };
+    world.authority.create_identity(&actor(), bob).await.expect("a new identity");
+    world.authority.disable_identity(&actor(), &tenant(), &named("bob")).await.expect("disables");
+
+    let attempts = [
+        world.attempt("nobody", PASSWORD),
+        world.attempt("alice", "wrong horse battery"),
+        world.attempt("robot", PASSWORD),
+        LoginAttempt { tenant: "elsewhere".try_into().expect("valid"), ..world.attempt("alice", PASSWORD) },
+        disabled,
+    ];
+    for attempt in attempts {
+        let (who, before) = (format!("{attempt:?}"), world.hasher.evaluations());
+        let outcome = world.authority.log_in(&actor(), attempt).await.expect("an outcome");
+        assert!(matches!(outcome, LoginOutcome::Denied), "{who}");
+        assert_eq!(world.hasher.evaluations(), before + 1, "{who}");
+    }
+    let before = world.hasher.evaluations();
+    world.log_in().await;
+    assert_eq!(world.hasher.evaluations(), before + 1, "a good login costs the same");
+}
+
+/// Begins to log in, and is held while the password is checked.
+async fn held(world: &World) -> (tokio::task::JoinHandle<LoginOutcome>, tokio::sync::oneshot::Sender<()>) {
+    let (began, go_on) = world.hasher.hold_next();
+    let authority: Arc<Authority> = Arc::clone(&world.authority);
+    let attempt = world.attempt("alice", PASSWORD);
+    let login = tokio::spawn(async move { authority.log_in(&actor(), attempt).await.expect("an outcome") });
+    began.await.expect("the check begins");
+    (login, go_on)
+}
+
+/// I18: login reads revision R, everyone is logged out at R+1, the session is inserted with R.
+#[tokio::test]
+async fn a_session_that_began_before_log_out_everywhere_is_dead_though_it_was_inserted_after() {
+    let world = World::new().await;
+    let (login, go_on) = held(&world).await;
+    let committed = world.revoke(RevokeTarget::Identity(named("alice"))).await;
+    go_on.send(()).expect("the login waits");
+    let LoginOutcome::Granted(opened) = login.await.expect("no panic") else { panic!("the password was right") };
+    assert!(opened.session.issued.seq < committed.revision.seq);
+    let SessionCredentials::Tokens(tokens) = opened.credentials else { panic!("tokens were asked for") };
+    assert_eq!(world.denied(&tokens.access).await, (DenyReason::IdentityRevoked, true));
+    let refreshed = world.authority.refresh_tokens(&tokens.refresh).await.expect("an outcome");
+    assert!(matches!(refreshed, auth_domain::RefreshOutcome::Denied(DenyReason::IdentityRevoked)));
+    let listed = world.authority.sessions(&tenant(), &named("alice"), auth_domain::Page::default()).await;
+    assert_eq!(listed.expect("reads").items[0].state, SessionState::Revoked);
+}
+
+#[tokio::test]
+async fn a_password_that_changes_while_it_is_checked_logs_nobody_in() {
+    let world = World::new().await;
+    let (login, go_on) = held(&world).await;
+    let new = Secret::from("another horse battery");
+    world.authority.set_password(&actor(), &tenant(), &named("alice"), new).await.expect("sets");
+    go_on.send(()).expect("the login waits");
+    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied));
+}
+
+#[tokio::test]
+async fn an_identity_that_is_disabled_while_its_password_is_checked_does_not_log_in() {
+    let world = World::new().await;
+    let (login, go_on) = held(&world).await;
+    world.authority.disable_identity(&actor(), &tenant(), &named("alice")).await.expect("disables");
+    go_on.send(()).expect("the login waits");
+    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied));
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_ends_every_session_and_no_later_one() {
+    let world = World::new().await;
+    let (before, cookie) = (world.log_in().await.1, world.cookie().await.1);
+    world.revoke(RevokeTarget::Identity(named("alice"))).await;
+    for dead in [&before.access, &cookie] {
+        assert_eq!(world.denied(dead).await, (DenyReason::IdentityRevoked, true));
+    }
+    let after = world.log_in().await.1;
+    world.allowed(&after.access).await;
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_session_and_is_the_only_one_that_logs_in() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let new = "another horse battery";
+    world.authority.set_password(&actor(), &tenant(), &named("alice"), Secret::from(new)).await.expect("sets");
+    assert_eq!(world.denied(&tokens.access).await, (DenyReason::IdentityRevoked, true));
+    let old = world.authority.log_in(&actor(), world.attempt("alice", PASSWORD)).await.expect("an outcome");
+    assert!(matches!(old, LoginOutcome::Denied));
+    let new = world.authority.log_in(&actor(), world.attempt("alice", new)).await.expect("an outcome");
+    assert!(matches!(new, LoginOutcome::Granted(_)));
+}

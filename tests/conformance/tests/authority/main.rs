@@ -1,0 +1,13 @@
+//! The authority's rules, on SQLite, with a clock that stands still.
+
+mod access_tokens;
+mod at_rest;
+mod callers;
+mod login;
+mod passwords;
+mod refresh;
+mod restore;
+mod revocation;
+mod tickets;
+mod verification;
+mod world;

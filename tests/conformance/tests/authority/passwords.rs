@@ -1,0 +1,53 @@
+//! A hasher that counts, and that can be held in the middle of a password.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use auth_domain::{Argon2id, HashError, PasswordHasher};
+use portcullis_types::{Secret, SystemEntropy};
+use tokio::sync::oneshot;
+
+#[derive(Debug)]
+pub(crate) struct CountingHasher {
+    argon: Argon2id,
+    evaluations: AtomicUsize,
+    gate: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
+}
+
+impl CountingHasher {
+    pub(crate) fn new() -> Self {
+        let argon = Argon2id::new(8, 1, 1).expect("the smallest parameters");
+        Self { argon, evaluations: AtomicUsize::new(0), gate: Mutex::new(None) }
+    }
+
+    /// Holds the next check: the first channel says that it began, the second lets it go on.
+    pub(crate) fn hold_next(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let (began, hear_began) = oneshot::channel();
+        let (go_on, wait) = oneshot::channel();
+        *self.gate.lock().expect("not poisoned") = Some((began, wait));
+        (hear_began, go_on)
+    }
+
+    pub(crate) fn evaluations(&self) -> usize {
+        self.evaluations.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for CountingHasher {
+    async fn hash(&self, password: Secret) -> Result<String, HashError> {
+        self.evaluations.fetch_add(1, Ordering::SeqCst);
+        self.argon.hash(&password, &SystemEntropy)
+    }
+
+    async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
+        let gate = self.gate.lock().expect("not poisoned").take();
+        if let Some((began, wait)) = gate {
+            began.send(()).expect("the test listens");
+            wait.await.expect("the test lets it go on");
+        }
+        self.evaluations.fetch_add(1, Ordering::SeqCst);
+        self.argon.verify(&password, &phc)
+    }
+}

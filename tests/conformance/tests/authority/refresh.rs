@@ -1,0 +1,93 @@
+//! Refresh tokens.
+
+use std::time::Duration;
+
+use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, Store as _, TokenPair};
+use portcullis_types::Secret;
+
+use crate::world::{SECOND, World};
+
+async fn refresh(world: &World, token: &Secret) -> Result<TokenPair, DenyReason> {
+    match world.authority.refresh_tokens(token).await.expect("an outcome") {
+        RefreshOutcome::Granted(pair) => Ok(pair),
+        RefreshOutcome::Denied(reason) => Err(reason),
+    }
+}
+
+async fn head(world: &World) -> u64 {
+    world.store.head().await.expect("reads").seq
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_used_once_and_answered_with_the_next_pair() {
+    let world = World::new().await;
+    let first = world.log_in().await.1;
+    let second = refresh(&world, &first.refresh).await.expect("a new pair");
+    assert_ne!(second.refresh, first.refresh);
+    assert_ne!(second.access, first.access);
+    world.allowed(&second.access).await;
+    world.allowed(&first.access).await;
+    refresh(&world, &second.refresh).await.expect("and so on");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_answered_with_the_same_successor() {
+    let world = World::new().await;
+    let first = world.log_in().await.1;
+    let second = refresh(&world, &first.refresh).await.expect("a new pair");
+    world.clock.advance(29 * SECOND);
+    let before = head(&world).await;
+    let again = refresh(&world, &first.refresh).await.expect("the same successor");
+    assert_eq!(again.refresh, second.refresh, "there is one live branch");
+    assert_eq!(head(&world).await, before, "nothing was killed");
+    world.allowed(&again.access).await;
+    refresh(&world, &again.refresh).await.expect("the branch goes on");
+}
+
+#[tokio::test]
+async fn a_spent_token_after_the_grace_ends_the_session() {
+    let world = World::new().await;
+    let first = world.log_in().await.1;
+    let second = refresh(&world, &first.refresh).await.expect("a new pair");
+    world.clock.advance(30 * SECOND);
+    let before = head(&world).await;
+    assert_eq!(refresh(&world, &first.refresh).await.err(), Some(DenyReason::Spent));
+    assert_eq!(head(&world).await, before + 1, "the kill is in the log");
+    assert_eq!(world.denied(&second.access).await, (DenyReason::SessionRevoked, true));
+    assert_eq!(refresh(&world, &second.refresh).await.err(), Some(DenyReason::SessionRevoked));
+    assert_eq!(refresh(&world, &first.refresh).await.err(), Some(DenyReason::SessionRevoked));
+    assert_eq!(head(&world).await, before + 1, "what is dead is not killed again");
+}
+
+#[tokio::test]
+async fn a_spent_token_whose_successor_was_used_ends_the_session() {
+    let world = World::new().await;
+    let first = world.log_in().await.1;
+    let second = refresh(&world, &first.refresh).await.expect("a new pair");
+    let third = refresh(&world, &second.refresh).await.expect("a new pair");
+    assert_eq!(refresh(&world, &first.refresh).await.err(), Some(DenyReason::Spent));
+    for dead in [&first.access, &second.access, &third.access] {
+        assert_eq!(world.denied(dead).await, (DenyReason::SessionRevoked, true));
+    }
+    world.log_in().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_ends_with_its_time_its_session_and_its_identity() {
+    let world = World::new().await;
+    let (opened, tokens) = world.log_in().await;
+    world.revoke(RevokeTarget::Session(opened.session.id)).await;
+    assert_eq!(refresh(&world, &tokens.refresh).await.err(), Some(DenyReason::SessionRevoked));
+    let tokens = world.log_in().await.1;
+    world.clock.advance(Duration::from_secs(86_400));
+    assert_eq!(refresh(&world, &tokens.refresh).await.err(), Some(DenyReason::Expired));
+}
+
+#[tokio::test]
+async fn what_is_not_a_refresh_token_refreshes_nothing() {
+    let world = World::new().await;
+    let (tokens, key) = (world.log_in().await.1, world.api_key().await.secret);
+    assert_eq!(refresh(&world, &key).await.err(), Some(DenyReason::WrongKind));
+    assert_eq!(refresh(&world, &tokens.access).await.err(), Some(DenyReason::Malformed));
+    assert_eq!(refresh(&world, &Secret::from("rt_x")).await.err(), Some(DenyReason::Malformed));
+}

@@ -1,0 +1,177 @@
+//! Tickets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{
+    DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome, RevokeTarget, Store as _,
+    TicketOutcome,
+};
+use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret};
+
+use crate::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
+
+fn anywhere() -> PresentationContext {
+    PresentationContext::default()
+}
+
+#[tokio::test]
+async fn a_socket_of_a_ticket_rests_on_the_ticket_and_on_its_parent() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let parent = world.allowed(&tokens.access).await;
+    world.clock.advance(10 * SECOND);
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    let verdict = allowed(world.redeem(&ticket, 1, &anywhere()).await);
+    assert_eq!(verdict.principal, parent.principal, "the parent speaks");
+    assert_eq!(verdict.expires_in, Some(Duration::from_secs(590)), "and its end is the socket's");
+    assert_eq!(verdict.cache_ttl, Duration::ZERO);
+    let id = OpaqueToken::parse(ticket.expose_str().expect("text")).expect("a ticket").id;
+    let mut keys = parent.keys;
+    keys.push(KeyDigest::of(&tenant(), KeyKind::Credential, &id.to_string()));
+    keys.sort();
+    assert_eq!(verdict.keys, keys);
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_handshake_which_may_ask_again() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    allowed(world.redeem(&ticket, 1, &anywhere()).await);
+    allowed(world.redeem(&ticket, 1, &anywhere()).await);
+    assert_eq!(denied(world.redeem(&ticket, 2, &anywhere()).await), (DenyReason::Spent, true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_handshakes_at_once_one_gets_in() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    let handshakes = (0..50).map(|n| {
+        let (authority, ticket) = (Arc::clone(&world.authority), ticket.clone());
+        tokio::spawn(async move {
+            let presented = Presented::Ticket { ticket: &ticket, redemption: RedemptionId::from_bytes([n; 16]) };
+            let verdict = authority.verify(presented, &PresentationContext::default()).await.expect("a verdict");
+            matches!(verdict.judgement, Judgement::Allowed(_))
+        })
+    });
+    let admitted = futures_util::future::join_all(handshakes).await;
+    assert_eq!(admitted.into_iter().filter(|in_| *in_.as_ref().expect("no panic")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_ticket_lasts_thirty_seconds() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    world.clock.advance(30 * SECOND);
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::Expired, true));
+}
+
+#[tokio::test]
+async fn a_ticket_never_outlives_its_parent() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    world.clock.advance(590 * SECOND);
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    world.clock.advance(10 * SECOND);
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::Expired, true));
+}
+
+#[tokio::test]
+async fn the_wrong_place_is_refused_and_does_not_spend_the_ticket() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, Some("chat"), Some("https://app.example")).await;
+    let place = |asked: &str, from: Option<&str>| PresentationContext {
+        audience: Some(audience(asked)),
+        origin: from.map(origin),
+    };
+    let evil = place("chat", Some("https://app.example.evil"));
+    assert_eq!(denied(world.redeem(&ticket, 1, &evil).await), (DenyReason::WrongOrigin, true));
+    let nowhere = place("chat", None);
+    assert_eq!(denied(world.redeem(&ticket, 1, &nowhere).await), (DenyReason::WrongOrigin, true));
+    let elsewhere = place("portcullis", Some("https://app.example"));
+    assert_eq!(denied(world.redeem(&ticket, 1, &elsewhere).await), (DenyReason::WrongAudience, true));
+    let verdict = allowed(world.redeem(&ticket, 2, &place("chat", Some("https://app.example"))).await);
+    assert_eq!(verdict.origins, [origin("https://app.example")]);
+    assert_eq!(verdict.audiences, [audience("chat")]);
+}
+
+#[tokio::test]
+async fn a_ticket_dies_with_its_parent_its_session_and_by_its_own_key() {
+    let world = World::new().await;
+    let (opened, tokens) = world.log_in().await;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    world.revoke(RevokeTarget::Presented(ticket.clone())).await;
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::CredentialRevoked, true));
+
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    world.revoke(RevokeTarget::Presented(tokens.access.clone())).await;
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::CredentialRevoked, true));
+
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    world.revoke(RevokeTarget::Identity(auth_domain::IdentityRef::Id(opened.identity.id))).await;
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::IdentityRevoked, true));
+}
+
+#[tokio::test]
+async fn a_ticket_of_an_api_key_dies_only_with_the_key() {
+    let world = World::new().await;
+    let key = world.api_key().await;
+    let (first, second) = (world.ticket(&key.secret, None, None).await, world.ticket(&key.secret, None, None).await);
+    world.revoke(RevokeTarget::Identity(auth_domain::IdentityRef::Id(world.alice.id))).await;
+    allowed(world.redeem(&first, 1, &anywhere()).await);
+    world.revoke(RevokeTarget::Credential(key.key.id)).await;
+    assert_eq!(denied(world.redeem(&second, 1, &anywhere()).await), (DenyReason::CredentialRevoked, true));
+}
+
+#[tokio::test]
+async fn a_bad_parent_gives_no_ticket() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    world.revoke(RevokeTarget::Presented(tokens.access.clone())).await;
+    let before = world.store.head().await.expect("reads");
+    for (parent, reason) in [
+        (&tokens.access, DenyReason::CredentialRevoked),
+        (&tokens.refresh, DenyReason::WrongKind),
+        (&ticket, DenyReason::WrongKind),
+        (&Secret::from("hello"), DenyReason::Malformed),
+    ] {
+        let request = NewTicket { parent: parent.clone(), audience: None, origin: None };
+        let outcome = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
+        assert!(matches!(outcome, TicketOutcome::Denied(why) if why == reason), "{outcome:?}");
+    }
+    assert_eq!(world.store.head().await.expect("reads"), before);
+}
+
+#[tokio::test]
+async fn what_is_not_a_ticket_is_not_redeemed() {
+    let world = World::new().await;
+    let (tokens, key) = (world.log_in().await.1, world.api_key().await.secret);
+    for other in [&tokens.access, &tokens.refresh, &key] {
+        assert_eq!(denied(world.redeem(other, 1, &anywhere()).await), (DenyReason::WrongKind, true));
+    }
+    assert_eq!(denied(world.redeem(&Secret::from("tk_"), 1, &anywhere()).await), (DenyReason::Malformed, true));
+}
+
+/// Whoever invents credentials costs a read, and keeps nobody from writing.
+#[tokio::test]
+async fn an_invented_credential_keeps_no_writer_waiting() {
+    let world = World::new().await;
+    let entropy = portcullis_types::SeededEntropy::new(99);
+    let invent =
+        |kind| OpaqueToken::generate(kind, portcullis_types::CredentialId::from_bytes([1; 16]), &entropy).reveal();
+    let writer = world.store.write().await.expect("the only writer");
+    let ticket = invent(OpaqueKind::Ticket);
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::Unknown, false));
+    let refreshed = world.authority.refresh_tokens(&invent(OpaqueKind::RefreshToken)).await.expect("an outcome");
+    assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::Unknown)));
+    let request = NewTicket { parent: invent(OpaqueKind::ApiKey), audience: None, origin: None };
+    let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
+    assert!(matches!(made, TicketOutcome::Denied(DenyReason::Unknown)));
+    drop(writer);
+}

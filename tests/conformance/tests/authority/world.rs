@@ -1,0 +1,238 @@
+//! A small world: tenant `acme` with `alice`, who has a password and the role `speaker`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{
+    Action, Actor, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, DenyReason, Grant, Identity,
+    IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey, LoginAttempt, LoginMode, LoginOutcome,
+    NewApiKey, NewIdentity, NewSession, NewTicket, Origin, Parts, Pattern, PresentationContext, Presented, Reason,
+    RevokeRequest, RevokeTarget, Role, Scopes, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome,
+    TokenPair, Verdict,
+};
+use auth_storage::SqliteStore;
+use portcullis_types::{
+    ClientId, IdentityName, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy, TenantId, Timestamp,
+};
+use tempfile::TempDir;
+
+use crate::passwords::CountingHasher;
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) struct World {
+    pub(crate) directory: Option<TempDir>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) hasher: Arc<CountingHasher>,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) admin: Caller,
+    pub(crate) alice: Identity,
+}
+
+pub(crate) fn tenant() -> TenantId {
+    TenantId::try_from("acme").expect("a valid name")
+}
+
+pub(crate) fn named(name: &str) -> IdentityRef {
+    IdentityRef::Name(IdentityName::try_from(name).expect("a valid name"))
+}
+
+pub(crate) fn role(name: &str) -> RoleName {
+    RoleName::try_from(name).expect("a valid name")
+}
+
+pub(crate) fn audience(text: &str) -> Audience {
+    Audience::try_from(text).expect("a valid audience")
+}
+
+pub(crate) fn origin(text: &str) -> Origin {
+    Origin::try_from(text).expect("a valid origin")
+}
+
+pub(crate) fn grant(action: Action, pattern: &str) -> Grant {
+    Grant { action, pattern: Pattern::try_from(pattern).expect("a valid pattern") }
+}
+
+pub(crate) fn actor() -> Actor {
+    Actor::edge()
+}
+
+fn settings() -> Settings {
+    Settings {
+        issuer: "https://portcullis.test".to_owned(),
+        audience: audience("portcullis"),
+        access_ttl: Duration::from_secs(600),
+        refresh_ttl: Duration::from_secs(86_400),
+        session_ttl: Duration::from_secs(30 * 86_400),
+        ticket_ttl: Duration::from_secs(30),
+        cache_ttl: Duration::from_secs(30),
+        refresh_grace: Duration::from_secs(30),
+        bound: Duration::from_secs(15),
+    }
+}
+
+/// What the signing key is encrypted under.
+pub(crate) const KEK: [u8; 32] = [7; 32];
+
+pub(crate) fn parts(
+    store: Arc<dyn Store>,
+    clock: &Arc<ManualClock>,
+    hasher: &Arc<CountingHasher>,
+    kek: KeyEncryptionKey,
+) -> Parts {
+    Parts {
+        store,
+        clock: Arc::clone(clock) as _,
+        entropy: Arc::new(SeededEntropy::new(1)),
+        passwords: Arc::clone(hasher) as _,
+        kek,
+        settings: settings(),
+    }
+}
+
+/// An authority over the data in a directory.
+pub(crate) async fn open(
+    directory: &Path,
+    clock: &Arc<ManualClock>,
+    hasher: &Arc<CountingHasher>,
+    seed: u64,
+) -> (Arc<SqliteStore>, Arc<Authority>) {
+    let entropy = Arc::new(SeededEntropy::new(seed));
+    let store = Arc::new(SqliteStore::open(directory, &*entropy).await.expect("opens"));
+    let parts = parts(Arc::clone(&store) as Arc<dyn Store>, clock, hasher, KeyEncryptionKey::new(&KEK));
+    let parts = Parts { entropy, ..parts };
+    (store, Arc::new(Authority::open(parts).await.expect("opens")))
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_700_000_000)));
+        let hasher = Arc::new(CountingHasher::new());
+        let (store, authority) = open(directory.path(), &clock, &hasher, 1).await;
+        let key = authority.bootstrap().await.expect("starts").expect("the first start");
+        let admin = authority.authenticate_caller(&key.secret).await.expect("its own key");
+        authority.create_tenant(&actor(), tenant()).await.expect("a new tenant");
+        let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
+        let speaker = Role { tenant: tenant(), name: role("speaker"), grants };
+        authority.put_role(&actor(), speaker).await.expect("a new role");
+        let alice = NewIdentity {
+            tenant: tenant(),
+            kind: IdentityKind::User,
+            name: IdentityName::try_from("alice").expect("a valid name"),
+            password: Some(Secret::from(PASSWORD)),
+            roles: vec![role("speaker")],
+        };
+        let alice = authority.create_identity(&actor(), alice).await.expect("a new identity");
+        Self { directory: Some(directory), clock, hasher, store, authority, admin, alice }
+    }
+
+    pub(crate) fn attempt(&self, name: &str, password: &str) -> LoginAttempt {
+        LoginAttempt {
+            tenant: tenant(),
+            name: IdentityName::try_from(name).expect("a valid name"),
+            password: Secret::from(password),
+            mode: LoginMode::Tokens,
+            device: None,
+            client: Some(ClientId::try_from("web").expect("a valid id")),
+        }
+    }
+
+    pub(crate) async fn log_in(&self) -> (NewSession, TokenPair) {
+        let outcome = self.authority.log_in(&actor(), self.attempt("alice", PASSWORD)).await.expect("an outcome");
+        let LoginOutcome::Granted(opened) = outcome else { panic!("alice could not log in") };
+        let SessionCredentials::Tokens(tokens) = opened.credentials.clone() else { panic!("tokens were asked for") };
+        (*opened, tokens)
+    }
+
+    pub(crate) async fn cookie(&self) -> (NewSession, Secret) {
+        let attempt = LoginAttempt { mode: LoginMode::Cookie, ..self.attempt("alice", PASSWORD) };
+        let outcome = self.authority.log_in(&actor(), attempt).await.expect("an outcome");
+        let LoginOutcome::Granted(opened) = outcome else { panic!("alice could not log in") };
+        let SessionCredentials::Cookie { value, .. } = opened.credentials.clone() else {
+            panic!("a cookie was asked for")
+        };
+        (*opened, value)
+    }
+
+    pub(crate) async fn api_key(&self) -> IssuedApiKey {
+        let new = NewApiKey {
+            tenant: tenant(),
+            identity: named("alice"),
+            label: None,
+            scopes: Scopes::NONE,
+            expires_in: None,
+        };
+        self.authority.create_api_key(&self.admin, new).await.expect("a new key")
+    }
+
+    pub(crate) async fn listed_key(&self) -> ApiKey {
+        let keys = self.authority.api_keys(&tenant(), &named("alice")).await.expect("reads");
+        keys.expect("alice exists").remove(0)
+    }
+
+    pub(crate) async fn ticket(&self, parent: &Secret, audience: Option<&str>, from: Option<&str>) -> Secret {
+        let request = NewTicket {
+            parent: parent.clone(),
+            audience: audience.map(self::audience),
+            origin: from.map(self::origin),
+        };
+        match self.authority.create_ticket(&actor(), request).await.expect("an outcome") {
+            TicketOutcome::Granted { ticket, .. } => ticket,
+            TicketOutcome::Denied(reason) => panic!("no ticket: {reason:?}"),
+        }
+    }
+
+    pub(crate) async fn verify(&self, bearer: &Secret) -> Verdict {
+        let context = PresentationContext::default();
+        self.authority.verify(Presented::Bearer(bearer), &context).await.expect("a verdict")
+    }
+
+    pub(crate) async fn redeem(&self, ticket: &Secret, handshake: u8, context: &PresentationContext) -> Verdict {
+        let presented = Presented::Ticket { ticket, redemption: RedemptionId::from_bytes([handshake; 16]) };
+        self.authority.verify(presented, context).await.expect("a verdict")
+    }
+
+    pub(crate) async fn allowed(&self, bearer: &Secret) -> Allowed {
+        allowed(self.verify(bearer).await)
+    }
+
+    pub(crate) async fn denied(&self, bearer: &Secret) -> (DenyReason, bool) {
+        denied(self.verify(bearer).await)
+    }
+
+    pub(crate) async fn revoke(&self, target: RevokeTarget) -> Committed {
+        let request = RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, request_id: None };
+        self.authority.revoke(&actor(), request).await.expect("revokes")
+    }
+
+    /// The private half of a signing key.
+    pub(crate) fn unseal(&self, key: &SigningKey) -> Vec<u8> {
+        let private = KeyEncryptionKey::new(&KEK).open(key.id.as_bytes(), &key.sealed_private);
+        private.expect("the same key-encryption key").expose_bytes().to_vec()
+    }
+
+    /// What no call of the authority does yet.
+    pub(crate) async fn kill(&self, target: Target) {
+        let tx = self.store.write().await.expect("writes");
+        let now = portcullis_types::Clock::now(&*self.clock);
+        tx.commit_with(Batch::kill(target, Reason::Compromised), now).await.expect("appends");
+    }
+}
+
+pub(crate) fn allowed(verdict: Verdict) -> Allowed {
+    match verdict.judgement {
+        Judgement::Allowed(allowed) => *allowed,
+        Judgement::Denied { reason, .. } => panic!("denied: {reason:?}"),
+    }
+}
+
+pub(crate) fn denied(verdict: Verdict) -> (DenyReason, bool) {
+    match verdict.judgement {
+        Judgement::Allowed(_) => panic!("allowed"),
+        Judgement::Denied { reason, permanent } => (reason, permanent),
+    }
+}
