@@ -1,0 +1,459 @@
+//! What an operator may set, and what is refused before anything starts.
+//!
+//! Owns: the keys, their defaults and the rules between them. Reads one TOML file and the environment
+//! (`PORTCULLIS_`, `__` between levels). Refuses unknown keys, a verdict cache above five minutes, a listener that is
+//! reachable from outside without TLS before it, and an authority that would be spoken to in the clear over a network.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use gateway_core::{Action, Grants};
+use portcullis_types::{GatewayId, TenantId};
+use serde::Deserialize;
+
+use crate::origin::AllowedOrigin;
+
+/// The longest a verdict may be reused, whatever is configured.
+pub const LONGEST_VERDICT_TTL: Duration = Duration::from_secs(300);
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This gateway's name, stable over restarts.
+    pub gateway_id: GatewayId,
+    /// Where it listens; port 0 takes any free one.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Where to write the bound address once it listens.
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
+    /// Says that TLS ends at a proxy before this listener.
+    #[serde(default)]
+    pub behind_tls_proxy: bool,
+    /// How to reach the authority.
+    pub authority: AuthorityConfig,
+    /// The verdict cache.
+    #[serde(default)]
+    pub cache: CacheConfig,
+    /// The hub route.
+    #[serde(default)]
+    pub hub: HubConfig,
+    /// What peers may take.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// The client protocol's pings.
+    #[serde(default)]
+    pub ping: PingConfig,
+    /// Asking the authority again about open sockets.
+    #[serde(default)]
+    pub revalidation: RevalidationConfig,
+    /// Leaving.
+    #[serde(default)]
+    pub drain: DrainConfig,
+    /// Logging.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// How to reach the authority.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityConfig {
+    /// Its gRPC endpoint; `http` on loopback only.
+    #[serde(default = "default_endpoint")]
+    pub endpoint: String,
+    /// A file that holds the API key of this gateway's service account; read again at every new watch.
+    pub api_key_file: PathBuf,
+    /// How long one question may take.
+    #[serde(default = "default_deadline_ms")]
+    pub deadline_ms: u64,
+    /// How many questions may be open at once; more wait, at most for the deadline.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: usize,
+}
+
+/// The verdict cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// For how long a verdict is reused at most.
+    pub ttl_ms: u64,
+    /// How many verdicts are kept; the least used give way.
+    pub entries: u64,
+}
+
+/// How a refusal at the handshake is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefusalStyle {
+    /// Upgraded, told by an error of the client protocol, closed: browsers and SDKs cannot read an HTTP status.
+    Frame,
+    /// Not upgraded: an HTTP status with a problem document.
+    Http,
+}
+
+/// What becomes of a credential that is presented and bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InvalidCredential {
+    /// The handshake is refused.
+    Refuse,
+    /// The socket is anonymous, and told why.
+    Anonymous,
+}
+
+/// The hub route.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HubConfig {
+    /// Its path.
+    pub path: String,
+    /// The audience a credential must be meant for.
+    pub audience: String,
+    /// Origins that browsers may come from, exact; `*` is any. A handshake without an Origin is not a browser's.
+    pub allowed_origins: Vec<AllowedOrigin>,
+    /// How a refusal is spoken.
+    pub refusal: RefusalStyle,
+    /// Whether API keys may open sockets.
+    pub allow_api_keys: bool,
+    /// Who has no credential; absent: is refused.
+    pub anonymous: Option<AnonymousConfig>,
+    /// What becomes of a bad credential.
+    pub invalid_credential: InvalidCredential,
+}
+
+/// Sockets without a credential.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnonymousConfig {
+    /// The tenant they are in.
+    pub tenant: TenantId,
+    /// The channels they may follow: exact, or with a `*` at the end.
+    #[serde(default)]
+    pub subscribe: Vec<String>,
+}
+
+/// What peers may take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Bytes of a request's head; 431 above.
+    pub header_bytes: usize,
+    /// Until a socket has said `connect`.
+    pub connect_timeout_ms: u64,
+    /// Bytes of one message from a client; closed with 1009 above.
+    pub message_bytes: usize,
+    /// Levels of nesting in one message.
+    pub json_depth: usize,
+    /// Channels one socket may follow.
+    pub subscriptions_per_socket: usize,
+    /// Bytes waiting for one socket; closed with 4008 above.
+    pub outgoing_bytes_per_socket: usize,
+    /// Sockets, and connections that may become one; 503 above.
+    pub sockets: usize,
+    /// Bytes of one credential.
+    pub credential_bytes: usize,
+    /// Commands one socket may send in a second, in the long run, and twice as many after a pause. Refused above, and
+    /// closed with 4029 when it goes on.
+    pub commands_per_second: u32,
+    /// How long one write to a slow peer may be stuck; closed above.
+    pub write_timeout_ms: u64,
+}
+
+/// The client protocol's pings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PingConfig {
+    /// Between two pings.
+    pub interval_ms: u64,
+    /// How long an answer may take; closed with 3012 above.
+    pub pong_timeout_ms: u64,
+}
+
+/// Asking the authority again about open sockets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RevalidationConfig {
+    /// How often about each socket, spread by up to a quarter.
+    pub interval_ms: u64,
+}
+
+/// Leaving.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainConfig {
+    /// Over how long sockets are closed, in random order.
+    pub window_ms: u64,
+    /// How long to wait for the last ones afterwards.
+    pub grace_ms: u64,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is logged, such as `info` or `info,ws_gateway=debug`.
+    pub filter: String,
+}
+
+const fn default_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7711)
+}
+
+fn default_endpoint() -> String {
+    "http://127.0.0.1:7700".to_owned()
+}
+
+const fn default_deadline_ms() -> u64 {
+    2_000
+}
+
+const fn default_concurrency() -> usize {
+    256
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { ttl_ms: 30_000, entries: 100_000 }
+    }
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            path: "/connection/websocket".to_owned(),
+            audience: "portcullis".to_owned(),
+            allowed_origins: Vec::new(),
+            refusal: RefusalStyle::Frame,
+            allow_api_keys: true,
+            anonymous: None,
+            invalid_credential: InvalidCredential::Refuse,
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            header_bytes: 16_384,
+            connect_timeout_ms: 10_000,
+            message_bytes: 65_536,
+            json_depth: 32,
+            subscriptions_per_socket: 128,
+            outgoing_bytes_per_socket: 1_048_576,
+            sockets: 19_000,
+            credential_bytes: 8_192,
+            commands_per_second: 100,
+            write_timeout_ms: 15_000,
+        }
+    }
+}
+
+impl Default for PingConfig {
+    fn default() -> Self {
+        Self { interval_ms: 25_000, pong_timeout_ms: 10_000 }
+    }
+}
+
+impl Default for RevalidationConfig {
+    fn default() -> Self {
+        Self { interval_ms: 300_000 }
+    }
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { window_ms: 5_000, grace_ms: 5_000 }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// Why a configuration is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or a variable cannot be read, or says what is not known.
+    #[error("{0}")]
+    Read(Box<figment::Error>),
+    /// What is said cannot be meant; one rule a line.
+    #[error("{}", .0.join("\n"))]
+    Rules(Vec<String>),
+}
+
+impl Config {
+    /// Reads the file, if one is named, then the environment over it, and checks the rules.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // `PORTCULLIS_CONFIG` names the file and is not a key.
+        let environment = Env::prefixed("PORTCULLIS_").ignore(&["config"]).split("__");
+        Self::from_figment(&figment.merge(environment))
+    }
+
+    fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
+        let config: Self = figment.extract().map_err(|error| ConfigError::Read(Box::new(error)))?;
+        let broken = config.broken_rules();
+        if broken.is_empty() { Ok(config) } else { Err(ConfigError::Rules(broken)) }
+    }
+
+    fn broken_rules(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut rule = |holds: bool, text: &str| {
+            if !holds {
+                broken.push(text.to_owned());
+            }
+        };
+        rule(
+            self.listen.ip().is_loopback() || self.behind_tls_proxy,
+            "listen: an address that is not on loopback needs TLS before it; set behind_tls_proxy = true if a proxy ends it",
+        );
+        rule(
+            Duration::from_millis(self.cache.ttl_ms) <= LONGEST_VERDICT_TTL,
+            "cache.ttl_ms: at most 300000 (5 minutes)",
+        );
+        rule(is_loopback_endpoint(&self.authority.endpoint), ENDPOINT_RULE);
+        rule(
+            (100..=30_000).contains(&self.authority.deadline_ms) && self.authority.concurrency > 0,
+            "authority: deadline_ms is 100 to 30000, concurrency at least 1",
+        );
+        rule(
+            self.hub.path.starts_with('/') && !["/", "/health", "/ready", "/metrics"].contains(&self.hub.path.as_str()),
+            "hub.path: begins with '/' and is not a path of the gateway's own",
+        );
+        rule(!self.hub.audience.is_empty(), "hub.audience: must not be empty");
+        let patterns = self.hub.anonymous.iter().flat_map(|anonymous| &anonymous.subscribe);
+        rule(
+            Grants::compile(patterns.map(|pattern| (Action::Subscribe, pattern.as_str()))).is_ok(),
+            "hub.anonymous.subscribe: channel names, of which only the last character may be '*'",
+        );
+        self.limits.broken_rules(&mut rule);
+        rule(
+            self.ping.interval_ms >= 1_000 && self.ping.pong_timeout_ms < self.ping.interval_ms,
+            "ping: interval_ms is at least 1000, pong_timeout_ms below it",
+        );
+        rule(self.revalidation.interval_ms >= 1_000, "revalidation.interval_ms: at least 1000");
+        rule(
+            self.hub.invalid_credential == InvalidCredential::Refuse || self.hub.anonymous.is_some(),
+            "hub.invalid_credential: \"anonymous\" needs [hub.anonymous]",
+        );
+        broken
+    }
+}
+
+const ENDPOINT_RULE: &str =
+    "authority.endpoint: http://<loopback address>:<port>; the clear is spoken on loopback only";
+
+impl LimitsConfig {
+    fn broken_rules(&self, rule: &mut impl FnMut(bool, &str)) {
+        rule((8_192..=65_536).contains(&self.header_bytes), "limits.header_bytes: 8192 to 65536");
+        rule(
+            (64..=self.header_bytes).contains(&self.credential_bytes),
+            "limits.credential_bytes: 64 to limits.header_bytes",
+        );
+        rule((1_024..=1 << 24).contains(&self.message_bytes), "limits.message_bytes: 1024 to 16777216");
+        rule((4..=128).contains(&self.json_depth), "limits.json_depth: 4 to 128");
+        rule(self.connect_timeout_ms >= 100, "limits.connect_timeout_ms: at least 100");
+        rule(self.write_timeout_ms >= 100, "limits.write_timeout_ms: at least 100");
+        rule(self.outgoing_bytes_per_socket >= 4_096, "limits.outgoing_bytes_per_socket: at least 4096");
+        rule(self.sockets > 0 && self.commands_per_second > 0, "limits: sockets and commands_per_second at least 1");
+    }
+}
+
+fn is_loopback_endpoint(endpoint: &str) -> bool {
+    let Ok(uri) = endpoint.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    uri.scheme_str() == Some("http")
+        && uri.port_u16().is_some()
+        && (host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Config, ConfigError> {
+        Config::from_figment(&Figment::new().merge(Toml::string(toml)))
+    }
+
+    const LEAST: &str = "gateway_id = \"gw-1\"\nauthority = { api_key_file = \"k\" }\n";
+
+    #[test]
+    fn a_name_and_a_key_file_are_enough() {
+        let config = read(LEAST).expect("the least configuration is valid");
+        assert_eq!(config.listen, default_listen());
+        assert_eq!(config.cache.ttl_ms, 30_000);
+        assert!(config.hub.anonymous.is_none());
+    }
+
+    #[test]
+    fn what_is_not_a_key_is_refused() {
+        for text in [
+            "colour = 1\n".to_owned() + LEAST,
+            LEAST.to_owned() + "[hub]\npaht = \"/x\"\n",
+            LEAST.to_owned() + "[hub.anonymous]\ntenant = \"demo\"\npublish = []\n",
+        ] {
+            assert!(matches!(read(&text), Err(ConfigError::Read(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_without_a_name_is_refused() {
+        assert!(read("authority = { api_key_file = \"k\" }").is_err());
+    }
+
+    #[test]
+    fn rules_say_which_key_breaks_them() {
+        let cases = [
+            ("listen = \"0.0.0.0:1\"\n", "", "behind_tls_proxy"),
+            ("", "[cache]\nttl_ms = 300001\n", "cache.ttl_ms"),
+            ("", "[hub]\npath = \"/health\"\n", "hub.path"),
+            ("", "[hub]\ninvalid_credential = \"anonymous\"\n", "hub.invalid_credential"),
+            ("", "[limits]\nheader_bytes = 100\n", "limits.header_bytes"),
+            ("", "[hub.anonymous]\ntenant = \"demo\"\nsubscribe = [\"a*b\"]\n", "hub.anonymous.subscribe"),
+            ("", "[ping]\ninterval_ms = 5000\npong_timeout_ms = 5000\n", "ping:"),
+        ];
+        for (before, after, key) in cases {
+            let error = read(&format!("{before}{LEAST}{after}")).expect_err(key).to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_listener_behind_a_tls_proxy_may_be_reached_from_outside() {
+        assert!(read(&format!("listen = \"0.0.0.0:1\"\nbehind_tls_proxy = true\n{LEAST}")).is_ok());
+    }
+
+    #[test]
+    fn the_authority_is_spoken_to_in_the_clear_on_loopback_only() {
+        for good in ["http://127.0.0.1:7700", "http://localhost:7700", "http://[::1]:7700"] {
+            assert!(is_loopback_endpoint(good), "{good}");
+        }
+        for bad in ["http://10.0.0.1:7700", "https://127.0.0.1:7700", "http://127.0.0.1.evil.test:1", "127.0.0.1:1", ""]
+        {
+            assert!(!is_loopback_endpoint(bad), "{bad}");
+        }
+    }
+}

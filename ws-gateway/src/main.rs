@@ -1,0 +1,74 @@
+//! `ws-gateway`: serves sockets, or checks its configuration.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use portcullis_types::{SystemClock, SystemEntropy};
+use tokio::signal::unix::{SignalKind, signal};
+use ws_gateway::config::Config;
+use ws_gateway::logging;
+use ws_gateway::startup::Gateway;
+
+/// The stateless WebSocket gateway of Portcullis.
+#[derive(Debug, Parser)]
+#[command(name = "ws-gateway", version)]
+struct Arguments {
+    /// A TOML file; environment variables `PORTCULLIS_…` are read over it.
+    #[arg(long, global = true, env = "PORTCULLIS_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Serves sockets until SIGTERM or Ctrl-C; what is done when nothing is said.
+    Serve,
+    /// Reads the configuration, says whether it is good, and ends.
+    CheckConfig,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return failed(&error),
+    };
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::CheckConfig => {
+            println!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        Command::Serve => match logging::start(&config.log) {
+            Ok(()) => serve(config),
+            Err(error) => failed(&error),
+        },
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("ws-gateway: {error}");
+    ExitCode::FAILURE
+}
+
+#[tokio::main]
+async fn serve(config: Config) -> ExitCode {
+    let gateway = match Gateway::start(config, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
+        Ok(gateway) => gateway,
+        Err(error) => return failed(&error),
+    };
+    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => return failed(&error),
+    };
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if gateway.run(stop).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

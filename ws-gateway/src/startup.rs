@@ -1,0 +1,151 @@
+//! Putting a gateway together, running it, and ending it.
+//!
+//! Owns the order: what must hold before the listener opens, and what must go on until the last socket is closed. On
+//! shutdown the listener closes first, then the sockets, paced, and only then the watch that fences them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::{InvalidPattern, Settings};
+use portcullis_types::{Clock, Entropy, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::admission::Gatekeeper;
+use crate::authority::{Authority, AuthorityError};
+use crate::broker::InProcess;
+use crate::config::Config;
+use crate::drain::drain;
+use crate::enforcement::Enforcement;
+use crate::hub::{Hub, HubRules};
+use crate::inventory::Inventory;
+use crate::listener::{self, Acceptor, ListenError};
+use crate::metrics::Metrics;
+use crate::routes::Routes;
+use crate::verifier::{Judge, Verifier};
+use crate::watch::{Driver, Parts};
+use crate::{ready_file, reverify};
+
+/// How long the watch and its workers may take to end when nothing rests on them any more.
+const LAST_TASKS: Duration = Duration::from_secs(3);
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No line to the authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A pattern of `hub.anonymous.subscribe` is none.
+    #[error("hub.anonymous.subscribe: {0}")]
+    Pattern(#[from] InvalidPattern),
+    /// No listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The bound address cannot be written down.
+    #[error("ready_file: {0}")]
+    ReadyFile(#[source] std::io::Error),
+}
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    address: SocketAddr,
+    listener: TcpListener,
+    acceptor: Acceptor,
+    inventory: Arc<Inventory>,
+    entropy: Arc<dyn Entropy>,
+    /// Accepting and the sockets.
+    sockets: Shutdown,
+    /// The watch and its workers.
+    vital: Shutdown,
+}
+
+impl Gateway {
+    /// Binds the listener, starts the watch, and says that it listens.
+    pub fn start(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, StartError> {
+        let rules = HubRules::new(&config)?;
+        let authority = Arc::new(Authority::new(&config.authority)?);
+        let listener = listener::bind(config.listen)?;
+        let address = listener.local_addr().map_err(|source| ListenError::Failed { address: config.listen, source })?;
+        let (sockets, vital) = (Shutdown::new(), Shutdown::new());
+        let metrics = Arc::new(Metrics::new());
+        let enforcement = Arc::new(Enforcement::new(settings(&config), Arc::clone(&clock)));
+        watch(&config, &authority, &enforcement, &metrics, &clock, &entropy, &vital);
+        let judge: Arc<dyn Judge> = authority;
+        let verifier = Verifier::new(&config.cache, judge, Arc::clone(&clock), Arc::clone(&metrics));
+        let inventory = Arc::new(Inventory::default());
+        let hub = Arc::new(Hub {
+            rules,
+            gatekeeper: Gatekeeper::new(verifier, Arc::clone(&enforcement), Arc::clone(&clock), Arc::clone(&entropy)),
+            enforcement,
+            broker: Arc::new(InProcess::default()),
+            inventory: Arc::clone(&inventory),
+            metrics: Arc::clone(&metrics),
+            clock,
+            entropy: Arc::clone(&entropy),
+        });
+        let routes = Arc::new(Routes::new(hub, &config.hub, &config.limits, sockets.clone()));
+        let acceptor = Acceptor::new(routes, &config.limits, metrics, Arc::clone(&entropy), sockets.clone());
+        tracing::info!(gateway = config.gateway_id.as_str(), %address, path = config.hub.path, "listening");
+        if let Some(file) = &config.ready_file {
+            ready_file::write(file, address).map_err(StartError::ReadyFile)?;
+        }
+        Ok(Self { config, address, listener, acceptor, inventory, entropy, sockets, vital })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` resolves or a vital task fails, then drains. False if something failed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
+        let Self { config, listener, acceptor, inventory, entropy, sockets, vital, .. } = self;
+        sockets.spawn("accept", acceptor.run(listener));
+        tokio::select! {
+            () = stop => {}
+            () = vital.requested() => {}
+            () = sockets.requested() => {}
+        }
+        tracing::info!(sockets = inventory.len(), "stopping");
+        sockets.request();
+        let window = Duration::from_millis(config.drain.window_ms);
+        if inventory.is_empty() {
+            drain(&inventory, Duration::ZERO, &*entropy).await;
+        } else {
+            drain(&inventory, window, &*entropy).await;
+        }
+        let closed = sockets.finish(Duration::from_millis(config.drain.grace_ms)).await;
+        if !closed {
+            tracing::warn!(sockets = inventory.len(), "not every socket was closed in time");
+        }
+        vital.finish(LAST_TASKS).await && closed
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings { revalidate_every: Duration::from_millis(config.revalidation.interval_ms), ..Settings::default() }
+}
+
+fn watch(
+    config: &Config,
+    authority: &Arc<Authority>,
+    enforcement: &Arc<Enforcement>,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    vital: &Shutdown,
+) {
+    let reverifier = reverify::start(authority, clock, entropy, vital);
+    let driver = Driver::new(Parts {
+        enforcement: Arc::clone(enforcement),
+        authority: Arc::clone(authority),
+        reverifier,
+        metrics: Arc::clone(metrics),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        gateway: config.gateway_id.clone(),
+    });
+    vital.spawn("watch", driver.run(vital.clone()));
+}

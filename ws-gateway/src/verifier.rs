@@ -1,0 +1,401 @@
+//! Verdicts on presented credentials, asked for once and reused for a moment.
+//!
+//! Owns the verdict cache. Its key is a digest of the credential and of where it was presented; a raw credential leaves
+//! this module only in a question to the authority.
+//! Guarantees: a verdict is reused for at most the configured time on this machine's own clock, and never longer than
+//! the authority allows; a ticket is never cached and never shares a question; a denial that time may heal is reused for
+//! two seconds at most; no answer is never kept. None of this is needed for safety: whoever uses a verdict passes it
+//! through the enforcer and its own constraints each time (I12).
+//! Refuses to grow: the least used entries give way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::{Denial, Judgement, Presentation};
+use moka::future::Cache;
+use portcullis_proto::auth::v1;
+use portcullis_types::{Boottime, Clock, RedemptionId};
+use sha2::{Digest, Sha256};
+
+use crate::authority::{Authority, NoAnswer};
+use crate::config::{CacheConfig, LONGEST_VERDICT_TTL};
+use crate::credential::{Presented, PresentedKind};
+use crate::metrics::Metrics;
+
+/// For how long a denial that time may heal is reused at most.
+const TRANSIENT_TTL: Duration = Duration::from_secs(2);
+
+/// Who answers questions about credentials.
+#[async_trait::async_trait]
+pub trait Judge: Send + Sync {
+    /// Judges one credential.
+    async fn verify(&self, question: v1::VerifyRequest) -> Result<v1::VerifyResponse, NoAnswer>;
+}
+
+#[async_trait::async_trait]
+impl Judge for Authority {
+    async fn verify(&self, question: v1::VerifyRequest) -> Result<v1::VerifyResponse, NoAnswer> {
+        Self::verify(self, question).await
+    }
+}
+
+/// One handshake's question.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The credential.
+    pub presented: &'a Presented,
+    /// Where it is presented.
+    pub at: Presentation<'a>,
+    /// From where.
+    pub remote: std::net::IpAddr,
+    /// Names this handshake, should it redeem a ticket.
+    pub redemption: RedemptionId,
+}
+
+#[derive(Debug)]
+struct Entry {
+    asked_at: Boottime,
+    /// Absent: there was no answer; shared with those who waited for it and never reused.
+    judgement: Option<Judgement>,
+    usable_until: Boottime,
+}
+
+/// See the module.
+pub struct Verifier {
+    judge: Arc<dyn Judge>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    ttl: Duration,
+    cache: Cache<[u8; 32], Arc<Entry>>,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("entries", &self.cache.entry_count()).finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    /// With an empty cache.
+    pub fn new(config: &CacheConfig, judge: Arc<dyn Judge>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let ttl = Duration::from_millis(config.ttl_ms).min(LONGEST_VERDICT_TTL);
+        // The cache's own clock only frees memory.
+        let cache = Cache::builder().max_capacity(config.entries).time_to_live(LONGEST_VERDICT_TTL).build();
+        Self { judge, clock, metrics, ttl, cache }
+    }
+
+    /// Judges a credential, by the cache if what it holds was asked for at `fresh_since` or later.
+    /// An error is [`Denial::AuthorityUnavailable`]: there is no verdict.
+    pub async fn verify(&self, question: &Question<'_>, fresh_since: Boottime) -> Result<Judgement, Denial> {
+        let entry = match question.presented.kind {
+            PresentedKind::Ticket => Arc::new(self.ask(question).await),
+            PresentedKind::AccessToken | PresentedKind::ApiKey if self.ttl.is_zero() => {
+                Arc::new(self.ask(question).await)
+            }
+            PresentedKind::AccessToken | PresentedKind::ApiKey => self.cached(question, fresh_since).await,
+        };
+        entry.judgement.clone().ok_or(Denial::AuthorityUnavailable)
+    }
+
+    async fn cached(&self, question: &Question<'_>, fresh_since: Boottime) -> Arc<Entry> {
+        let unusable = |entry: &Arc<Entry>| entry.asked_at < fresh_since || self.clock.boottime() >= entry.usable_until;
+        let ask = async { Arc::new(self.ask(question).await) };
+        // One question for all who present the same thing at the same time; each of them registers for itself.
+        let entry = self.cache.entry(key_of(question)).or_insert_with_if(ask, unusable).await;
+        if !entry.is_fresh() {
+            self.metrics.verdict_hits.inc();
+        }
+        entry.into_value()
+    }
+
+    async fn ask(&self, question: &Question<'_>) -> Entry {
+        self.metrics.verdict_misses.inc();
+        let asked_at = self.clock.boottime();
+        let judgement = match self.judge.verify(on_the_wire(question)).await {
+            Ok(answer) => Judgement::from_wire(answer, asked_at)
+                .inspect_err(|invalid| tracing::error!(what = invalid.what, "the authority's verdict makes no sense"))
+                .ok(),
+            Err(no_answer) => {
+                tracing::warn!(error = %no_answer, "no verdict");
+                None
+            }
+        };
+        if judgement.is_none() {
+            self.metrics.no_verdict.inc();
+        }
+        let usable_until = self.usable_until(judgement.as_ref(), asked_at);
+        Entry { asked_at, judgement, usable_until }
+    }
+
+    fn usable_until(&self, judgement: Option<&Judgement>, asked_at: Boottime) -> Boottime {
+        match judgement {
+            None => Boottime::ZERO,
+            Some(Judgement::Allowed(verdict)) => {
+                (asked_at + self.ttl).min(verdict.reusable_until).min(verdict.expires_at.unwrap_or(Boottime::MAX))
+            }
+            Some(Judgement::Denied(refused)) if refused.permanent => asked_at + self.ttl,
+            Some(Judgement::Denied(_)) => asked_at + self.ttl.min(TRANSIENT_TTL),
+        }
+    }
+}
+
+/// Where a credential is presented is part of the key, because a denial may depend on it.
+fn key_of(question: &Question<'_>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let origin = question.at.origin.unwrap_or_default();
+    for part in [question.presented.secret().expose_bytes(), question.at.audience.as_bytes(), origin.as_bytes()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn on_the_wire(question: &Question<'_>) -> v1::VerifyRequest {
+    use v1::verify_request::Credential;
+    // Only ASCII has the form of a credential.
+    let text = question.presented.secret().expose_str().unwrap_or_default().to_owned();
+    let credential = match question.presented.kind {
+        PresentedKind::Ticket => Credential::Ticket(v1::TicketPresentation {
+            ticket: text,
+            redemption_id: question.redemption.as_bytes().to_vec(),
+        }),
+        PresentedKind::AccessToken | PresentedKind::ApiKey => Credential::Bearer(text),
+    };
+    v1::VerifyRequest {
+        context: Some(v1::PresentationContext {
+            audience: question.at.audience.to_owned(),
+            origin: question.at.origin.unwrap_or_default().to_owned(),
+            remote_address: question.remote.to_string(),
+        }),
+        credential: Some(credential),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Mutex;
+
+    use base64::Engine as _;
+    use portcullis_types::{
+        CredentialId, IdentityId, KeyDigest, KeyKind, ManualClock, OpaqueKind, OpaqueToken, SeededEntropy, TenantId,
+        Timestamp,
+    };
+
+    use super::*;
+    use crate::credential::{Carrier, CredentialRules};
+
+    /// Gives the same answer until it is told another.
+    struct Oracle {
+        answer: Mutex<Option<v1::VerifyResponse>>,
+        asked: Mutex<Vec<v1::VerifyRequest>>,
+    }
+
+    #[async_trait::async_trait]
+    impl Judge for Oracle {
+        async fn verify(&self, question: v1::VerifyRequest) -> Result<v1::VerifyResponse, NoAnswer> {
+            self.asked.lock().expect("no test panics inside").push(question);
+            // Whoever asks at the same time gets a turn.
+            tokio::task::yield_now().await;
+            self.answer.lock().expect("no test panics inside").clone().ok_or(NoAnswer::Late)
+        }
+    }
+
+    struct Scene {
+        oracle: Arc<Oracle>,
+        clock: Arc<ManualClock>,
+        verifier: Verifier,
+    }
+
+    const RULES: CredentialRules = CredentialRules { most_bytes: 1_000, allow_api_keys: true };
+    const FROM_ANYWHERE: Presentation<'static> = Presentation { audience: "hub", origin: None };
+
+    fn scene(ttl: Duration, answer: Option<v1::VerifyResponse>) -> Scene {
+        let oracle = Arc::new(Oracle { answer: Mutex::new(answer), asked: Mutex::default() });
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_000)));
+        let config = CacheConfig { ttl_ms: u64::try_from(ttl.as_millis()).expect("short"), entries: 100 };
+        let judge: Arc<dyn Judge> = oracle.clone();
+        let verifier = Verifier::new(&config, judge, clock.clone(), Arc::new(Metrics::new()));
+        Scene { oracle, clock, verifier }
+    }
+
+    impl Scene {
+        async fn ask(
+            &self,
+            presented: &Presented,
+            at: Presentation<'_>,
+            fresh_since: Boottime,
+        ) -> Result<Judgement, Denial> {
+            let redemption = RedemptionId::from_bytes([3; 16]);
+            let remote = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            self.verifier.verify(&Question { presented, at, remote, redemption }, fresh_since).await
+        }
+
+        async fn asked_after(&self, by: Duration) -> usize {
+            self.clock.advance(by);
+            let _judgement = self.ask(&bearer(), FROM_ANYWHERE, Boottime::ZERO).await;
+            self.times_asked()
+        }
+
+        fn times_asked(&self) -> usize {
+            self.oracle.asked.lock().expect("no test panics inside").len()
+        }
+
+        fn answers(&self, answer: Option<v1::VerifyResponse>) {
+            *self.oracle.answer.lock().expect("no test panics inside") = answer;
+        }
+    }
+
+    fn bearer() -> Presented {
+        let part = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"a":1}"#);
+        Presented::read(&format!("{part}.{part}.{part}"), Carrier::Header, RULES).expect("the form of a token")
+    }
+
+    fn ticket() -> Presented {
+        let token =
+            OpaqueToken::generate(OpaqueKind::Ticket, CredentialId::from_bytes([7; 16]), &SeededEntropy::new(1));
+        let text = token.reveal();
+        Presented::read(text.expose_str().expect("ASCII"), Carrier::Query, RULES).expect("a ticket")
+    }
+
+    fn allowed(cache_ttl_ms: i64, expires_in_ms: i64) -> Option<v1::VerifyResponse> {
+        let (identity, credential) = (IdentityId::from_bytes([1; 16]), CredentialId::from_bytes([2; 16]));
+        let tenant = TenantId::try_from("demo").expect("a valid name");
+        let keys = [
+            KeyDigest::of(&tenant, KeyKind::Tenant, "demo"),
+            KeyDigest::of(&tenant, KeyKind::Identity, &identity.to_string()),
+            KeyDigest::of(&tenant, KeyKind::Credential, &credential.to_string()),
+        ];
+        let reference = v1::CredentialReference { tenant: "demo".into(), credential_id: credential.to_string() };
+        Some(v1::VerifyResponse {
+            outcome: v1::Outcome::Allowed.into(),
+            revision: Some(v1::Revision { shard: 0, seq: 1, chain: 1 }),
+            allowed: Some(v1::Allowed {
+                principal: Some(v1::Principal {
+                    tenant: "demo".into(),
+                    identity_id: identity.to_string(),
+                    credential_id: credential.to_string(),
+                    ..Default::default()
+                }),
+                keys: keys.map(Into::into).to_vec(),
+                reference: Some(reference),
+                expires_in_ms,
+                cache_ttl_ms,
+                constraints: None,
+            }),
+            ..Default::default()
+        })
+    }
+
+    fn denied(outcome: v1::Outcome) -> Option<v1::VerifyResponse> {
+        Some(v1::VerifyResponse {
+            outcome: outcome.into(),
+            deny_reason: v1::DenyReason::Unknown.into(),
+            ..Default::default()
+        })
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn a_verdict_is_reused_until_its_time_on_our_clock_and_not_at_it() {
+        let scene = scene(30 * SECOND, allowed(600_000, 0));
+        assert_eq!(scene.asked_after(Duration::ZERO).await, 1);
+        assert_eq!(scene.asked_after(30 * SECOND - Duration::from_nanos(1)).await, 1);
+        assert_eq!(scene.asked_after(Duration::from_nanos(1)).await, 2);
+    }
+
+    #[tokio::test]
+    async fn neither_the_authority_nor_the_credentials_expiry_is_outlived() {
+        for answer in [allowed(10_000, 0), allowed(600_000, 10_000)] {
+            let scene = scene(30 * SECOND, answer);
+            assert_eq!(scene.asked_after(Duration::ZERO).await, 1);
+            assert_eq!(scene.asked_after(9 * SECOND).await, 1);
+            assert_eq!(scene.asked_after(SECOND).await, 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_verdict_that_must_not_be_reused_is_asked_for_each_time() {
+        let scene = scene(30 * SECOND, allowed(0, 0));
+        assert_eq!(scene.asked_after(Duration::ZERO).await, 1);
+        assert_eq!(scene.asked_after(Duration::ZERO).await, 2);
+    }
+
+    #[tokio::test]
+    async fn no_configuration_reuses_a_verdict_beyond_five_minutes() {
+        let scene = scene(3_600 * SECOND, allowed(3_600_000, 0));
+        assert_eq!(scene.asked_after(Duration::ZERO).await, 1);
+        assert_eq!(scene.asked_after(300 * SECOND).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_denial_for_ever_is_reused_and_one_for_now_for_two_seconds() {
+        let permanent = scene(30 * SECOND, denied(v1::Outcome::DeniedPermanent));
+        assert_eq!(permanent.asked_after(Duration::ZERO).await, 1);
+        assert_eq!(permanent.asked_after(29 * SECOND).await, 1);
+        assert_eq!(permanent.asked_after(SECOND).await, 2);
+        let transient = scene(30 * SECOND, denied(v1::Outcome::DeniedTransient));
+        assert_eq!(transient.asked_after(Duration::ZERO).await, 1);
+        assert_eq!(transient.asked_after(SECOND).await, 1);
+        assert_eq!(transient.asked_after(SECOND).await, 2);
+    }
+
+    #[tokio::test]
+    async fn no_answer_is_no_verdict_and_is_not_kept() {
+        let scene = scene(30 * SECOND, None);
+        let nothing = scene.ask(&bearer(), FROM_ANYWHERE, Boottime::ZERO).await;
+        assert_eq!(nothing.err(), Some(Denial::AuthorityUnavailable));
+        scene.answers(allowed(600_000, 0));
+        let judgement = scene.ask(&bearer(), FROM_ANYWHERE, Boottime::ZERO).await;
+        assert!(matches!(judgement, Ok(Judgement::Allowed(_))));
+    }
+
+    #[tokio::test]
+    async fn a_ticket_is_asked_about_each_time_with_its_redemption() {
+        let scene = scene(30 * SECOND, allowed(600_000, 0));
+        for times in 1..=2 {
+            assert!(scene.ask(&ticket(), FROM_ANYWHERE, Boottime::ZERO).await.is_ok());
+            assert_eq!(scene.times_asked(), times);
+        }
+        let asked = scene.oracle.asked.lock().expect("no test panics inside");
+        let Some(v1::verify_request::Credential::Ticket(sent)) = &asked[0].credential else {
+            panic!("a ticket is presented as one")
+        };
+        assert_eq!(sent.redemption_id, [3; 16]);
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_together_ask_once() {
+        let scene = scene(30 * SECOND, allowed(600_000, 0));
+        let (first, second) = (bearer(), bearer());
+        let (a, b) = tokio::join!(
+            scene.ask(&first, FROM_ANYWHERE, Boottime::ZERO),
+            scene.ask(&second, FROM_ANYWHERE, Boottime::ZERO)
+        );
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(scene.times_asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_verdict_from_before_a_moment_can_be_asked_for_anew() {
+        let scene = scene(30 * SECOND, allowed(600_000, 0));
+        assert_eq!(scene.asked_after(Duration::ZERO).await, 1);
+        scene.clock.advance(SECOND);
+        let now = scene.clock.boottime();
+        assert!(scene.ask(&bearer(), FROM_ANYWHERE, now).await.is_ok());
+        assert_eq!(scene.times_asked(), 2);
+        assert!(scene.ask(&bearer(), FROM_ANYWHERE, now).await.is_ok());
+        assert_eq!(scene.times_asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_denial_at_one_place_says_nothing_about_another() {
+        let scene = scene(30 * SECOND, denied(v1::Outcome::DeniedPermanent));
+        for origin in [Some("https://a.test"), Some("https://b.test"), None] {
+            let at = Presentation { audience: "hub", origin };
+            assert!(scene.ask(&bearer(), at, Boottime::ZERO).await.is_ok());
+        }
+        assert_eq!(scene.times_asked(), 3);
+    }
+}

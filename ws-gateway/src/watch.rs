@@ -1,0 +1,307 @@
+//! The driver of the enforcer: the one task that takes its steps.
+//!
+//! Owns the watch on the authority's log. It opens the stream, feeds what comes, carries out what the enforcer wants in
+//! order, and opens another stream after any end of this one, whatever its code says: a cut network ends a stream with
+//! `Unknown`, and a stream that is silent does not end at all.
+//! Guarantees that time passes for the enforcer whether or not the authority can be reached, and that a probe's time is
+//! read before it is sent.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::{Input, Output, ResyncReason, Welcome};
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::watch_request::Message as Said;
+use portcullis_proto::auth::v1::watch_response::Message as Heard;
+use portcullis_types::{Backoff, BootId, Boottime, Clock, Entropy, GatewayId, Revision, Shutdown, UuidSource};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::authority::{Authority, NoAnswer};
+use crate::enforcement::Enforcement;
+use crate::metrics::{Metrics, Reason};
+use crate::reverify::{BATCH, Question, Reverifier};
+
+/// Requests that wait to be sent. Full: the line is stuck, a probe is left out.
+const REQUESTS: usize = 16;
+
+/// The first and the last ceiling of the pause before another stream.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// How long a stream may stand without a welcome.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often time passes for the enforcer: a fifth of a usual probe interval, drawn evenly around it.
+const TICK: Duration = Duration::from_millis(100);
+
+type Opening = Pin<Box<dyn Future<Output = Result<Streaming<v1::WatchResponse>, NoAnswer>> + Send>>;
+
+/// The line to the authority.
+enum Line {
+    Pausing(Pin<Box<Sleep>>),
+    Opening { requests: mpsc::Sender<v1::WatchRequest>, opening: Opening },
+    Open { requests: mpsc::Sender<v1::WatchRequest>, stream: Box<Streaming<v1::WatchResponse>>, since: Boottime },
+}
+
+enum Event {
+    Paused,
+    Opened(Result<Streaming<v1::WatchResponse>, NoAnswer>),
+    Heard(Result<Option<v1::WatchResponse>, tonic::Status>),
+}
+
+impl Line {
+    async fn next(&mut self) -> Event {
+        match self {
+            Self::Pausing(pause) => {
+                pause.as_mut().await;
+                Event::Paused
+            }
+            Self::Opening { opening, .. } => Event::Opened(opening.as_mut().await),
+            Self::Open { stream, .. } => Event::Heard(stream.message().await),
+        }
+    }
+}
+
+/// What the driver works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The enforcer.
+    pub enforcement: Arc<Enforcement>,
+    /// The line.
+    pub authority: Arc<Authority>,
+    /// Who asks again about connections.
+    pub reverifier: Reverifier,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// This gateway's name.
+    pub gateway: GatewayId,
+}
+
+/// See the module.
+pub struct Driver {
+    parts: Parts,
+    boot: BootId,
+    line: Line,
+    backoff: Backoff,
+    welcomed: bool,
+    questions: Vec<Question>,
+}
+
+impl Driver {
+    /// Before the first stream.
+    pub fn new(parts: Parts) -> Self {
+        let boot = BootId::new(UuidSource::new(&*parts.clock, &*parts.entropy));
+        let line = Line::Pausing(Box::pin(tokio::time::sleep(Duration::ZERO)));
+        let backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        Self { parts, boot, line, backoff, welcomed: false, questions: Vec::new() }
+    }
+
+    /// Drives until shutdown is requested.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let mut tick = Box::pin(tokio::time::sleep(TICK));
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => return,
+                () = tick.as_mut() => {
+                    tick.set(tokio::time::sleep(self.until_next_tick()));
+                    self.tick();
+                }
+                Some(answers) = self.parts.reverifier.answers.recv() => {
+                    for answer in answers {
+                        self.step(answer);
+                    }
+                }
+                event = self.line.next() => self.on_event(event).await,
+            }
+            self.send_questions();
+        }
+    }
+
+    fn until_next_tick(&self) -> Duration {
+        let jitter = u32::try_from(self.parts.entropy.u64() % 1_000).unwrap_or(0);
+        TICK / 2 + TICK * jitter / 1_000
+    }
+
+    fn tick(&mut self) {
+        if let Line::Open { since, .. } = &self.line
+            && !self.welcomed
+            && self.parts.clock.boottime().saturating_since(*since) >= WELCOME_TIMEOUT
+        {
+            tracing::warn!("the authority does not welcome the watch");
+            self.lost();
+        }
+        self.step(Input::Tick);
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Paused => self.open().await,
+            Event::Opened(Ok(stream)) => self.opened(stream),
+            Event::Opened(Err(no_answer)) => {
+                tracing::warn!(error = %no_answer, "the watch cannot be opened");
+                self.lost();
+            }
+            Event::Heard(Ok(Some(response))) => self.heard(response),
+            Event::Heard(Ok(None)) => {
+                tracing::info!("the authority ended the watch");
+                self.lost();
+            }
+            Event::Heard(Err(status)) => {
+                tracing::warn!(code = ?status.code(), "the watch broke");
+                self.lost();
+            }
+        }
+    }
+
+    /// Says `start` before the stream stands: the authority answers only to that.
+    async fn open(&mut self) {
+        if let Err(error) = self.parts.authority.reload_key().await {
+            tracing::warn!(%error, "the key file cannot be read again; the old key stays");
+        }
+        let (requests, to_send) = mpsc::channel(REQUESTS);
+        let authority = Arc::clone(&self.parts.authority);
+        let opening = Box::pin(async move { authority.watch(ReceiverStream::new(to_send)).await });
+        self.welcomed = false;
+        self.line = Line::Opening { requests, opening };
+        self.step(Input::StreamOpened);
+    }
+
+    fn opened(&mut self, stream: Streaming<v1::WatchResponse>) {
+        let Line::Opening { requests, .. } = &self.line else { return };
+        let since = self.parts.clock.boottime();
+        self.parts.metrics.watches.inc();
+        self.line = Line::Open { requests: requests.clone(), stream: Box::new(stream), since };
+    }
+
+    fn lost(&mut self) {
+        self.pause();
+        self.step(Input::StreamLost);
+    }
+
+    fn pause(&mut self) {
+        let pause = self.backoff.next_delay(&*self.parts.entropy);
+        self.line = Line::Pausing(Box::pin(tokio::time::sleep(pause)));
+    }
+
+    fn heard(&mut self, response: v1::WatchResponse) {
+        match response.message {
+            Some(Heard::Welcome(welcome)) => match read_welcome(welcome) {
+                Some(welcome) => {
+                    let revision = welcome.position;
+                    tracing::info!(resumed = welcome.resumed, %revision, lease = ?welcome.lease, "the watch stands");
+                    self.welcomed = true;
+                    self.step(Input::Welcome(welcome));
+                }
+                None => self.nonsense("welcome"),
+            },
+            Some(Heard::Entry(entry)) => self.entry(entry),
+            Some(Heard::Checkpoint(checkpoint)) => self.checkpoint(&checkpoint),
+            Some(Heard::ResyncRequired(resync)) => self.resync(resync.reason()),
+            Some(Heard::Drain(v1::Drain {})) => {
+                tracing::info!("the authority is leaving");
+                self.lost();
+            }
+            // Something newer than this gateway.
+            None => {}
+        }
+    }
+
+    fn entry(&mut self, entry: v1::LogEntry) {
+        let received = self.parts.clock.boottime();
+        let Some(revision) = entry.revision.and_then(|revision| Revision::try_from(revision).ok()) else {
+            return self.nonsense("entry");
+        };
+        let previous_chain = entry.previous_chain;
+        self.step(Input::Entry { revision, previous_chain, payload: entry.payload });
+        let took = self.parts.clock.boottime().saturating_since(received);
+        self.parts.metrics.entries.inc();
+        self.parts.metrics.fence.observe(took.as_secs_f64());
+        tracing::debug!(%revision, ?took, "entry applied");
+    }
+
+    fn checkpoint(&mut self, checkpoint: &v1::Checkpoint) {
+        let head = checkpoint.head.and_then(|head| Revision::try_from(head).ok());
+        let (Some(head), Ok(age)) = (head, u64::try_from(checkpoint.age_us)) else {
+            return self.nonsense("checkpoint");
+        };
+        // Only now it is known to work: a welcome may still be one that the enforcer refuses.
+        self.backoff.reset();
+        let probe_id = checkpoint.probe_id;
+        let applied = self.parts.enforcement.standing().applied.map_or(0, |applied| applied.seq);
+        self.parts.metrics.lag_entries.set(head.seq.saturating_sub(applied));
+        self.step(Input::Checkpoint { probe_id, head, age: Duration::from_micros(age) });
+    }
+
+    fn resync(&mut self, reason: v1::ResyncReason) {
+        let (reason, word) = match reason {
+            v1::ResyncReason::Fork | v1::ResyncReason::Unspecified => (ResyncReason::Fork, "fork"),
+            v1::ResyncReason::Horizon => (ResyncReason::Horizon, "horizon"),
+            v1::ResyncReason::Lagged => (ResyncReason::Lagged, "lagged"),
+        };
+        tracing::warn!(reason = word, "the watch must begin anew");
+        self.parts.metrics.resyncs.get_or_create(&Reason { reason: word }).inc();
+        self.step(Input::ResyncRequired(reason));
+    }
+
+    fn nonsense(&mut self, what: &'static str) {
+        tracing::error!(what, "the authority's message makes no sense");
+        self.lost();
+    }
+
+    fn step(&mut self, input: Input) {
+        for output in self.parts.enforcement.step(input) {
+            match output {
+                Output::SendStart { cursor } => self.send(Said::Start(v1::WatchStart {
+                    gateway_id: self.parts.gateway.as_str().to_owned(),
+                    boot_id: self.boot.as_bytes().to_vec(),
+                    cursor: cursor.map(Into::into),
+                })),
+                Output::SendProbe { probe_id, applied, sockets } => {
+                    self.send(Said::Probe(v1::Probe { probe_id, applied: Some(applied.into()), sockets }));
+                }
+                Output::Reconnect => self.pause(),
+                Output::Reverify { connection, reference } => self.questions.push((connection, reference)),
+                // The connection finds them at its guard.
+                Output::GrantsChanged { .. } => {}
+            }
+        }
+    }
+
+    fn send(&self, message: Said) {
+        let (Line::Opening { requests, .. } | Line::Open { requests, .. }) = &self.line else { return };
+        // Full or closed: the stream is stuck or lost, which the missing answer tells the enforcer.
+        let _sent = requests.try_send(v1::WatchRequest { message: Some(message) });
+    }
+
+    /// Hands questions over in batches; what does not fit fails, and the enforcer asks again.
+    fn send_questions(&mut self) {
+        while !self.questions.is_empty() {
+            let rest = self.questions.split_off(self.questions.len().min(BATCH));
+            let batch = std::mem::replace(&mut self.questions, rest);
+            if let Err(full) = self.parts.reverifier.questions.try_send(batch) {
+                for (connection, _) in full.into_inner() {
+                    self.step(Input::ReverifyFailed { connection });
+                }
+            }
+        }
+    }
+}
+
+fn read_welcome(welcome: v1::WatchWelcome) -> Option<Welcome> {
+    let millis = |ms: i64| u64::try_from(ms).ok().map(Duration::from_millis);
+    Some(Welcome {
+        resumed: welcome.resumed,
+        position: welcome.position?.try_into().ok()?,
+        lease: millis(welcome.lease_ms)?,
+        probe_interval: millis(welcome.probe_interval_ms)?,
+        bound: millis(welcome.bound_ms)?,
+    })
+}
