@@ -1,0 +1,174 @@
+//! The arguments, and what is said when they are wrong.
+//!
+//! Guarantees that no message of the parser repeats a credential that was put on the command line by mistake.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use portcullis_types::OpaqueKind;
+
+use crate::commands::Command;
+use crate::span;
+
+const AFTER_HELP: &str = "\
+Examples:
+  export PORTCULLIS_API_KEY_FILE=.portcullis/dev/admin.key
+  portcullis identity create --tenant demo --name carol --role member
+  portcullis login --tenant demo --name carol --only tokens.access_token | portcullis verify
+  portcullis revoke identity --tenant demo --name carol --reason compromised
+  portcullis log tail --from-start --output json
+
+Secrets are read from standard input, the environment or a prompt, never from arguments:
+  PORTCULLIS_API_KEY     the key of the caller, where there is no key file
+  PORTCULLIS_PASSWORD    a password, where standard input is not used
+  PORTCULLIS_CREDENTIAL  a credential to look at, where standard input is not used
+
+Exit codes: 0 done, 1 refused or denied, 2 wrong usage, 3 the authority was not reached.";
+
+/// The command line of Portcullis: identities, credentials and revocation, over the authority's gRPC API.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Globals {
+    /// The authority's gRPC address.
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_ENDPOINT",
+        default_value = "http://127.0.0.1:7700",
+        value_name = "URL",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) endpoint: String,
+    /// The file that holds the caller's API key; it wins over PORTCULLIS_API_KEY.
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_API_KEY_FILE",
+        value_name = "FILE",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// How long to wait for the authority: 500ms, 10s, 2m.
+    #[arg(
+        long,
+        global = true,
+        default_value = "10s",
+        value_parser = span::parse,
+        value_name = "SPAN",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) timeout: Duration,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table, help_heading = "Connection and output")]
+    pub(crate) output: Output,
+    /// Prints one field of the JSON document and nothing else, such as `tokens.access_token`.
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Connection and output")]
+    pub(crate) only: Option<String>,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// For programs: one document, or one line an event.
+    Json,
+}
+
+/// Reads the arguments; help, version and mistakes are printed here and end the program.
+pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let arguments: Vec<OsString> = arguments.collect();
+    Cli::try_parse_from(&arguments).map_err(|error| {
+        let texts: Vec<String> = arguments.iter().map(|text| text.to_string_lossy().into_owned()).collect();
+        if texts.iter().any(|text| credential_in(text).is_some()) && error.use_stderr() {
+            eprint!("{}", without_credentials(&error.render().to_string(), &texts));
+            eprintln!(
+                "\nA credential on the command line can be read by every user of this machine. \
+                 Pipe it in instead, and revoke this one."
+            );
+        } else if error.print().is_err() {
+            return ExitCode::FAILURE;
+        }
+        u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+    })
+}
+
+fn without_credentials(message: &str, arguments: &[String]) -> String {
+    let mut clean = message.to_owned();
+    for credential in arguments.iter().filter_map(|text| credential_in(text)) {
+        clean = clean.replace(credential, "<credential>");
+    }
+    clean
+}
+
+/// The part of an argument that looks like one of our credentials: the whole of it, or what follows `--flag=`.
+fn credential_in(argument: &str) -> Option<&str> {
+    let value = match argument.split_once('=') {
+        Some((flag, value)) if flag.starts_with("--") => value,
+        _ => argument,
+    };
+    let value = value.trim();
+    let jwt = value.starts_with("eyJ") && value.contains('.');
+    (jwt || (OpaqueKind::claimed_by(value).is_some() && value.len() > 20)).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_parser_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_credential_given_as_an_argument_is_not_repeated() {
+        let key = "pk_AAAAAAAAAAAAAAAAAAAAAA_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAbbbbbb";
+        for arguments in
+            [vec!["portcullis", "verify", key], vec!["portcullis", "verify", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"]]
+        {
+            let texts: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+            let error = Cli::try_parse_from(&texts).expect_err("verify takes no argument");
+            let clean = without_credentials(&error.render().to_string(), &texts);
+            assert!(clean.contains("<credential>"), "{clean}");
+            assert!(!clean.contains(texts[2].as_str()), "{clean}");
+        }
+    }
+
+    #[test]
+    fn a_credential_behind_an_equals_sign_is_found() {
+        let key = "pk_AAAAAAAAAAAAAAAAAAAAAA_AAAA";
+        assert_eq!(credential_in(&format!("--api-key={key}")), Some(key));
+        assert_eq!(credential_in("room:*"), None);
+        assert_eq!(credential_in("pk_short"), None);
+    }
+
+    #[test]
+    fn a_password_given_as_an_argument_is_not_repeated() {
+        let arguments = ["portcullis", "login", "--tenant", "demo", "--name", "alice", "--password=hunter22"];
+        let error = Cli::try_parse_from(arguments).expect_err("there is no such flag");
+        assert!(!error.render().to_string().contains("hunter22"));
+    }
+
+    #[test]
+    fn global_flags_are_taken_after_the_command_too() {
+        let arguments = ["portcullis", "tenant", "list", "--output", "json", "--timeout", "3s"];
+        let cli = Cli::try_parse_from(arguments).expect("valid arguments");
+        assert_eq!(cli.globals.output, Output::Json);
+        assert_eq!(cli.globals.timeout, Duration::from_secs(3));
+    }
+}

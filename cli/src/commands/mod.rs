@@ -1,0 +1,96 @@
+//! The commands: each reads its arguments, makes its calls and words the answer.
+
+mod api_key;
+mod explain;
+mod identity;
+mod log;
+mod login;
+mod revoke;
+mod role;
+mod session;
+mod tenant;
+mod ticket;
+mod token;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::args::Cli;
+use crate::authority::Authority;
+use crate::failure::Failure;
+use crate::print::Printer;
+
+/// Everything the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Remote(Remote),
+    /// Says what a credential's form tells, without asking anyone; never prints its secret part.
+    Explain(explain::ExplainArgs),
+}
+
+/// What needs the authority.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Remote {
+    /// The customers whose worlds are apart.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Who exists: people and programs.
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
+    /// Named sets of grants.
+    #[command(subcommand)]
+    Role(role::RoleCommand),
+    /// Logs an identity in by its password, and prints its tokens.
+    Login(login::LoginArgs),
+    /// Access tokens, and what renews them.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// One-time connection tickets.
+    #[command(subcommand)]
+    Ticket(ticket::TicketCommand),
+    /// Keys for programs.
+    #[command(subcommand)]
+    ApiKey(api_key::ApiKeyCommand),
+    /// Asks the authority for its verdict on a credential, and says it in words.
+    Verify(verify::VerifyArgs),
+    /// Logins that are or were.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Kills a credential, a session or all sessions of an identity, and what rests on them.
+    #[command(subcommand)]
+    Revoke(revoke::RevokeCommand),
+    /// The revocation log.
+    #[command(subcommand)]
+    Log(log::LogCommand),
+}
+
+/// Does what the command line asks.
+pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
+    let remote = match cli.command {
+        Command::Explain(args) => return explain::run(&args, printer),
+        Command::Remote(remote) => remote,
+    };
+    let authority = Authority::connect(&cli.globals).await?;
+    match remote {
+        Remote::Tenant(command) => tenant::run(command, &authority, printer).await,
+        Remote::Identity(command) => identity::run(command, &authority, printer).await,
+        Remote::Role(command) => role::run(command, &authority, printer).await,
+        Remote::Login(args) => login::run(args, &authority, printer).await,
+        Remote::Token(command) => token::run(command, &authority, printer).await,
+        Remote::Ticket(command) => ticket::run(command, &authority, printer).await,
+        Remote::ApiKey(command) => api_key::run(command, &authority, printer).await,
+        Remote::Verify(args) => verify::run(args, &authority, printer).await,
+        Remote::Session(command) => session::run(command, &authority, printer).await,
+        Remote::Revoke(command) => revoke::run(command, &authority, printer).await,
+        Remote::Log(command) => log::run(command, &authority, printer).await,
+    }
+}
+
+/// A part that the contract always sends.
+fn present<T>(part: Option<T>, name: &str) -> Result<T, Failure> {
+    part.ok_or_else(|| Failure::Log {
+        what: format!("the authority's answer has no {name}"),
+        next: "compare the versions of the authority and of this program".to_owned(),
+    })
+}

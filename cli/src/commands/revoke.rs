@@ -1,0 +1,139 @@
+//! `portcullis revoke`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
+use portcullis_proto::auth::v1::revoke_request::Target;
+use serde_json::json;
+
+use super::identity::text;
+use crate::authority::Authority;
+use crate::failure::Failure;
+use crate::print::{Printer, Report};
+use crate::reference::{IdentityArgs, credential_id, session_id};
+use crate::table::View;
+use crate::{input, span, words};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RevokeCommand {
+    /// One credential: an access token's jti, an API key's id, a ticket's id; or its presented form.
+    #[command(after_help = CREDENTIAL_HELP)]
+    Credential(CredentialArgs),
+    /// One session: it and everything issued under it.
+    #[command(after_help = "Example:\n  portcullis revoke session --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab")]
+    Session(SessionArgs),
+    /// Every session an identity has now. It may log in again; to refuse that too: identity disable.
+    #[command(after_help = "Example:\n  portcullis revoke identity --tenant demo --name alice --reason compromised")]
+    Identity(TargetIdentityArgs),
+}
+
+const CREDENTIAL_HELP: &str = "\
+Examples:
+  portcullis revoke credential --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab
+  portcullis revoke credential --tenant demo --stdin < leaked.key";
+
+#[derive(Debug, Args)]
+pub(crate) struct CredentialArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    /// The credential's id.
+    #[arg(required_unless_present = "stdin")]
+    id: Option<String>,
+    /// Reads the credential's presented form from standard input.
+    #[arg(long, conflicts_with = "id")]
+    stdin: bool,
+    #[command(flatten)]
+    note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    /// The session's id.
+    id: String,
+    #[command(flatten)]
+    note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetIdentityArgs {
+    #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
+    note: NoteArgs,
+}
+
+/// What is written beside a revocation.
+#[derive(Debug, Args)]
+pub(crate) struct NoteArgs {
+    /// Why; for people, never input to a decision.
+    #[arg(long, value_enum, default_value_t = Reason::Administrative)]
+    reason: Reason,
+    /// A name of your own for this request: asked again with the same content, it is answered with the first answer.
+    #[arg(long, default_value = "")]
+    request_id: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Reason {
+    /// An administrator asked for it.
+    Administrative,
+    /// The person logged out.
+    Logout,
+    /// The identity was disabled or deleted.
+    Disabled,
+    /// The password or another credential changed.
+    CredentialChanged,
+    /// It is known or feared to be in the wrong hands.
+    Compromised,
+}
+
+impl From<Reason> for v1::RevocationReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Administrative => Self::Administrative,
+            Reason::Logout => Self::Logout,
+            Reason::Disabled => Self::Disabled,
+            Reason::CredentialChanged => Self::CredentialChanged,
+            Reason::Compromised => Self::Compromised,
+        }
+    }
+}
+
+pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let (tenant, target, note) = match command {
+        RevokeCommand::Credential(args) => (args.tenant.clone(), presented_or_named(&args)?, args.note),
+        RevokeCommand::Session(args) => (args.tenant, Target::SessionId(session_id(&args.id)?), args.note),
+        RevokeCommand::Identity(args) => {
+            (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note)
+        }
+    };
+    let reason: v1::RevocationReason = note.reason.into();
+    let request =
+        v1::RevokeRequest { tenant, target: Some(target), reason: reason.into(), request_id: note.request_id };
+    let answer = authority
+        .call(request, async |channel, request| CredentialsServiceClient::new(channel).revoke(request).await)
+        .await?;
+    let bound = span::millis_in_words(answer.enforced_within_ms);
+    let view = View::Fields(vec![
+        ("revision", words::revision(answer.revision.as_ref())),
+        ("bound", format!("{bound} from now at the latest, no frame passes on a socket it covers")),
+        ("committed", words::time(answer.committed_at.as_ref())),
+    ]);
+    let json = json!({
+        "revision": words::revision_json(answer.revision.as_ref()),
+        "enforced_within_ms": answer.enforced_within_ms,
+        "committed_at": words::time_json(answer.committed_at.as_ref()),
+    });
+    printer.report(&Report { json, view })
+}
+
+fn presented_or_named(args: &CredentialArgs) -> Result<Target, Failure> {
+    match &args.id {
+        Some(id) => Ok(Target::CredentialId(credential_id(id)?)),
+        None => Ok(Target::Credential(text(&input::from_standard_input("credential")?)?)),
+    }
+}

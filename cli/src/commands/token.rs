@@ -1,0 +1,110 @@
+//! `portcullis token`.
+
+use clap::{Args, Subcommand};
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
+use portcullis_proto::auth::v1::refresh_tokens_response::Outcome;
+use serde_json::{Value, json};
+
+use super::identity::text;
+use super::present;
+use crate::authority::Authority;
+use crate::failure::Failure;
+use crate::input;
+use crate::print::{Printer, Report};
+use crate::reference::IdentityArgs;
+use crate::table::View;
+use crate::{span, words};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Opens a session for an identity and issues its tokens, without a password.
+    #[command(after_help = "Example:\n  portcullis token issue --tenant demo --name alice --only tokens.access_token")]
+    Issue(IssueArgs),
+    /// Spends a refresh token, from standard input or PORTCULLIS_CREDENTIAL, for the next pair.
+    #[command(after_help = "A refresh token can be used once: use of a spent one ends its session.")]
+    Refresh,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IssueArgs {
+    #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
+    origin: OriginArgs,
+}
+
+/// From where a session is begun.
+#[derive(Debug, Args)]
+pub(crate) struct OriginArgs {
+    /// The device as its owner would name it, for the list of sessions.
+    #[arg(long, default_value = "")]
+    pub(super) device: String,
+    /// The client application.
+    #[arg(long, default_value = "")]
+    pub(super) client_id: String,
+}
+
+pub(crate) async fn run(command: TokenCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Issue(args) => issue(args, authority, printer).await,
+        TokenCommand::Refresh => refresh(authority, printer).await,
+    }
+}
+
+async fn issue(args: IssueArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::IssueTokensRequest {
+        identity: Some(args.identity.reference()?),
+        device: args.origin.device,
+        client_id: args.origin.client_id,
+    };
+    let answer = authority
+        .call(request, async |channel, request| CredentialsServiceClient::new(channel).issue_tokens(request).await)
+        .await?;
+    let tokens = present(answer.tokens, "tokens")?;
+    let view = [("session", answer.session_id.clone())].into_iter().chain(fields(&tokens)).collect();
+    let json = json!({ "session_id": answer.session_id, "tokens": as_json(&tokens) });
+    printer.report(&Report { json, view: View::Fields(view) })
+}
+
+async fn refresh(authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let refresh_token = text(&input::credential("refresh token")?)?;
+    let answer = authority
+        .call(v1::RefreshTokensRequest { refresh_token }, async |channel, request| {
+            CredentialsServiceClient::new(channel).refresh_tokens(request).await
+        })
+        .await?;
+    match present(answer.outcome, "outcome")? {
+        Outcome::Tokens(tokens) => {
+            let view = View::Fields(fields(&tokens).into());
+            printer.report(&Report { json: json!({ "tokens": as_json(&tokens) }), view })
+        }
+        Outcome::Denied(reason) => {
+            let word = words::deny_reason(reason);
+            let why = v1::DenyReason::try_from(reason).map_or("", words::deny_sentence);
+            let view = View::Fields(vec![("denied", format!("{word}: {why}"))]);
+            printer.report(&Report { json: json!({ "denied": word }), view })?;
+            Err(Failure::Denied)
+        }
+    }
+}
+
+/// A pair for people.
+pub(super) fn fields(tokens: &v1::TokenPair) -> [(&'static str, String); 4] {
+    [
+        ("access token", tokens.access_token.clone()),
+        ("  expires in", span::millis_in_words(tokens.access_expires_in_ms)),
+        ("refresh token", tokens.refresh_token.clone()),
+        ("  expires in", span::millis_in_words(tokens.refresh_expires_in_ms)),
+    ]
+}
+
+/// A pair for programs.
+pub(super) fn as_json(tokens: &v1::TokenPair) -> Value {
+    json!({
+        "access_token": tokens.access_token,
+        "access_expires_in_ms": tokens.access_expires_in_ms,
+        "refresh_token": tokens.refresh_token,
+        "refresh_expires_in_ms": tokens.refresh_expires_in_ms,
+    })
+}

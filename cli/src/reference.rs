@@ -1,0 +1,90 @@
+//! Naming an identity: its tenant, and its id or its name.
+
+use portcullis_proto::auth::v1::{IdentityReference, identity_reference};
+use portcullis_types::{CredentialId, IdentityId, InvalidName, SessionId};
+
+use crate::failure::Failure;
+
+/// Which identity.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct IdentityArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Its id.
+    #[arg(long, value_name = "ID")]
+    identity: Option<String>,
+    /// Its name.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+impl IdentityArgs {
+    /// The tenant's name.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// As the contract says it.
+    pub(crate) fn reference(&self) -> Result<IdentityReference, Failure> {
+        let identity = match (&self.which.identity, &self.which.name) {
+            (Some(id), _) => identity_reference::Identity::Id(
+                IdentityId::try_from(id.as_str()).map_err(by_name_instead)?.to_string(),
+            ),
+            (None, Some(name)) => identity_reference::Identity::Name(name.clone()),
+            (None, None) => return Err(Failure::usage("name the identity with --identity or --name")),
+        };
+        Ok(IdentityReference { tenant: self.tenant.clone(), identity: Some(identity) })
+    }
+}
+
+/// A session's id; what was typed is not repeated, it may be a secret.
+pub(crate) fn session_id(text: &str) -> Result<String, Failure> {
+    SessionId::try_from(text).map(|id| id.to_string()).map_err(|wrong| Failure::usage(wrong.to_string()))
+}
+
+/// A credential's id; what was typed is not repeated, it may be a secret.
+pub(crate) fn credential_id(text: &str) -> Result<String, Failure> {
+    CredentialId::try_from(text)
+        .map(|id| id.to_string())
+        .map_err(|wrong| Failure::usage(format!("{wrong}; for its presented form use --stdin")))
+}
+
+fn by_name_instead(wrong: InvalidName) -> Failure {
+    Failure::usage(format!("{wrong}; for its name use --name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(identity: Option<&str>, name: Option<&str>) -> IdentityArgs {
+        let which = Which { identity: identity.map(str::to_owned), name: name.map(str::to_owned) };
+        IdentityArgs { tenant: "demo".to_owned(), which }
+    }
+
+    #[test]
+    fn an_id_is_checked_and_a_name_is_taken_as_it_is() {
+        let id = "0192f0c1-2345-7abc-8def-0123456789ab";
+        let by_id = args(Some(id), None).reference().expect("a valid id").identity;
+        assert_eq!(by_id, Some(identity_reference::Identity::Id(id.to_owned())));
+        let by_name = args(None, Some("alice")).reference().expect("a name").identity;
+        assert_eq!(by_name, Some(identity_reference::Identity::Name("alice".to_owned())));
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_not_repeated() {
+        let error = args(Some("pk_secret"), None).reference().expect_err("not an id").to_string();
+        assert!(error.contains("--name") && !error.contains("secret"), "{error}");
+        let error = credential_id("pk_secret").expect_err("not an id").to_string();
+        assert!(error.contains("--stdin") && !error.contains("secret"), "{error}");
+        assert!(session_id("x").is_err());
+    }
+}
