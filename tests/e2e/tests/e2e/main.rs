@@ -1,0 +1,11 @@
+//! What a user of the whole product sees, with the real programs.
+
+mod answers;
+mod clients;
+mod durability;
+mod fence;
+mod house;
+mod page;
+mod revocation;
+mod sdk;
+mod starting_and_stopping;

@@ -1,0 +1,74 @@
+//! A running `auth-service`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::{Api, Edge, Process};
+
+/// A running authority over a data directory.
+#[derive(Debug)]
+pub struct Authority {
+    /// The program.
+    pub process: Process,
+    /// Its gRPC address.
+    pub grpc: SocketAddr,
+    /// Its HTTP address.
+    pub http: SocketAddr,
+    admin_key_file: PathBuf,
+}
+
+/// Password hashing that costs next to nothing, and everything on free ports.
+const CONFIG: &str = r#"
+[grpc]
+listen = "127.0.0.1:0"
+reflection = true
+
+[password]
+memory_kib = 64
+iterations = 1
+
+[log]
+format = "json"
+filter = "trace,h2=info,hyper=info,hyper_util=info,tower=info"
+"#;
+
+impl Authority {
+    /// Starts one in `folder`; what is stored there is kept from an earlier one. `more` is TOML put before the rest.
+    pub async fn start(folder: &Path, allowed_origins: &[&str], more: &str) -> Self {
+        std::fs::create_dir_all(folder).expect("the folder can be made");
+        let ready = folder.join("ready.json");
+        let _ = std::fs::remove_file(&ready);
+        let config = folder.join("auth-service.toml");
+        let text = format!(
+            "data_dir = {:?}\nready_file = {ready:?}\n{CONFIG}\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = {allowed_origins:?}\n{more}\n",
+            folder.join("data"),
+        );
+        std::fs::write(&config, text).expect("the configuration can be written");
+        let config = config.to_str().expect("the path is text");
+        let mut process = Process::start("auth-service", &["--config", config], &folder.join("auth-service.log"));
+        let addresses = process.ready(&ready).await;
+        let address = |key: &str| addresses[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
+        let admin_key_file = addresses["admin_key_file"].as_str().expect("a path").into();
+        Self { process, grpc: address("grpc"), http: address("http"), admin_key_file }
+    }
+
+    /// The administrator's key.
+    pub fn admin_key(&self) -> String {
+        std::fs::read_to_string(&self.admin_key_file).expect("the key file exists").trim().to_owned()
+    }
+
+    /// Where the administrator's key is.
+    pub fn admin_key_file(&self) -> &Path {
+        &self.admin_key_file
+    }
+
+    /// The gRPC API as the administrator.
+    pub async fn admin(&self) -> Api {
+        Api::connect(self.grpc, &self.admin_key()).await
+    }
+
+    /// The HTTP edge.
+    pub const fn edge(&self) -> Edge {
+        Edge::at(self.http)
+    }
+}

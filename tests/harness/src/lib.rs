@@ -1,0 +1,65 @@
+//! Starts the real programs on free ports in a temporary directory, speaks to them as users do, and stops them.
+//!
+//! Owns: building and running the programs ([`Process`]), the network between them ([`Link`]), the three ways in
+//! (gRPC: [`Api`], HTTP: [`Edge`], WebSocket: [`Socket`]), clients that are not ours ([`Node`]), and a whole site of one
+//! authority and two gateways ([`Site`]).
+//! Guarantees: every wait has a deadline and says what it waited for; nothing is left running.
+//! Refuses: to know anything about the programs that a user could not know.
+
+mod api;
+mod authority;
+mod edge;
+mod gateway;
+mod link;
+mod node;
+mod process;
+mod site;
+mod slow_authority;
+mod socket;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use api::{Api, Caller};
+pub use authority::Authority;
+pub use edge::{Answer, Edge, Login};
+pub use gateway::{Gateway, GatewayOptions};
+pub use link::Link;
+pub use node::{Event, Node};
+pub use process::{Process, program};
+pub use site::{PASSWORD, Site};
+pub use slow_authority::SlowAuthority;
+pub use socket::{Closed, Connected, Socket, command};
+
+/// The longest that anything in a test may take; far above what anything needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for `what`, at most [`PATIENCE`].
+///
+/// # Panics
+/// When it does not come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+    }
+}
+
+/// Asks again and again until `check` has an answer, at most for [`PATIENCE`].
+///
+/// # Panics
+/// When it never has one.
+pub async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    within(what, async {
+        loop {
+            if let Some(value) = check().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
