@@ -307,8 +307,7 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        // `PORTCULLIS_CONFIG` names the file and is not a key.
-        let environment = Env::prefixed("PORTCULLIS_").ignore(&["config"]).split("__");
+        let environment = Env::prefixed("PORTCULLIS_").ignore(&NOT_KEYS).split("__");
         Self::from_figment(&figment.merge(environment))
     }
 
@@ -361,6 +360,10 @@ impl Config {
         broken
     }
 }
+
+/// Variables that begin like ours and are no keys: the one that names the file, and those of the command line, which hold
+/// secrets and may be set in the same shell.
+const NOT_KEYS: [&str; 6] = ["config", "endpoint", "api_key", "api_key_file", "credential", "password"];
 
 const ENDPOINT_RULE: &str =
     "authority.endpoint: http://<loopback address>:<port>; the clear is spoken on loopback only";

@@ -14,6 +14,9 @@ use crate::wire::{Incoming, Wire};
 /// For the close frame, and for the peer's answer to it, each.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Messages that are skipped before others get a turn.
+const MESSAGES_A_TURN: usize = 16;
+
 /// Ends the connection.
 pub async fn farewell(mut wire: Wire, end: End) {
     match end {
@@ -48,7 +51,7 @@ async fn close(mut wire: Wire, reason: CloseReason) {
 
 /// Waits for the peer's close frame; false when what it sends can no longer be read as frames.
 fn poll_answer(wire: &mut Wire, cx: &mut Context<'_>) -> Poll<bool> {
-    loop {
+    for _ in 0..MESSAGES_A_TURN {
         match ready!(wire.poll_read(cx)) {
             // Said too late: it goes nowhere.
             Incoming::Text(_) | Incoming::Control => {}
@@ -56,4 +59,6 @@ fn poll_answer(wire: &mut Wire, cx: &mut Context<'_>) -> Poll<bool> {
             Incoming::Refused(_) => return Poll::Ready(false),
         }
     }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }

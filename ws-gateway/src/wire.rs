@@ -19,6 +19,12 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// What is allocated for reading, for as long as the socket is open.
 const READ_BUFFER: usize = 2 * 1_024;
 
+/// Reads in one turn, so that a peer that sends without end does not keep others waiting.
+const READS_A_TURN: usize = 16;
+
+/// Bytes a peer may send beside its longest message, in headers and fragments, before the message is whole.
+const FRAMING_BYTES: usize = 16 * 1_024;
+
 /// Control frames waiting for a slow peer; more end the socket.
 const CONTROL_BUFFER: usize = 1_024;
 
@@ -51,6 +57,9 @@ pub struct Wire {
     context: Box<WebSocketContext>,
     frame: Option<Frame>,
     control_waits: bool,
+    /// Bytes read since the last whole message: fragments may be empty, so their sum alone bounds nothing.
+    read_since: usize,
+    most_read: usize,
 }
 
 #[derive(Debug)]
@@ -104,11 +113,22 @@ impl Frame {
 struct Io<'a> {
     stream: &'a TcpStream,
     may_write: bool,
+    reads_left: usize,
+    read: usize,
+}
+
+impl<'a> Io<'a> {
+    const fn new(stream: &'a TcpStream, may_write: bool) -> Self {
+        Self { stream, may_write, reads_left: READS_A_TURN, read: 0 }
+    }
 }
 
 impl Read for Io<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buffer)
+        self.reads_left = self.reads_left.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+        let read = self.stream.try_read(buffer)?;
+        self.read += read;
+        Ok(read)
     }
 }
 
@@ -133,16 +153,30 @@ impl Wire {
             .max_frame_size(Some(message_bytes));
         // Copied: taking the bytes over would keep the buffer that the whole request was read into, four times this one.
         let context = WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
-        Self { stream, context: Box::new(context), frame: None, control_waits: false }
+        let most_read = 2 * message_bytes + FRAMING_BYTES;
+        Self { stream, context: Box::new(context), frame: None, control_waits: false, read_since: 0, most_read }
     }
 
     /// Reads the next message.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let mut io = Io::new(&self.stream, !self.has_begun());
         loop {
-            let mut io = Io { stream: &self.stream, may_write: !self.has_begun() };
-            match self.context.read(&mut io) {
-                Ok(message) => return Poll::Ready(self.received(message)),
+            let result = self.context.read(&mut io);
+            let turn_is_over = io.reads_left == 0;
+            self.read_since += std::mem::take(&mut io.read);
+            match result {
+                Ok(message) => {
+                    self.read_since = 0;
+                    return Poll::Ready(self.received(message));
+                }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.read_since > self.most_read {
+                        return Poll::Ready(Incoming::Refused(CloseReason::MessageTooBig));
+                    }
+                    if turn_is_over {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     if ready!(self.stream.poll_read_ready(cx)).is_err() {
                         return Poll::Ready(Incoming::Closed);
                     }
@@ -214,7 +248,7 @@ impl Wire {
             if !self.control_waits || self.has_begun() {
                 return Poll::Ready(Ok(()));
             }
-            let mut io = Io { stream: &self.stream, may_write: true };
+            let mut io = Io::new(&self.stream, true);
             match self.context.flush(&mut io) {
                 Ok(()) | Err(Error::ConnectionClosed) => self.control_waits = false,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -231,7 +265,7 @@ impl Wire {
         self.control_waits = true;
         let frame = CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.text()) };
         // Whatever it says: the frame is queued, and flushing tells how it went.
-        let _queued = self.context.close(&mut Io { stream: &self.stream, may_write: false }, Some(frame));
+        let _queued = self.context.close(&mut Io::new(&self.stream, false), Some(frame));
     }
 
     /// Drops a frame that has not begun.
@@ -242,7 +276,7 @@ impl Wire {
     /// Reads and forgets until the peer has closed. Ends with an error when it breaks off.
     pub fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 512];
-        loop {
+        for _ in 0..READS_A_TURN {
             match self.stream.try_read(&mut scratch) {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(_) => {}
@@ -250,6 +284,8 @@ impl Wire {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Says to the kernel that nothing more will be written.

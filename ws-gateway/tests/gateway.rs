@@ -256,6 +256,34 @@ async fn frames_that_are_no_messages_of_the_protocol_end_the_socket() {
 }
 
 #[tokio::test]
+async fn a_message_without_end_ends_the_socket() {
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    let stage = alice("[limits]\nmessage_bytes = 1024\n").await;
+    let mut client = stage.connected(&token("alice")).await;
+    let fragment = |code| Message::Frame(Frame::message(Vec::new(), OpCode::Data(code), false));
+    client.send(fragment(Data::Text)).await;
+    // Their content adds up to nothing; the gateway stops reading before it is through.
+    while client.try_send(fragment(Data::Continue)).await {}
+    let (_, _, text) = stage.get("/metrics", &[]).await;
+    assert!(text.contains("portcullis_gateway_closed_total{code=\"1009\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_flood_of_pings_ends_the_socket() {
+    let stage = alice("[limits]\ncommands_per_second = 1\n").await;
+    let mut client = stage.connected(&token("alice")).await;
+    for _ in 0..1_000 {
+        if !client.try_send(Message::Ping(Vec::new().into())).await {
+            break;
+        }
+    }
+    assert_ne!(client.closed().await.code, Some(1012));
+    let (_, _, text) = stage.get("/metrics", &[]).await;
+    assert!(text.contains("portcullis_gateway_closed_total{code=\"4029\"} 1"), "{text}");
+}
+
+#[tokio::test]
 async fn an_oversized_head_is_refused_before_anything_is_read_from_it() {
     let stage = alice("").await;
     let (status, ..) = stage.get("/health", &[("x-big", &"x".repeat(20_000))]).await;

@@ -68,6 +68,11 @@ impl Client {
         self.0.send(message).await.expect("the socket is open");
     }
 
+    /// Sends anything; false when the gateway takes no more.
+    pub(crate) async fn try_send(&mut self, message: Message) -> bool {
+        self.0.send(message).await.is_ok()
+    }
+
     /// The next reply that is no ping.
     pub(crate) async fn hear(&mut self) -> Value {
         loop {
