@@ -10,7 +10,7 @@
 //   raw          {text | base64}    a frame past the SDK, on the SDK's own socket, while that is open
 //   disconnect
 // Events, by `event`: connecting, connected, disconnected, error, token_wanted, subscribing, subscribed, unsubscribed,
-//   publication, server_subscribed, server_unsubscribed, published, publish_failed. All but the first few carry
+//   publication, message, server_subscribed, server_unsubscribed, published, publish_failed. All but the first few carry
 //   `channel`; each one carries `state`, the SDK's state at that moment.
 
 import { createInterface } from "node:readline";
@@ -62,6 +62,7 @@ const commands = {
     client.on("subscribed", ({ channel }) => tell("server_subscribed", { channel }));
     client.on("unsubscribed", ({ channel }) => tell("server_unsubscribed", { channel }));
     client.on("publication", publication);
+    client.on("message", ({ data }) => tell("message", { data }));
     client.connect();
   },
   token({ token }) {

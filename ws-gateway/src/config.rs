@@ -54,6 +54,9 @@ pub struct Config {
     /// Leaving.
     #[serde(default)]
     pub drain: DrainConfig,
+    /// Losing the lease.
+    #[serde(default)]
+    pub freeze: FreezeConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -192,6 +195,16 @@ pub struct DrainConfig {
     pub grace_ms: u64,
 }
 
+/// What becomes of sockets when the lease has run out.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FreezeConfig {
+    /// For how long they are kept frozen before they are closed; 0: they are closed at once.
+    pub max_ms: u64,
+    /// How many are closed in a second at most.
+    pub closes_per_second: u32,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -280,6 +293,12 @@ impl Default for RevalidationConfig {
 impl Default for DrainConfig {
     fn default() -> Self {
         Self { window_ms: 5_000, grace_ms: 5_000 }
+    }
+}
+
+impl Default for FreezeConfig {
+    fn default() -> Self {
+        Self { max_ms: 60_000, closes_per_second: 5_000 }
     }
 }
 

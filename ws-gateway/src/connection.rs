@@ -3,7 +3,8 @@
 //! Guarantees (I14): right before every dispatch of a frame from the client and every write of one to it, the guard is
 //! asked; a fence calls the task, which abandons what it was writing, says why in one close frame, and ends. A peer that
 //! has half a frame is cut off instead, because nothing can be said to it before the other half.
-//! While the authority is being asked again nothing is read, dispatched or written. Text only: a binary message ends the
+//! While the authority is being asked again, or the gateway has no lease, nothing is read, dispatched or written; a
+//! client that is frozen is told so and pinged, because SDKs drop a connection that is silent. Text only: a binary message ends the
 //! connection with the protocol's 3501, because a client that sent one would only repeat it.
 //! Refuses to wait for a slow peer: writing, closing and the first command have deadlines.
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use gateway_core::session::{Handshake, Purpose, Session};
+use gateway_core::session::{Handshake, Output, Purpose, Session};
 use gateway_core::{CloseReason, Guard, Principal, Refusal, Stop};
 use portcullis_types::Boottime;
 use tokio::time::Sleep;
@@ -70,6 +71,8 @@ enum Event {
     Control,
     Judged(Judged),
     News(Arc<Principal>),
+    Frozen,
+    Thawed,
     Due,
     End(End),
 }
@@ -88,6 +91,8 @@ pub struct Connection {
     /// Set once: what is queued is written until then, and the connection is closed.
     last_words: Option<(CloseReason, Boottime)>,
     stuck_since: Option<Boottime>,
+    /// The client was told that nothing passes.
+    frozen: bool,
     kind: &'static str,
     _place: Arc<Place>,
 }
@@ -127,6 +132,7 @@ impl Connection {
             carried_wanted: false,
             last_words: None,
             stuck_since: None,
+            frozen: false,
             kind: "pending",
             _place: place,
         };
@@ -181,7 +187,9 @@ impl Connection {
         let stuck = self.stuck_since.map(|since| since + self.hub().rules.write_timeout);
         let expiry = self.guard.as_ref().and_then(|guard| guard.expires_at());
         let last_words = self.last_words.map(|(_, by)| by);
-        [self.session.next_deadline(), stuck, expiry, last_words].into_iter().flatten().min()
+        // A client that cannot be heard is not late.
+        let session = self.session.next_deadline().filter(|_| !self.frozen || self.session.tenant().is_some());
+        [session, stuck, expiry, last_words].into_iter().flatten().min()
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
@@ -198,6 +206,9 @@ impl Connection {
         }
         match self.check() {
             Ok(()) => {
+                if std::mem::take(&mut self.frozen) {
+                    return Poll::Ready(Event::Thawed);
+                }
                 // After the check and before any frame is judged by it.
                 if let Some(principal) = self.guard.as_ref().and_then(|guard| guard.take_news()) {
                     return Poll::Ready(Event::News(principal));
@@ -207,6 +218,11 @@ impl Connection {
                 }
             }
             Err(Stop::Suspended) => {}
+            Err(Stop::Frozen) => {
+                if let Some(event) = self.poll_frozen(cx) {
+                    return Poll::Ready(event);
+                }
+            }
             Err(Stop::Close(reason)) => return Poll::Ready(Event::End(End::Close(reason))),
         }
         timer.poll(cx).map(|()| Event::Due)
@@ -221,7 +237,7 @@ impl Connection {
         let mailbox = self.seat.mailbox();
         let fenced = match self.check() {
             Err(Stop::Close(reason)) => Some(reason),
-            Ok(()) | Err(Stop::Suspended) => None,
+            Ok(()) | Err(Stop::Suspended | Stop::Frozen) => None,
         };
         let overflowed = || mailbox.outbox.has_overflowed().then_some(CloseReason::SlowConsumer);
         fenced.or_else(|| mailbox.close_requested()).or_else(overflowed)
@@ -252,7 +268,7 @@ impl Connection {
             }
             match self.check() {
                 Ok(()) => {}
-                Err(Stop::Suspended) => return None,
+                Err(Stop::Suspended | Stop::Frozen) => return None,
                 Err(Stop::Close(reason)) => return Some(End::Close(reason)),
             }
             match self.wire.poll_write(cx) {
@@ -295,6 +311,13 @@ impl Connection {
             }
             Event::News(principal) => return self.on_news(principal),
             Event::Judged(judged) => self.on_judged(judged, now, &mut outputs),
+            Event::Frozen => {
+                self.stuck_since = None;
+                self.session.excuse_pong();
+                self.wire.begin_notice(gateway_core::protocol::frozen_push());
+            }
+            Event::Thawed => self.wire.begin_notice(gateway_core::protocol::thawed_push()),
+            Event::Due if self.frozen => return self.on_due_frozen(now),
             Event::Due => {
                 if let Some(end) = self.out_of_time(now) {
                     return ControlFlow::Break(end);
@@ -303,6 +326,31 @@ impl Connection {
             }
         }
         self.perform(outputs, now);
+        ControlFlow::Continue(())
+    }
+
+    /// Nothing is read and nothing of the application is written; notices and pings go out.
+    fn poll_frozen(&mut self, cx: &mut Context<'_>) -> Option<Event> {
+        if !std::mem::replace(&mut self.frozen, true) {
+            return Some(Event::Frozen);
+        }
+        match self.wire.poll_control(cx) {
+            Poll::Ready(Err(_)) => Some(Event::End(End::Gone)),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+        }
+    }
+
+    /// SDKs drop a connection that is silent, so pings go on; their answers are not read, so none is missed.
+    fn on_due_frozen(&mut self, now: Boottime) -> ControlFlow<End> {
+        if let Some(end) = self.out_of_time(now) {
+            return ControlFlow::Break(end);
+        }
+        let mut outputs = Vec::new();
+        self.session.on_tick(now, &mut outputs);
+        self.session.excuse_pong();
+        if outputs.iter().any(|output| matches!(output, Output::Reply(_))) {
+            self.wire.begin_notice(gateway_core::protocol::PING);
+        }
         ControlFlow::Continue(())
     }
 

@@ -125,7 +125,12 @@ impl Gateway {
 }
 
 fn settings(config: &Config) -> Settings {
-    Settings { revalidate_every: Duration::from_millis(config.revalidation.interval_ms), ..Settings::default() }
+    Settings {
+        revalidate_every: Duration::from_millis(config.revalidation.interval_ms),
+        freeze_max: Duration::from_millis(config.freeze.max_ms),
+        closes_per_second: config.freeze.closes_per_second,
+        ..Settings::default()
+    }
 }
 
 fn watch(

@@ -138,7 +138,7 @@ impl Driver {
             tracing::warn!("the authority does not welcome the watch");
             self.lost();
         }
-        self.step(Input::Tick);
+        self.step(Input::Tick { wall: self.parts.clock.now() });
     }
 
     async fn on_event(&mut self, event: Event) {

@@ -56,6 +56,8 @@ pub struct Wire {
     stream: TcpStream,
     context: Box<WebSocketContext>,
     frame: Option<Frame>,
+    /// What is said while no application frame may pass.
+    notice: Option<Frame>,
     control_waits: bool,
     /// Bytes read since the last whole message: fragments may be empty, so their sum alone bounds nothing.
     read_since: usize,
@@ -107,6 +109,22 @@ impl Frame {
     fn is_written(&self) -> bool {
         self.written == self.header_len + self.payload.len()
     }
+
+    /// Makes one write; true when it was the last.
+    fn poll_write(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let [header, payload] = self.rest();
+            match stream.try_write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    self.written += written;
+                    return Poll::Ready(Ok(self.is_written()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_write_ready(cx))?,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
 }
 
 /// The stream as tungstenite sees it: it never waits, and takes nothing while an application frame is begun.
@@ -154,7 +172,15 @@ impl Wire {
         // Copied: taking the bytes over would keep the buffer that the whole request was read into, four times this one.
         let context = WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
         let most_read = 2 * message_bytes + FRAMING_BYTES;
-        Self { stream, context: Box::new(context), frame: None, control_waits: false, read_since: 0, most_read }
+        Self {
+            stream,
+            context: Box::new(context),
+            frame: None,
+            notice: None,
+            control_waits: false,
+            read_since: 0,
+            most_read,
+        }
     }
 
     /// Reads the next message.
@@ -210,7 +236,15 @@ impl Wire {
 
     /// Whether a part of an application frame is with the kernel: nothing else can be said to the client before the rest.
     pub fn has_begun(&self) -> bool {
-        self.frame.as_ref().is_some_and(|frame| frame.written > 0)
+        [&self.frame, &self.notice].into_iter().flatten().any(|frame| frame.written > 0)
+    }
+
+    /// Says something that is not the application's, as soon as no application frame is half written. What was to be said
+    /// before and has not begun gives way.
+    pub fn begin_notice(&mut self, payload: Bytes) {
+        if self.notice.as_ref().is_none_or(|notice| notice.written == 0) {
+            self.notice = Some(Frame::text(payload));
+        }
     }
 
     /// Puts an application frame under way. Only when none is.
@@ -220,32 +254,28 @@ impl Wire {
 
     /// Makes one write of what is under way. The guard is asked right before each call.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Written>> {
-        if self.control_waits && !self.has_begun() {
-            ready!(self.poll_control(cx))?;
-        }
+        ready!(self.poll_control(cx))?;
         let Some(frame) = &mut self.frame else { return Poll::Ready(Ok(Written::All)) };
-        loop {
-            let [header, payload] = frame.rest();
-            match self.stream.try_write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    frame.written += written;
-                    let all = frame.is_written();
-                    if all {
-                        self.frame = None;
-                    }
-                    return Poll::Ready(Ok(if all { Written::All } else { Written::Part }));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.stream.poll_write_ready(cx))?,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let all = ready!(frame.poll_write(&self.stream, cx))?;
+        if all {
+            self.frame = None;
         }
+        Poll::Ready(Ok(if all { Written::All } else { Written::Part }))
     }
 
-    /// Writes pongs that wait. They carry nothing that a fence could forbid.
+    /// Writes what is not the application's: a notice, then pongs. They carry nothing that a fence could forbid, and wait
+    /// while an application frame is half written.
     pub fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.frame.as_ref().is_some_and(|frame| frame.written > 0) {
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(notice) = &mut self.notice {
+            if ready!(notice.poll_write(&self.stream, cx))? {
+                self.notice = None;
+            }
+        }
         loop {
-            if !self.control_waits || self.has_begun() {
+            if !self.control_waits {
                 return Poll::Ready(Ok(()));
             }
             let mut io = Io::new(&self.stream, true);
@@ -262,6 +292,7 @@ impl Wire {
     /// Queues a close frame in the place of whatever has not begun. Nothing else is said afterwards.
     pub fn begin_close(&mut self, reason: CloseReason) {
         self.frame = None;
+        self.notice = None;
         self.control_waits = true;
         let frame = CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.text()) };
         // Whatever it says: the frame is queued, and flushing tells how it went.

@@ -106,16 +106,17 @@ async fn nobody_with_a_credential_is_admitted_before_the_gateway_is_live() {
 }
 
 #[tokio::test]
-async fn when_the_lease_ends_known_clients_are_closed_and_guests_stay() {
+async fn when_the_lease_ends_known_clients_freeze_then_are_closed_and_guests_stay() {
     let authority = StandIn::start().await;
     authority.lease_ms(1_500);
     authority.knows(&token("alice"), 1);
-    let stage = Stage::with(authority, GUESTS).await.live().await;
-    let known = stage.connected(&token("alice")).await;
+    let stage = Stage::with(authority, &format!("{GUESTS}[freeze]\nmax_ms = 300\n")).await.live().await;
+    let mut known = stage.connected(&token("alice")).await;
     let mut guest = stage.open("", &[]).await.expect("guests are welcome");
     guest.say(r#"{"id":1,"connect":{}}"#).await;
     assert_eq!(guest.hear().await["connect"]["data"]["reason"], "no_credential");
     stage.authority.answers_probes(false);
+    assert_eq!(known.hear().await["push"]["message"]["data"]["type"], "frozen");
     assert_eq!(known.closed().await, closed(4030, "authority lost"));
     guest.say(r#"{"id":2,"ping":{}}"#).await;
     assert_eq!(guest.hear().await["id"], 2);

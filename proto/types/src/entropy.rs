@@ -55,7 +55,8 @@ impl Entropy for SeededEntropy {
         let mut drawn = self.drawn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for block in out.chunks_mut(32) {
             *drawn += 1;
-            let bytes = Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(drawn.to_le_bytes()).finalize();
+            let bytes =
+                Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(drawn.to_le_bytes()).finalize();
             block.copy_from_slice(&bytes[..block.len()]);
         }
     }

@@ -123,15 +123,8 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
-        Self::Tenant,
-        Self::Identity,
-        Self::Session,
-        Self::Credential,
-        Self::Client,
-        Self::SigningKey,
-        Self::Role,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Tenant, Self::Identity, Self::Session, Self::Credential, Self::Client, Self::SigningKey, Self::Role];
 
     /// The number that stands for it in the contract.
     pub const fn number(self) -> i32 {

@@ -55,7 +55,7 @@ where
 {
     within(what, async {
         loop {
-            if let Some(value) = check().await {
+            if let Some(value) = Box::pin(check()).await {
                 return value;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,7 +2,8 @@
 //!
 //! Owns the fence, the credential's expiry and the view of the lease's deadline, all readable without a lock.
 //! Guarantees (I14): [`Guard::check`] passes only while the connection is not fenced, not suspended, its credential has
-//! not expired and the gateway's lease is valid. A fence once set stays set, with its first reason.
+//! not expired and the gateway's lease is valid. A fence once set stays set, with its first reason; a lease that ran out
+//! freezes, and what is frozen thaws by itself when the lease is renewed, because the deadline is all there is.
 //! Anonymous connections have neither expiry nor lease (I16).
 
 use std::fmt;
@@ -28,6 +29,8 @@ pub enum Stop {
     Close(CloseReason),
     /// The authority is being asked again: nothing passes, the connection stays.
     Suspended,
+    /// The gateway's lease has run out: nothing passes, the connection stays until the gateway has caught up.
+    Frozen,
 }
 
 /// See the module.
@@ -59,11 +62,11 @@ impl Guard {
         if let Some(reason) = self.fenced.get() {
             return Err(Stop::Close(*reason));
         }
-        if self.lease.as_ref().is_some_and(|deadline| !deadline.is_before(now)) {
-            return Err(Stop::Close(CloseReason::LeaseLost));
-        }
         if now.as_nanos() >= self.expires_at.load(Ordering::Acquire) {
             return Err(Stop::Close(CloseReason::Expired));
+        }
+        if self.lease.as_ref().is_some_and(|deadline| !deadline.is_before(now)) {
+            return Err(Stop::Frozen);
         }
         if self.suspended.load(Ordering::Acquire) { Err(Stop::Suspended) } else { Ok(()) }
     }
@@ -88,6 +91,11 @@ impl Guard {
             self.waker.wake();
         }
         first
+    }
+
+    /// Has the task look at [`Guard::check`] again.
+    pub(crate) fn call(&self) {
+        self.waker.wake();
     }
 
     pub(crate) fn suspend(&self) {

@@ -43,6 +43,7 @@ impl Deadline {
 pub(crate) struct Lease {
     length: Duration,
     anchor: Boottime,
+    was_held: bool,
     deadline: Arc<Deadline>,
     /// Probes sent and not answered, oldest first: id and when it was sent.
     probes: VecDeque<(u64, Boottime)>,
@@ -55,6 +56,7 @@ impl Lease {
         Self {
             length: Duration::ZERO,
             anchor: Boottime::ZERO,
+            was_held: false,
             deadline: Arc::default(),
             probes: VecDeque::new(),
             next_probe: 1,
@@ -99,9 +101,17 @@ impl Lease {
         let anchor = sent_at.saturating_sub(age + age / DRIFT);
         if anchor > self.anchor {
             self.anchor = anchor;
+            self.was_held = true;
             self.publish();
         }
         true
+    }
+
+    /// Gives the lease up: nothing passes until the next accepted checkpoint of a probe sent from now on.
+    pub(crate) fn drop_now(&mut self) {
+        self.anchor = Boottime::ZERO;
+        self.probes.clear();
+        self.deadline.set(Boottime::ZERO);
     }
 
     fn publish(&self) {
@@ -128,14 +138,14 @@ impl Lease {
         self.length
     }
 
-    /// From when it counts; before everything if it was never held.
+    /// From when it counts; before everything if it was never held or was given up.
     pub(crate) const fn anchor(&self) -> Boottime {
         self.anchor
     }
 
     /// Whether it was ever held.
-    pub(crate) fn was_held(&self) -> bool {
-        self.anchor > Boottime::ZERO
+    pub(crate) const fn was_held(&self) -> bool {
+        self.was_held
     }
 }
 
@@ -224,6 +234,20 @@ mod tests {
         }
         assert!(!lease.renew(first, Duration::ZERO));
         assert_eq!(lease.probes.len(), UNANSWERED);
+    }
+
+    #[test]
+    fn given_up_it_is_void_until_a_new_probe_is_answered() {
+        let mut lease = lease();
+        let probe = lease.probe_sent(at(100));
+        lease.renew(probe, Duration::ZERO);
+        let open = lease.probe_sent(at(101));
+        lease.drop_now();
+        assert!(!lease.is_valid(at(101)));
+        assert!(!lease.renew(open, Duration::ZERO));
+        let probe = lease.probe_sent(at(102));
+        assert!(lease.renew(probe, Duration::ZERO));
+        assert!(lease.is_valid(at(102)));
     }
 
     #[test]

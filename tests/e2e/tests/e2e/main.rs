@@ -4,6 +4,7 @@ mod answers;
 mod clients;
 mod durability;
 mod fence;
+mod freeze;
 mod house;
 mod page;
 mod revocation;

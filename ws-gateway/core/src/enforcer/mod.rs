@@ -7,6 +7,7 @@
 //! late a verdict arrives, so no verdict made before a revocation admits a connection after it.
 //! Refuses to admit anybody who presents a credential while it is not synced or its lease is not valid.
 
+mod freeze;
 #[cfg(test)]
 mod properties;
 mod questions;
@@ -30,6 +31,7 @@ use crate::index::{RevocationIndex, Standing};
 use crate::lease::{Deadline, Lease};
 use crate::registry::{Member, Registry};
 use crate::verdict::Verdict;
+use freeze::Freeze;
 use questions::Questions;
 use stream::Stream;
 
@@ -45,6 +47,10 @@ pub struct Settings {
     pub revalidate_every: Duration,
     /// How long a connection whose grants changed may wait for the new ones.
     pub reauthorize_within: Duration,
+    /// For how long connections stay frozen after the lease has run out, before they are closed; zero: not at all.
+    pub freeze_max: Duration,
+    /// How many of them are closed in a second at most, so that they do not all come back together.
+    pub closes_per_second: u32,
 }
 
 impl Default for Settings {
@@ -54,6 +60,8 @@ impl Default for Settings {
             index_window: Duration::from_secs(15 * 60),
             revalidate_every: Duration::from_secs(5 * 60),
             reauthorize_within: Duration::from_secs(5),
+            freeze_max: Duration::from_secs(60),
+            closes_per_second: 5_000,
         }
     }
 }
@@ -67,7 +75,7 @@ pub enum State {
     Live,
     /// The lease is valid and half used up, or the stream is lost.
     Suspect,
-    /// The lease has run out: nobody with a credential is admitted, and those who were are closed.
+    /// The lease has run out: nobody with a credential is admitted, and those who were are frozen.
     Isolated,
 }
 
@@ -117,6 +125,7 @@ pub struct Enforcer {
     questions: Questions,
     /// When each connection is judged again.
     revalidations: BTreeSet<(Boottime, ConnectionId)>,
+    freeze: Freeze,
 }
 
 impl Enforcer {
@@ -131,6 +140,7 @@ impl Enforcer {
             stream: Stream::default(),
             questions: Questions::default(),
             revalidations: BTreeSet::new(),
+            freeze: Freeze::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use portcullis_proto::auth::v1;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::tests::{rev, session_key, verdict};
+use super::tests::{rev, session_key, verdict, wall_at};
 use super::*;
 use crate::verdict::{Judgement, Refused};
 
@@ -136,7 +136,7 @@ impl World {
             Event::Reconnect { refused } => self.reconnect(refused),
             Event::Wait(millis) => {
                 self.now = self.now + Duration::from_millis(millis.into());
-                self.step(Input::Tick);
+                self.step(Input::Tick { wall: wall_at(self.now) });
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_proto::auth::v1;
-use portcullis_types::{Boottime, KeyDigest, Revision};
+use portcullis_types::{Boottime, KeyDigest, Revision, Timestamp};
 use prost::Message as _;
 
 use super::{Enforcer, Settings, close_of};
@@ -75,7 +75,10 @@ pub enum Input {
     /// The stream ended, for whatever reason; nothing more comes from it.
     StreamLost,
     /// Time passed. At least every probe interval.
-    Tick,
+    Tick {
+        /// The wall clock.
+        wall: Timestamp,
+    },
     /// The authority judged a connection again.
     Reverified {
         /// Which.
@@ -189,7 +192,7 @@ impl Enforcer {
                 self.drop_stream(&mut out);
             }
             Input::StreamLost => self.stream_lost(),
-            Input::Tick => self.tick(now, &mut out),
+            Input::Tick { wall } => self.tick(wall, now, &mut out),
             Input::Reverified { connection, judgement } => self.reverified(connection, judgement, now, &mut out),
             Input::ReverifyFailed { connection } => self.questions.repeat(connection),
         }
@@ -292,18 +295,21 @@ impl Enforcer {
         let Some(index) = self.index.as_ref().filter(|_| self.stream.phase == Phase::Up) else { return };
         self.stream.heard_at = now;
         let caught_up = index.applied().seq >= head.seq && index.chain_at(head.seq) == Some(head.chain);
-        if caught_up && self.is_synced() {
-            self.lease.renew(probe_id, age);
+        if caught_up && self.is_synced() && self.lease.renew(probe_id, age) {
+            self.thaw(now);
         }
     }
 
-    fn tick(&mut self, now: Boottime, out: &mut Vec<Output>) {
+    fn tick(&mut self, wall: Timestamp, now: Boottime, out: &mut Vec<Output>) {
+        if self.freeze.clocks_disagree(wall, now) {
+            self.lease.drop_now();
+            // Ask at once.
+            self.stream.last_probe = None;
+        }
         if let Some(index) = &mut self.index {
             index.forget_old(now);
         }
-        if self.lease.was_held() && !self.lease.is_valid(now) {
-            self.close_everybody();
-        }
+        self.freeze(now);
         for connection in self.questions.overdue(now) {
             self.end(connection, CloseReason::AuthorityChanged);
         }
@@ -331,12 +337,6 @@ impl Enforcer {
         self.stream.last_probe = Some(now);
         let sockets = (self.registry.len() - self.anonymous) as u64;
         out.push(Output::SendProbe { probe_id: self.lease.probe_sent(now), applied, sockets });
-    }
-
-    fn close_everybody(&self) {
-        for (_, member) in self.registry.iter().filter(|(_, member)| member.reference.is_some()) {
-            member.guard.fence(CloseReason::LeaseLost);
-        }
     }
 
     fn end(&mut self, connection: ConnectionId, reason: CloseReason) {

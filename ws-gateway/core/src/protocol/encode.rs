@@ -220,6 +220,16 @@ pub fn unsubscribe_push(channel: &ChannelName) -> Bytes {
     frame(&Pushed { push: Push { channel, publication: None, unsubscribe: Some(unsubscribe) } })
 }
 
+/// Nothing passes until the gateway has heard from the authority; the connection stays.
+pub fn frozen_push() -> Bytes {
+    Bytes::from_static(br#"{"push":{"message":{"data":{"type":"frozen"}}}}"#)
+}
+
+/// Frames pass again.
+pub fn thawed_push() -> Bytes {
+    Bytes::from_static(br#"{"push":{"message":{"data":{"type":"thawed"}}}}"#)
+}
+
 fn frame(value: &impl Serialize) -> Bytes {
     let mut text =
         serde_json::to_vec(value).expect("structs of texts, numbers and texts as keys always have a JSON form");

@@ -14,7 +14,7 @@ mod tests;
 pub use decode::{Command, Commands, FrameLimits, FrameRefused, Malformed, Request, decode};
 pub use encode::{
     ClientInfo, ConnectData, ConnectResult, EffectiveLimits, PING, RefreshIn, RefreshResult, connect_reply,
-    error_reply, ping_reply, publication, publish_reply, refresh_reply, refusal_reply, subscribe_reply,
-    unsubscribe_push, unsubscribe_reply,
+    error_reply, frozen_push, ping_reply, publication, publish_reply, refresh_reply, refusal_reply, subscribe_reply,
+    thawed_push, unsubscribe_push, unsubscribe_reply,
 };
 pub use error_code::ErrorCode;

@@ -306,6 +306,13 @@ impl Session {
         }
     }
 
+    /// The client cannot be heard: its answer to the last ping is not missed.
+    pub fn excuse_pong(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.heartbeat.pong();
+        }
+    }
+
     /// When something is due. `None`: nothing before the next input.
     pub fn next_deadline(&self) -> Option<Boottime> {
         match &self.state {
