@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, then the environment (`PORTCULLIS_GRPC__LISTEN` is `grpc.listen`).
+//! The configuration: one TOML file, then the environment (`PORTCULLIS_AUTH__GRPC__LISTEN` is `grpc.listen`).
 //!
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
@@ -223,7 +223,7 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        let figment = figment.merge(Env::prefixed("PORTCULLIS_").split("__"));
+        let figment = figment.merge(Env::prefixed("PORTCULLIS_AUTH__").split("__"));
         Self::from_figment(&figment)
     }
 
@@ -394,13 +394,13 @@ mod tests {
     fn the_environment_lies_over_the_file() {
         figment::Jail::expect_with(|jail| {
             jail.create_file("auth.toml", "[grpc]\nlisten = '127.0.0.1:1'\nreflection = true")?;
-            jail.set_env("PORTCULLIS_GRPC__LISTEN", "127.0.0.1:2");
-            jail.set_env("PORTCULLIS_HTTP__ALLOWED_ORIGINS", "[\"http://a.example\"]");
+            jail.set_env("PORTCULLIS_AUTH__GRPC__LISTEN", "127.0.0.1:2");
+            jail.set_env("PORTCULLIS_AUTH__HTTP__ALLOWED_ORIGINS", "[\"http://a.example\"]");
             let config = Config::load(Some(Path::new("auth.toml"))).expect("it is valid");
             assert_eq!(config.grpc.listen, SocketAddr::from(([127, 0, 0, 1], 2)));
             assert!(config.grpc.reflection);
             assert_eq!(config.http.allowed_origins, ["http://a.example"]);
-            jail.set_env("PORTCULLIS_GRPC__COLOUR", "red");
+            jail.set_env("PORTCULLIS_AUTH__GRPC__COLOUR", "red");
             let error = Config::load(None).expect_err("unknown").to_string();
             assert!(error.to_lowercase().contains("colour"), "{error}");
             Ok(())

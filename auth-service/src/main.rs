@@ -34,8 +34,8 @@ use crate::tailer::SourceText as _;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The TOML file to read; the environment (`PORTCULLIS_GRPC__LISTEN`, …) lies over it.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The TOML file to read; the environment (`PORTCULLIS_AUTH__GRPC__LISTEN`, …) lies over it.
+    #[arg(long, global = true, env = "PORTCULLIS_AUTH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,

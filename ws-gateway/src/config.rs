@@ -1,7 +1,7 @@
 //! What an operator may set, and what is refused before anything starts.
 //!
 //! Owns: the keys, their defaults and the rules between them. Reads one TOML file and the environment
-//! (`PORTCULLIS_`, `__` between levels). Refuses unknown keys, a verdict cache above five minutes, a listener that is
+//! (`PORTCULLIS_GATEWAY__`, `__` between levels). Refuses unknown keys, a verdict cache above five minutes, a listener that is
 //! reachable from outside without TLS before it, and an authority that would be spoken to in the clear over a network.
 
 use std::net::{IpAddr, SocketAddr};
@@ -326,7 +326,7 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        let environment = Env::prefixed("PORTCULLIS_").ignore(&NOT_KEYS).split("__");
+        let environment = Env::prefixed("PORTCULLIS_GATEWAY__").split("__");
         Self::from_figment(&figment.merge(environment))
     }
 
@@ -379,10 +379,6 @@ impl Config {
         broken
     }
 }
-
-/// Variables that begin like ours and are no keys: the one that names the file, and those of the command line, which hold
-/// secrets and may be set in the same shell.
-const NOT_KEYS: [&str; 6] = ["config", "endpoint", "api_key", "api_key_file", "credential", "password"];
 
 const ENDPOINT_RULE: &str =
     "authority.endpoint: http://<loopback address>:<port>; the clear is spoken on loopback only";

@@ -16,8 +16,8 @@ use ws_gateway::startup::Gateway;
 #[derive(Debug, Parser)]
 #[command(name = "ws-gateway", version)]
 struct Arguments {
-    /// A TOML file; environment variables `PORTCULLIS_…` are read over it.
-    #[arg(long, global = true, env = "PORTCULLIS_CONFIG")]
+    /// A TOML file; environment variables `PORTCULLIS_GATEWAY__…` are read over it.
+    #[arg(long, global = true, env = "PORTCULLIS_GATEWAY_CONFIG")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,

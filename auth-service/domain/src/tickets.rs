@@ -55,7 +55,7 @@ impl Authority {
         }
         let mut tx = self.store().write().await?;
         let (now, issued) = (self.now(), tx.head().revision());
-        let parent = match self.bearer_standing(tx.as_mut(), &form, now).await? {
+        let parent = match self.bearer_standing(tx.as_mut(), &form, None, now).await? {
             Ok(parent) => parent,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
@@ -117,7 +117,7 @@ impl Authority {
         }
         let mut tx = self.store().write().await?;
         let (now, revision) = (self.now(), tx.head().revision());
-        let standing = match self.bearer_standing(tx.as_mut(), &ticket, now).await? {
+        let standing = match self.bearer_standing(tx.as_mut(), &ticket, context.within.as_ref(), now).await? {
             Ok(standing) => standing,
             Err(denial) => return Ok(Verdict::of(revision, Err(denial))),
         };

@@ -121,7 +121,7 @@ impl Authority {
         }
         let mut tx = self.store().write().await?;
         let now = self.now();
-        let standing = match self.bearer_standing(tx.as_mut(), &form, now).await? {
+        let standing = match self.bearer_standing(tx.as_mut(), &form, None, now).await? {
             Ok(standing) => standing,
             Err(denial) => return Ok(RefreshOutcome::Denied(denial.reason)),
         };

@@ -61,6 +61,8 @@ pub struct PresentationContext {
     pub audience: Option<Audience>,
     /// The origin, when the handshake had one.
     pub origin: Option<Origin>,
+    /// The one tenant whose credentials whoever asks may know of; absent: all.
+    pub within: Option<TenantId>,
 }
 
 /// Names an admitted credential without its secret.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
+use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, TenantId, Timestamp};
 
 use crate::access_token::{Signed, looks_like_jwt};
 use crate::standing::{Denial, Standing, digest_matches};
@@ -64,7 +64,7 @@ impl Authority {
         let mut view = self.store().read().await?;
         let (now, revision) = (self.now(), view.head().revision());
         let judged = match form {
-            Ok(form) => match self.bearer_standing(view.as_mut(), &form, now).await? {
+            Ok(form) => match self.bearer_standing(view.as_mut(), &form, context.within.as_ref(), now).await? {
                 Ok(standing) => self.admit(view.as_mut(), &standing, None, context, now).await?,
                 Err(denial) => Err(denial),
             },
@@ -97,9 +97,11 @@ impl Authority {
         &self,
         view: &mut dyn ReadView,
         form: &Form,
+        within: Option<&TenantId>,
         now: Timestamp,
     ) -> Result<Result<Standing, Denial>, StoreError> {
-        let Some(standing) = Standing::of(view, form.id()).await? else {
+        let known = |standing: &Standing| within.is_none_or(|tenant| standing.credential.tenant == *tenant);
+        let Some(standing) = Standing::of(view, form.id()).await?.filter(known) else {
             return Ok(Err(Denial::transient(DenyReason::Unknown)));
         };
         if !form.fits(&standing.credential) {

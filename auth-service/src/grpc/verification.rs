@@ -23,7 +23,7 @@ impl Api {
         let admitted = admitted(&request)?;
         admitted.holds(Scope::Verify)?;
         let asked = request.into_inner();
-        let context = context_of(asked.context.unwrap_or_default())?;
+        let context = context_of(asked.context.unwrap_or_default(), admitted.caller())?;
         let verdict = match asked.credential {
             Some(v1::verify_request::Credential::Bearer(bearer)) => {
                 self.authority.verify(Presented::Bearer(&Secret::from(bearer)), &context).await?
@@ -35,7 +35,7 @@ impl Api {
             }
             None => return Err(Failure::field("credential", "is needed")),
         };
-        Ok(self.tell(within(admitted.caller(), verdict)))
+        Ok(self.tell(verdict))
     }
 
     async fn judge_again(&self, request: Request<v1::BatchVerifyRequest>) -> Result<v1::BatchVerifyResponse, Failure> {
@@ -49,7 +49,7 @@ impl Api {
         let verdicts = self.authority.batch_verify(&references).await?;
         let judged = references.into_iter().zip(verdicts).map(|(reference, verdict)| {
             let foreign = admitted.caller().require(Scope::Verify, &reference.tenant).is_err();
-            self.tell(if foreign { unknown(verdict) } else { within(admitted.caller(), verdict) })
+            self.tell(if foreign { unknown(verdict) } else { verdict })
         });
         Ok(v1::BatchVerifyResponse { verdicts: judged.collect() })
     }
@@ -80,22 +80,14 @@ impl Api {
     }
 }
 
-/// A caller learns nothing about another tenant's credentials, unless it is of the system tenant.
-fn within(caller: &Caller, verdict: Verdict) -> Verdict {
-    match &verdict.judgement {
-        Judgement::Allowed(allowed) if caller.require(Scope::Verify, &allowed.principal.tenant).is_err() => {
-            unknown(verdict)
-        }
-        Judgement::Allowed(_) | Judgement::Denied { .. } => verdict,
-    }
-}
-
 fn unknown(verdict: Verdict) -> Verdict {
     Verdict { judgement: Judgement::Denied { reason: DenyReason::Unknown, permanent: false }, ..verdict }
 }
 
-fn context_of(context: v1::PresentationContext) -> Result<PresentationContext, Failure> {
+/// A caller learns nothing about another tenant's credentials and spends none of them, unless it is of the system tenant.
+fn context_of(context: v1::PresentationContext, caller: &Caller) -> Result<PresentationContext, Failure> {
     Ok(PresentationContext {
+        within: (!caller.tenant.is_system()).then(|| caller.tenant.clone()),
         audience: audience("context.audience", &context.audience)?,
         origin: origin("context.origin", &context.origin)?,
     })

@@ -126,7 +126,10 @@ fn allowed(wire: v1::VerifyResponse, asked_at: Boottime) -> Result<Verdict, Inva
             return Err(missing("verdict that does not rest on tenant, identity and credential"));
         }
     }
-    let millis = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs());
+    let millis = |ms: i64| match u64::try_from(ms) {
+        Ok(ms) => Ok(Duration::from_millis(ms)),
+        Err(_) => Err(missing("verdict with a negative duration")),
+    };
     let constraints = allowed.constraints.unwrap_or_default();
     let boxed = |texts: Vec<String>| texts.into_iter().map(String::into_boxed_str).collect();
     Ok(Verdict {
@@ -137,8 +140,11 @@ fn allowed(wire: v1::VerifyResponse, asked_at: Boottime) -> Result<Verdict, Inva
             tenant: name(TenantId::try_from(reference.tenant.as_str()))?,
             credential: name(CredentialId::try_from(reference.credential_id.as_str()))?,
         },
-        expires_at: (allowed.expires_in_ms > 0).then(|| asked_at + millis(allowed.expires_in_ms)),
-        reusable_until: asked_at + millis(allowed.cache_ttl_ms),
+        expires_at: match allowed.expires_in_ms {
+            0 => None,
+            ms => Some(asked_at + millis(ms)?),
+        },
+        reusable_until: asked_at + millis(allowed.cache_ttl_ms)?,
         origins: boxed(constraints.origins),
         audiences: boxed(constraints.audiences),
     })

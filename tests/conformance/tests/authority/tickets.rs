@@ -7,12 +7,28 @@ use auth_domain::{
     DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome, RevokeTarget, Store as _,
     TicketOutcome,
 };
-use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret};
+use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
 
 use crate::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
 
 fn anywhere() -> PresentationContext {
     PresentationContext::default()
+}
+
+#[tokio::test]
+async fn whoever_may_not_know_of_a_ticket_does_not_spend_it_and_learns_nothing_of_it() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    let elsewhere = PresentationContext { within: Some(TenantId::system()), ..anywhere() };
+    assert_eq!(denied(world.redeem(&ticket, 1, &elsewhere).await), (DenyReason::Unknown, false));
+    let here = PresentationContext { within: Some(tenant()), ..anywhere() };
+    allowed(world.redeem(&ticket, 2, &here).await);
+    assert_eq!(
+        denied(world.redeem(&ticket, 3, &elsewhere).await),
+        (DenyReason::Unknown, false),
+        "not even that it is spent"
+    );
 }
 
 #[tokio::test]
@@ -87,6 +103,7 @@ async fn the_wrong_place_is_refused_and_does_not_spend_the_ticket() {
     let place = |asked: &str, from: Option<&str>| PresentationContext {
         audience: Some(audience(asked)),
         origin: from.map(origin),
+        within: None,
     };
     let evil = place("chat", Some("https://app.example.evil"));
     assert_eq!(denied(world.redeem(&ticket, 1, &evil).await), (DenyReason::WrongOrigin, true));

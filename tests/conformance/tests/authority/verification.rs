@@ -150,7 +150,7 @@ async fn a_token_for_one_audience_does_not_satisfy_another() {
     let world = World::new().await;
     let tokens = world.log_in().await.1;
     for (asked, good) in [("portcullis", true), ("elsewhere", false)] {
-        let context = PresentationContext { audience: Some(audience(asked)), origin: None };
+        let context = PresentationContext { audience: Some(audience(asked)), ..PresentationContext::default() };
         let verdict = world.authority.verify(Presented::Bearer(&tokens.access), &context).await.expect("a verdict");
         if good {
             allowed(verdict);
