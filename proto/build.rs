@@ -5,7 +5,9 @@ use std::path::Path;
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked for when it runs, not when it was compiled: another checkout may share the folder it was built in.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo runs this")?;
+    let root = Path::new(&root);
     let mut files: Vec<_> = ["auth", "client"]
         .iter()
         .map(|package| root.join("portcullis").join(package).join("v1"))

@@ -1,4 +1,4 @@
-//! The pool on which passwords are hashed: a bounded number at once, a bounded number waiting.
+//! The pool on which passwords are hashed: a bounded number at once, a bounded number waiting in each of two queues.
 //!
 //! Guarantees: a client that leaves does not free the place of a hash that still runs, because the blocking task owns
 //! its permit; so memory is at most `workers` evaluations, whatever clients do. When the queue is full, the answer is
@@ -20,8 +20,24 @@ pub(crate) struct HashPool {
     argon: Argon2id,
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
-    admitted: Arc<Semaphore>,
+    checks: Lane,
+    makings: Lane,
     workers: Arc<Semaphore>,
+}
+
+/// A queue of its own for those who come unknown, to log in, and another for those who were let in: a flood of logins
+/// neither takes the places of the others nor stands before them.
+#[derive(Debug)]
+struct Lane {
+    admitted: Arc<Semaphore>,
+    /// How many of this queue may ask for a worker at once.
+    turns: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(workers: usize, queue: usize) -> Self {
+        Self { admitted: Arc::new(Semaphore::new(workers + queue)), turns: Arc::new(Semaphore::new(workers)) }
+    }
 }
 
 /// A place in the pool; the gauge follows it.
@@ -43,13 +59,14 @@ impl HashPool {
             argon: Argon2id::new(config.memory_kib, config.iterations, config.parallelism)?,
             entropy,
             metrics,
-            admitted: Arc::new(Semaphore::new(config.workers + config.queue)),
+            checks: Lane::new(config.workers, config.queue),
+            makings: Lane::new(config.workers, config.queue),
             workers: Arc::new(Semaphore::new(config.workers)),
         })
     }
 
-    fn admit(&self) -> Result<Place, HashError> {
-        let Ok(admitted) = Arc::clone(&self.admitted).try_acquire_owned() else {
+    fn admit(&self, lane: &Lane) -> Result<Place, HashError> {
+        let Ok(admitted) = Arc::clone(&lane.admitted).try_acquire_owned() else {
             self.metrics.hash_rejected.inc();
             return Err(HashError::Overloaded);
         };
@@ -59,12 +76,14 @@ impl HashPool {
 
     async fn run<T: Send + 'static>(
         &self,
+        lane: &Lane,
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = self.admit()?;
+        let place = self.admit(lane)?;
+        let turn = Arc::clone(&lane.turns).acquire_owned().await.map_err(|_| HashError::Failed)?;
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| HashError::Failed)?;
         let task = tokio::task::spawn_blocking(move || {
-            let _held = (place, worker);
+            let _held = (place, turn, worker);
             work()
         });
         task.await.map_err(|_| HashError::Failed)?
@@ -75,12 +94,16 @@ impl HashPool {
 impl PasswordHasher for HashPool {
     async fn hash(&self, password: Secret) -> Result<String, HashError> {
         let (argon, entropy) = (self.argon.clone(), Arc::clone(&self.entropy));
-        self.run(move || argon.hash(&password, &*entropy)).await
+        self.run(&self.makings, move || argon.hash(&password, &*entropy)).await
     }
 
     async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
         let argon = self.argon.clone();
-        self.run(move || argon.verify(&password, &phc)).await
+        self.run(&self.checks, move || argon.verify(&password, &phc)).await
+    }
+
+    fn is_current(&self, phc: &str) -> bool {
+        self.argon.is_current(phc)
     }
 }
 
@@ -110,10 +133,10 @@ mod tests {
     async fn more_than_the_queue_holds_is_refused_at_once() {
         let pool = pool(1, 1);
         let (go, wait) = mpsc::channel::<()>();
-        let mut working = std::pin::pin!(pool.run(move || wait.recv().map_err(|_| HashError::Failed)));
-        let mut waiting = std::pin::pin!(pool.run(|| Ok(())));
+        let mut working = std::pin::pin!(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
+        let mut waiting = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
         assert!(futures_util::poll!(&mut working).is_pending() && futures_util::poll!(&mut waiting).is_pending());
-        assert!(matches!(pool.run(|| Ok(())).await, Err(HashError::Overloaded)));
+        assert!(matches!(pool.run(&pool.checks, || Ok(())).await, Err(HashError::Overloaded)));
         assert_eq!((pool.metrics.hash_depth.get(), pool.metrics.hash_rejected.get()), (2, 1));
         go.send(()).expect("it waits");
         assert!(working.await.is_ok() && waiting.await.is_ok());
@@ -124,13 +147,30 @@ mod tests {
         let pool = pool(1, 1);
         let (go, wait) = mpsc::channel::<()>();
         {
-            let mut left = Box::pin(pool.run(move || wait.recv().map_err(|_| HashError::Failed)));
+            let mut left = Box::pin(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
             assert!(futures_util::poll!(&mut left).is_pending());
         }
         assert_eq!(pool.workers.available_permits(), 0, "it still runs");
-        let mut next = std::pin::pin!(pool.run(|| Ok(())));
+        let mut next = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
         assert!(futures_util::poll!(&mut next).is_pending());
         go.send(()).expect("it waits");
         assert!(next.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_logins_neither_refuses_a_new_password_nor_stands_before_it() {
+        let pool = pool(1, 2);
+        let (go, wait) = mpsc::channel::<()>();
+        let mut working = std::pin::pin!(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
+        assert!(futures_util::poll!(&mut working).is_pending());
+        let mut first = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        let mut second = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
+        assert!(matches!(pool.run(&pool.checks, || Ok(())).await, Err(HashError::Overloaded)), "the flood is full");
+        let mut making = std::pin::pin!(pool.run(&pool.makings, || Ok(())));
+        assert!(futures_util::poll!(&mut making).is_pending());
+        go.send(()).expect("it waits");
+        // Those who wait to log in are not even asked: what stood before it would stop it for ever.
+        assert!(working.await.is_ok() && making.await.is_ok());
     }
 }

@@ -7,11 +7,13 @@ mod denial;
 mod grpc;
 mod hashing;
 mod http;
+mod leases_given;
 mod listen;
 mod logging;
 mod metrics;
 mod private_file;
 mod ready_file;
+mod receipts;
 mod startup;
 mod tailer;
 #[cfg(test)]

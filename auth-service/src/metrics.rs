@@ -34,6 +34,12 @@ struct VerdictLabels {
     reason: &'static str,
 }
 
+/// Where a gateway's registration stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Standing {
+    state: &'static str,
+}
+
 /// A fact of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EffectLabels {
@@ -56,6 +62,9 @@ pub(crate) struct Metrics {
     verdicts: Family<VerdictLabels, Counter>,
     revocations: Family<EffectLabels, Counter>,
     answers: Family<Answer, Counter>,
+    registrations: Family<Standing, Gauge>,
+    /// From when an entry was read as committed until the last gateway acknowledged it.
+    pub(crate) enforced: Histogram,
     /// The newest entry of the log that the tailer has read.
     pub(crate) log_head: Gauge,
     /// Open watches.
@@ -82,6 +91,8 @@ impl Metrics {
             verdicts: Family::default(),
             revocations: Family::default(),
             answers: Family::default(),
+            registrations: Family::default(),
+            enforced: seconds(),
             log_head: Gauge::default(),
             watchers: Gauge::default(),
             watch_entries: Counter::default(),
@@ -99,6 +110,12 @@ impl Metrics {
         registry.register("verdicts", "Verdicts by outcome and reason", self.verdicts.clone());
         registry.register("revocations", "Facts of the log since the start, by effect", self.revocations.clone());
         registry.register("http_requests", "HTTP requests by route and status", self.answers.clone());
+        registry.register(
+            "registrations",
+            "Runs of gateways, by whether they may hold a lease",
+            self.registrations.clone(),
+        );
+        registry.register("enforced_seconds", "Commit to the last acknowledgement of an entry", self.enforced.clone());
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
         registry.register("watchers", "Open watches", self.watchers.clone());
         registry.register("watch_entries_sent", "Entries sent to watchers", self.watch_entries.clone());
@@ -125,6 +142,11 @@ impl Metrics {
     /// An HTTP request was answered.
     pub(crate) fn answer(&self, route: &'static str, status: u16) {
         self.answers.get_or_create(&Answer { route, status }).inc();
+    }
+
+    /// So many runs of gateways stand like this.
+    pub(crate) fn registrations(&self, state: &'static str, count: usize) {
+        self.registrations.get_or_create(&Standing { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// As text.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_domain::watch::Terms;
 use auth_domain::{
     Audience, Authority, BootstrapError, HashError, KeyEncryptionKey, OpenError, Settings, Store, StoreError,
 };
@@ -16,9 +17,11 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::hashing::HashPool;
 use crate::http::Edge;
+use crate::leases_given::Given;
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::ready_file::{self, Ready};
+use crate::receipts::Receipts;
 use crate::tailer::{LogTail, SourceText as _};
 use crate::{grpc, http, private_file};
 
@@ -105,16 +108,21 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let metrics = Arc::new(Metrics::new());
     let store = Arc::new(SqliteStore::open(&config.data_dir, &*around.entropy).await?);
     let authority = Arc::new(open_authority(config, &around, Arc::clone(&store), Arc::clone(&metrics)).await?);
-    let admin_key_file = bootstrap(&authority, &config.data_dir).await?;
+    let (admin_key_file, is_first_start) = bootstrap(&authority, &config.data_dir).await?;
     let log = LogTail::open(Arc::clone(authority.store()), Arc::clone(&around.clock), Arc::clone(&metrics)).await?;
     let log = Arc::new(log);
+    let given = leases_given(config, is_first_start)?;
+    let terms = Terms { lease: config.guarantee.lease(), bound: authority.bound(), lease_before: given.1 };
+    let (store_of, clock_of) = (Arc::clone(authority.store()), Arc::clone(&around.clock));
+    let receipts = Arc::new(Receipts::new(terms, Arc::clone(&log), store_of, clock_of));
 
     let shutdown = around.shutdown.clone();
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
-    let edge = Edge::new(Arc::clone(&authority), Arc::clone(&log), Arc::clone(&metrics), config);
+    shutdown.spawn("leases from before", lower(given.0, shutdown.clone()));
+    let edge = Edge::new(Arc::clone(&authority), Arc::clone(&receipts), Arc::clone(&metrics), config);
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
-    let parts =
-        grpc::Parts { authority, log: Arc::clone(&log), metrics, clock: around.clock, shutdown: shutdown.clone() };
+    let (log_of, clock) = (Arc::clone(&log), around.clock);
+    let parts = grpc::Parts { authority, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };
     shutdown.spawn("grpc", serve_grpc(grpc::Api::new(parts, config), grpc_listener, shutdown.clone()));
 
     let running = Running { grpc, http, admin_key_file, store, log, shutdown };
@@ -145,6 +153,26 @@ impl Running {
         self.store.close().await;
         tracing::info!("stopped");
         finished && !self.log.is_broken()
+    }
+}
+
+/// What is known of leases from before. Where the store was made now there is nobody who could hold one; where it was
+/// not and there is no word, they were no longer than the bound.
+fn leases_given(config: &Config, is_first_start: bool) -> Result<(Given, Option<Duration>), StartError> {
+    let lease = config.guarantee.lease();
+    let given = Given::open(&config.data_dir, lease)
+        .map_err(|source| StartError::File { path: config.data_dir.join("lease_ms"), source })?;
+    let before = given.before().or_else(|| (!is_first_start).then_some(lease));
+    Ok((given, before))
+}
+
+async fn lower(given: Given, shutdown: Shutdown) {
+    let Some(after) = given.lower_after() else { return };
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(after) => if let Err(error) = given.lower() {
+            tracing::warn!(%error, "the length of the leases given cannot be written down; receipts wait for longer ones");
+        },
     }
 }
 
@@ -214,15 +242,18 @@ async fn key_encryption_key(
 }
 
 /// On the first start, makes the administrator and hands its key over in a file: its path is logged, never the key.
-async fn bootstrap(authority: &Authority, data_dir: &Path) -> Result<PathBuf, StartError> {
+/// Where it is, and whether this is the first start.
+async fn bootstrap(authority: &Authority, data_dir: &Path) -> Result<(PathBuf, bool), StartError> {
     let path = data_dir.join("admin.key");
     // Whoever reads the ready file may stand elsewhere.
     let path = std::path::absolute(&path).unwrap_or(path);
-    if let Some(issued) = authority.bootstrap().await? {
+    let issued = authority.bootstrap().await?;
+    let is_first_start = issued.is_some();
+    if let Some(issued) = issued {
         // A file that is there belongs to a store that is gone: its key opens nothing.
         private_file::write(&path, issued.secret.expose_bytes())
             .map_err(|source| StartError::File { path: path.clone(), source })?;
         tracing::info!(path = %path.display(), "first start: the administrator's key is in this file");
     }
-    Ok(path)
+    Ok((path, is_first_start))
 }

@@ -60,6 +60,11 @@ impl LogTail {
         read(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Where it is counted.
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Wakes its holder whenever the ring has grown.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.head.subscribe()

@@ -26,7 +26,8 @@ Secrets are read from standard input, the environment or a prompt, never from ar
   PORTCULLIS_PASSWORD    a password, where standard input is not used
   PORTCULLIS_CREDENTIAL  a credential to look at, where standard input is not used
 
-Exit codes: 0 done, 1 refused or denied, 2 wrong usage, 3 the authority was not reached.";
+Exit codes: 0 done, 1 refused or denied, 2 wrong usage, 3 the authority was not reached, 4 a revocation is committed
+and not known to be enforced everywhere yet.";
 
 /// The command line of Portcullis: identities, credentials and revocation, over the authority's gRPC API.
 #[derive(Debug, Parser)]

@@ -35,6 +35,14 @@ pub(crate) enum Failure {
         /// What to do next.
         next: String,
     },
+    /// A revocation is committed, and whether it is enforced everywhere is not known yet.
+    #[error("{revision} is committed and not known to be enforced everywhere yet; it certainly is in {certain_in}")]
+    NotEnforced {
+        /// Which.
+        revision: String,
+        /// When it is enforced by time.
+        certain_in: String,
+    },
     /// Standard output is gone.
     #[error("cannot write the answer: {0}")]
     Output(#[source] io::Error),
@@ -81,13 +89,14 @@ impl Failure {
         Self::Refused(Refusal { code: status.code(), reason, message })
     }
 
-    /// 0 done (or the reader of a pipe left), 1 refused or denied, 2 wrong usage, 3 authority not reached.
+    /// 0 done (or the reader of a pipe left), 1 refused or denied, 2 wrong usage, 3 authority not reached, 4 not known to be enforced.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Refused(_) | Self::Denied | Self::Log { .. } | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } => 3,
+            Self::NotEnforced { .. } => 4,
         })
     }
 
@@ -96,7 +105,11 @@ impl Failure {
         match self {
             Self::Denied => true,
             Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
-            Self::Usage(_) | Self::Unreachable { .. } | Self::Refused(_) | Self::Log { .. } => false,
+            Self::Usage(_)
+            | Self::Unreachable { .. }
+            | Self::Refused(_)
+            | Self::Log { .. }
+            | Self::NotEnforced { .. } => false,
         }
     }
 
@@ -110,6 +123,7 @@ impl Failure {
             ),
             Self::Refused(refusal) => next_after(refusal.code).map(str::to_owned),
             Self::Log { next, .. } => Some(next.clone()),
+            Self::NotEnforced { revision, .. } => Some(format!("ask again: portcullis receipt {revision} --wait")),
             // Wrong usage says itself what would be right.
             Self::Usage(_) | Self::Denied | Self::Output(_) => None,
         }
@@ -123,6 +137,7 @@ impl Failure {
             Self::Refused(refusal) => ("refused", Some(code_word(refusal.code)), refusal.reason.as_deref()),
             Self::Denied => ("denied", None, None),
             Self::Log { .. } => ("log", None, None),
+            Self::NotEnforced { .. } => ("not_enforced", None, None),
             Self::Output(_) => ("output", None, None),
         };
         let error = json!({"kind": kind, "code": code, "reason": reason, "message": self.to_string(),

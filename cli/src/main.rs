@@ -1,7 +1,8 @@
 //! `portcullis`: the command line for operators and teams, a client of the gRPC API like any other.
 //!
 //! Owns: reading arguments, secrets and keys, one call, and words for the answer. It holds no rule of the authority.
-//! Guarantees: the exit code says what happened (0 done, 1 refused or denied, 2 wrong usage, 3 authority not reached);
+//! Guarantees: the exit code says what happened (0 done, 1 refused or denied, 2 wrong usage, 3 authority not reached,
+//! 4 not known to be enforced);
 //! a secret is printed only by a command whose purpose is to issue it.
 //! Refuses: secrets as arguments, and plaintext to any host but this one.
 
@@ -13,6 +14,7 @@ mod grant;
 mod input;
 mod paging;
 mod print;
+mod receipt;
 mod reference;
 mod span;
 mod table;

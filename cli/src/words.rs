@@ -38,6 +38,10 @@ words! {
     effect: Effect, "EFFECT_";
     /// Why something was revoked.
     revocation_reason: RevocationReason, "REVOCATION_REASON_";
+    /// Whether a revocation is enforced.
+    receipt_status: ReceiptStatus, "RECEIPT_STATUS_";
+    /// Where a gateway stands to a revocation.
+    gateway_state: GatewayState, "GATEWAY_STATE_";
     /// What a revocation names.
     key_kind: KeyKind, "KEY_KIND_";
 }

@@ -4,6 +4,8 @@
 //! (`PORTCULLIS_GATEWAY__`, `__` between levels). Refuses unknown keys, a verdict cache above five minutes, a listener that is
 //! reachable from outside without TLS before it, and an authority that would be spoken to in the clear over a network.
 
+mod misread;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use gateway_core::{Action, Grants};
 use portcullis_types::{GatewayId, TenantId};
 use serde::Deserialize;
 
+pub use self::misread::Misread;
 use crate::origin::AllowedOrigin;
 
 /// The longest a verdict may be reused, whatever is configured.
@@ -313,7 +316,7 @@ impl Default for LogConfig {
 pub enum ConfigError {
     /// A file or a variable cannot be read, or says what is not known.
     #[error("{0}")]
-    Read(Box<figment::Error>),
+    Read(Misread),
     /// What is said cannot be meant; one rule a line.
     #[error("{}", .0.join("\n"))]
     Rules(Vec<String>),
@@ -331,7 +334,7 @@ impl Config {
     }
 
     fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
-        let config: Self = figment.extract().map_err(|error| ConfigError::Read(Box::new(error)))?;
+        let config: Self = figment.extract().map_err(|error| ConfigError::Read(error.into()))?;
         let broken = config.broken_rules();
         if broken.is_empty() { Ok(config) } else { Err(ConfigError::Rules(broken)) }
     }

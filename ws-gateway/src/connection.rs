@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gateway_core::session::{Handshake, Output, Purpose, Session};
-use gateway_core::{CloseReason, Guard, Principal, Refusal, Stop};
+use gateway_core::{CloseReason, Fence, Guard, Principal, Refusal, Stop};
 use portcullis_types::Boottime;
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
@@ -175,8 +175,11 @@ impl Connection {
                 break end;
             }
         };
-        self.leave(end);
+        let fence = self.leave(end);
         Box::pin(farewell(self.wire, end)).await;
+        if let Some(fence) = fence {
+            self.seat.hub().closed(fence);
+        }
     }
 
     fn hub(&self) -> &Hub {
@@ -210,7 +213,7 @@ impl Connection {
                     return Poll::Ready(Event::Thawed);
                 }
                 // After the check and before any frame is judged by it.
-                if let Some(principal) = self.guard.as_ref().and_then(|guard| guard.take_news()) {
+                if let Some(principal) = self.take_news() {
                     return Poll::Ready(Event::News(principal));
                 }
                 if let Some(event) = self.poll_frames(cx) {
@@ -231,6 +234,12 @@ impl Connection {
     /// Whether a frame may pass now.
     fn check(&self) -> Result<(), Stop> {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check(self.hub().clock.boottime()))
+    }
+
+    /// What was judged again, for a session that is open; one that is not takes it when it opens.
+    fn take_news(&self) -> Option<Arc<Principal>> {
+        self.session.tenant()?;
+        self.guard.as_ref()?.take_news()
     }
 
     fn must_end(&self) -> Option<CloseReason> {
@@ -310,13 +319,14 @@ impl Connection {
                 self.session.on_frame(&text, now, &mut outputs);
             }
             Event::News(principal) => return self.on_news(principal),
+            Event::Judged(judged) if self.session.tenant().is_some() => return self.on_refreshed(judged, now),
             Event::Judged(judged) => self.on_judged(judged, now, &mut outputs),
             Event::Frozen => {
                 self.stuck_since = None;
                 self.session.excuse_pong();
-                self.wire.begin_notice(gateway_core::protocol::frozen_push());
+                self.say(gateway_core::protocol::frozen_push());
             }
-            Event::Thawed => self.wire.begin_notice(gateway_core::protocol::thawed_push()),
+            Event::Thawed => self.say(gateway_core::protocol::thawed_push()),
             Event::Due if self.frozen => return self.on_due_frozen(now),
             Event::Due => {
                 if let Some(end) = self.out_of_time(now) {
@@ -327,6 +337,13 @@ impl Connection {
         }
         self.perform(outputs, now);
         ControlFlow::Continue(())
+    }
+
+    /// Nothing is said to a client before the answer to its `connect`.
+    fn say(&mut self, notice: bytes::Bytes) {
+        if self.session.tenant().is_some() {
+            self.wire.begin_notice(notice);
+        }
     }
 
     /// Nothing is read and nothing of the application is written; notices and pings go out.
@@ -362,8 +379,8 @@ impl Connection {
         self.last_words.filter(|(_, by)| now >= *by).map(|(reason, _)| End::Close(reason))
     }
 
-    /// Leaves everything that names this connection, before the peer is waited for.
-    fn leave(&mut self, end: End) {
+    /// Leaves everything that names this connection, before the peer is waited for. What had fenced it, if it was.
+    fn leave(&mut self, end: End) -> Option<Fence> {
         self.judging = None;
         self.session.end();
         let mailbox = self.seat.mailbox();
@@ -374,10 +391,10 @@ impl Connection {
                 hub.broker.unsubscribe(tenant, channel, seat.connection());
             }
         });
-        self.seat.leave();
+        let fence = self.seat.leave();
         let metrics = &self.hub().metrics;
         metrics.sockets.get_or_create(&Kind { kind: self.kind }).dec();
-        if self.guard.as_ref().is_some_and(|guard| guard.fenced().is_some()) {
+        if fence.is_some() {
             metrics.fenced.inc();
         }
         let code = match end {
@@ -387,6 +404,7 @@ impl Connection {
         };
         metrics.closed.get_or_create(&Code { code }).inc();
         tracing::debug!(connection = self.seat.connection().get(), code, kind = self.kind, "socket closed");
+        fence
     }
 }
 

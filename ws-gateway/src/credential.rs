@@ -97,9 +97,12 @@ impl Presented {
     }
 }
 
-/// Whether a text that stands where no credential may stand looks like one.
+/// Whether a text that stands where no credential may stand holds one, alone or after something else.
 pub fn looks_like_a_credential(text: &str) -> bool {
-    OpaqueKind::claimed_by(text).is_some() || (text.starts_with("eyJ") && text.matches('.').count() >= 2)
+    let within = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.split(|c| !within(c)).any(|part| {
+        OpaqueKind::claimed_by(part).is_some() || (part.starts_with("eyJ") && part.matches('.').count() >= 2)
+    })
 }
 
 /// Three parts of base64url, the first two of them JSON objects by their first byte (RFC 7519). Nothing more: what it
@@ -160,6 +163,18 @@ mod tests {
             for kind in [OpaqueKind::RefreshToken, OpaqueKind::SessionCookie] {
                 assert_eq!(outcome(&opaque(kind), carrier, RULES), Err(Denial::WrongKind), "{carrier:?} {kind:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_credential_is_found_wherever_it_stands_in_a_text() {
+        for (before, after) in [("", ""), ("Bearer ", ""), (" ", ""), ("a=1;token=", ";b"), ("[\"", "\"]")] {
+            for credential in [jwt(), opaque(OpaqueKind::ApiKey), opaque(OpaqueKind::Ticket)] {
+                assert!(looks_like_a_credential(&format!("{before}{credential}{after}")), "{before:?}");
+            }
+        }
+        for harmless in ["", "room:lobby", "eyJ", "a.b.c", "sdk-5.8.0", "pk"] {
+            assert!(!looks_like_a_credential(harmless), "{harmless}");
         }
     }
 

@@ -51,7 +51,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_socket_is_asked_once_and_over_the_window() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::holding(100);
         let mailboxes: Vec<_> = (0..100).map(|_| Arc::new(Mailbox::new(1_000))).collect();
         for mailbox in &mailboxes {
             inventory.enter(Arc::clone(mailbox));

@@ -6,9 +6,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gateway_core::{ConnectionId, Counts, Enforcer, Guard, Input, NotAdmitted, Output, Settings, State, Verdict, Wake};
+use gateway_core::{
+    ConnectionId, Counts, Enforcer, Fence, Guard, Input, NotAdmitted, Output, Settings, State, Verdict, Wake,
+};
 use portcullis_types::{Boottime, Clock, Revision, TenantId};
 use tokio::sync::watch;
+
+use crate::closings::Closings;
 
 /// How long a verdict that is ahead of the log may wait for its entry (PROTOCOL 3.3).
 const WAIT_FOR_ENTRY: Duration = Duration::from_millis(250);
@@ -19,6 +23,7 @@ pub struct Enforcement {
     enforcer: Mutex<Enforcer>,
     clock: Arc<dyn Clock>,
     applied: watch::Sender<Option<Revision>>,
+    closings: Closings,
 }
 
 /// A moment's view, for readiness and metrics.
@@ -39,7 +44,8 @@ pub struct Standing {
 impl Enforcement {
     /// Knows nothing, admits nobody.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self { enforcer: Mutex::new(Enforcer::new(settings)), clock, applied: watch::Sender::new(None) }
+        let (enforcer, applied) = (Mutex::new(Enforcer::new(settings)), watch::Sender::new(None));
+        Self { enforcer, clock, applied, closings: Closings::default() }
     }
 
     /// One step; the outputs are to be carried out in order. Only the driver of the watch takes steps.
@@ -73,9 +79,14 @@ impl Enforcement {
         self.lock().register_anonymous(connection, tenant, waker)
     }
 
-    /// The connection is over.
-    pub fn remove(&self, connection: ConnectionId) {
-        self.lock().remove(connection);
+    /// The connection is over. What had fenced it, if it was fenced; said once.
+    pub fn remove(&self, connection: ConnectionId) -> Option<Fence> {
+        self.lock().remove(connection)
+    }
+
+    /// How many sockets are closed of those that were fenced.
+    pub const fn closings(&self) -> &Closings {
+        &self.closings
     }
 
     /// Whether connections with a credential are admitted now.

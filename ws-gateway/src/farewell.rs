@@ -22,7 +22,7 @@ pub async fn farewell(mut wire: Wire, end: End) {
     match end {
         End::Abort(_) => wire.abort(),
         // With half a frame at the peer, nothing can be said to it; the kernel forgets the rest.
-        End::Close(_) if wire.has_begun() => wire.abort(),
+        End::Close(_) | End::Gone if wire.has_begun() => wire.abort(),
         End::Close(reason) => close(wire, reason).await,
         End::Gone => {
             wire.abandon();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::session::{Admission, Expiry, Guest, HubLimits, Ruling};
-use gateway_core::{Action, ConnectionId, Denial, Grants, Guard, InvalidPattern, Refusal, Verdict};
+use gateway_core::{Action, ConnectionId, Denial, Fence, Grants, Guard, InvalidPattern, Refusal, Verdict};
 use portcullis_types::{Clock, Entropy, TenantId};
 
 use crate::admission::{Entrance, Gatekeeper};
@@ -194,6 +194,14 @@ impl Hub {
         Judged { ruling, guard: None }
     }
 
+    /// A connection that was fenced by this is closed.
+    pub fn closed(&self, fence: Fence) {
+        self.metrics.close.observe(self.clock.boottime().saturating_since(fence.at).as_secs_f64());
+        if let Some(entry) = fence.by {
+            self.enforcement.closings().count(entry);
+        }
+    }
+
     fn admission(&self, verdict: &Verdict) -> Admission {
         let (now, wall) = (self.clock.boottime(), self.clock.now());
         let expires = verdict.expires_at.map(|at| Expiry { at, shown: wall + at.saturating_since(now) });
@@ -218,11 +226,11 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// For a new connection.
-    pub fn take(hub: &Arc<Hub>) -> Self {
+    /// For a new connection; none when there are as many as may be.
+    pub fn take(hub: &Arc<Hub>) -> Option<Self> {
         let mailbox = Arc::new(Mailbox::new(hub.rules.outgoing_bytes));
-        let connection = hub.inventory.enter(Arc::clone(&mailbox));
-        Self { hub: Arc::clone(hub), seat: SeatRef { connection, mailbox } }
+        let connection = hub.inventory.enter(Arc::clone(&mailbox))?;
+        Some(Self { hub: Arc::clone(hub), seat: SeatRef { connection, mailbox } })
     }
 
     /// The shared hub.
@@ -245,15 +253,19 @@ impl Seat {
         self.seat.clone()
     }
 
-    /// Leaves registry and inventory before the seat is dropped; twice does no harm.
-    pub fn leave(&self) {
-        self.hub.enforcement.remove(self.seat.connection);
+    /// Leaves registry and inventory before the seat is dropped; twice does no harm. What had fenced the connection, if
+    /// it was fenced, is said once, for [`Hub::closed`].
+    pub fn leave(&self) -> Option<Fence> {
+        let fence = self.hub.enforcement.remove(self.seat.connection);
         self.hub.inventory.leave(self.seat.connection);
+        fence
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.leave();
+        if let Some(fence) = self.leave() {
+            self.hub.closed(fence);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The open sockets of this process.
 //!
-//! Owns their numbers and their mailboxes, for draining. Bounded by the listener's cap on connections.
+//! Owns their numbers and their mailboxes, for draining. Refuses more than it may hold.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,18 +11,28 @@ use gateway_core::ConnectionId;
 use crate::mailbox::Mailbox;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inventory {
+    most: usize,
     last: AtomicU64,
     open: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
 }
 
 impl Inventory {
-    /// A new socket with this mailbox.
-    pub fn enter(&self, mailbox: Arc<Mailbox>) -> ConnectionId {
+    /// Empty, and never with more than `most`.
+    pub fn holding(most: usize) -> Self {
+        Self { most, last: AtomicU64::new(0), open: Mutex::default() }
+    }
+
+    /// A new socket with this mailbox; none when there are as many as may be.
+    pub fn enter(&self, mailbox: Arc<Mailbox>) -> Option<ConnectionId> {
+        let mut open = self.lock();
+        if open.len() >= self.most {
+            return None;
+        }
         let connection = ConnectionId::new(self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        self.lock().insert(connection, mailbox);
-        connection
+        open.insert(connection, mailbox);
+        Some(connection)
     }
 
     /// The socket is gone.

@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod authority;
 pub mod broker;
+pub mod closings;
 pub mod config;
 pub mod connection;
 pub mod credential;

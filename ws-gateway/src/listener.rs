@@ -62,6 +62,9 @@ pub enum ListenError {
     },
 }
 
+/// Connections beside the sockets: handshakes under way, health checks, metrics. Sockets never take these places.
+const OTHERS: usize = 256;
+
 /// Binds the address.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     try_bind(address).map_err(|source| match source.kind() {
@@ -134,7 +137,7 @@ impl Acceptor {
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(limits.header_bytes.max(8_192))
             .half_close(false);
-        let (places, refusals) = (Semaphore::new(limits.sockets), Semaphore::new(REFUSALS));
+        let (places, refusals) = (Semaphore::new(limits.sockets + OTHERS), Semaphore::new(REFUSALS));
         Self { routes, http, places: Arc::new(places), refusals: Arc::new(refusals), metrics, entropy, tasks }
     }
 

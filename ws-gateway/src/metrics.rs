@@ -82,6 +82,8 @@ pub struct Metrics {
     pub outbox: Histogram,
     /// From an entry's arrival until every socket it covers was fenced.
     pub fence: Histogram,
+    /// From a socket's fence until it was closed.
+    pub close: Histogram,
     /// Connections and requests refused by a limit.
     pub limited: Family<Reason, Counter>,
 }
@@ -110,6 +112,7 @@ impl Metrics {
             messages_out: Counter::default(),
             outbox: Histogram::new(exponential_buckets(64.0, 8.0, 7)),
             fence: Histogram::new(exponential_buckets(0.000_05, 4.0, 9)),
+            close: Histogram::new(exponential_buckets(0.000_1, 4.0, 9)),
             limited: Family::default(),
         };
         metrics.register_sockets();
@@ -148,6 +151,7 @@ impl Metrics {
         to.register("resyncs", "Watches begun anew", self.resyncs.clone());
         to.register("watches", "Watches opened", self.watches.clone());
         to.register_with_unit("fence", "From an entry's arrival to the last fence", Unit::Seconds, self.fence.clone());
+        to.register_with_unit("close", "From a socket's fence to its close", Unit::Seconds, self.close.clone());
     }
 
     /// A handshake ended like this.

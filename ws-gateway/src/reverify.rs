@@ -26,6 +26,9 @@ const WORKERS: usize = 4;
 /// Batches of answers that wait for the driver.
 const ANSWERS: usize = 16;
 
+/// Calls for one batch at most: enough to find a few members that cannot be answered.
+const MOST_CALLS: usize = 64;
+
 /// The longest pause before a failure is reported.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -84,19 +87,54 @@ impl Worker {
         }
     }
 
+    /// A batch that fails whole may hold one member that the rest must not suffer for: it is halved until it is found.
     async fn ask(&self, batch: Vec<Question>) -> Vec<Input> {
+        let (mut inputs, mut open, mut calls) = (Vec::with_capacity(batch.len()), vec![batch], 0);
+        while let Some(mut part) = open.pop() {
+            calls += 1;
+            match self.ask_at_once(&part).await {
+                Ok(answers) => inputs.extend(answers),
+                Err(Unanswered::Batch) if part.len() > 1 && calls < MOST_CALLS => {
+                    let half = part.split_off(part.len() / 2);
+                    open.extend([half, part]);
+                }
+                Err(Unanswered::Batch | Unanswered::All) => inputs.extend(self.failed(part).await),
+            }
+        }
+        inputs
+    }
+
+    async fn ask_at_once(&self, batch: &[Question]) -> Result<Vec<Input>, Unanswered> {
         let references = batch.iter().map(|(_, reference)| on_the_wire(reference)).collect();
         let asked_at = self.clock.boottime();
         let answer = self.authority.batch_verify(v1::BatchVerifyRequest { references }).await;
-        if let Some(judgements) = judgements(answer, batch.len(), asked_at) {
-            let connections = batch.into_iter().map(|(connection, _)| connection);
-            let inputs = connections.zip(judgements);
-            return inputs.map(|(connection, judgement)| Input::Reverified { connection, judgement }).collect();
-        }
+        let verdicts = verdicts(answer, batch.len())?;
+        Ok(batch.iter().cloned().zip(verdicts).map(|(question, verdict)| input(question, verdict, asked_at)).collect())
+    }
+
+    async fn failed(&self, batch: Vec<Question>) -> Vec<Input> {
         let half = PAUSE / 2;
         let jitter = u32::try_from(self.entropy.u64() % 1_000).unwrap_or(0);
         tokio::time::sleep(half + half * jitter / 1_000).await;
         batch.into_iter().map(|(connection, _)| Input::ReverifyFailed { connection }).collect()
+    }
+}
+
+/// Why a batch has no answers.
+enum Unanswered {
+    /// Nobody answers: smaller questions would not be answered either.
+    All,
+    /// This batch cannot be answered.
+    Batch,
+}
+
+fn input((connection, reference): Question, verdict: v1::VerifyResponse, asked_at: Boottime) -> Input {
+    match Judgement::from_wire(verdict, asked_at) {
+        Ok(judgement) => Input::Reverified { connection, reference, judgement },
+        Err(invalid) => {
+            tracing::error!(what = invalid.what, "a verdict makes no sense");
+            Input::ReverifyFailed { connection }
+        }
     }
 }
 
@@ -107,27 +145,20 @@ fn on_the_wire(reference: &CredentialReference) -> v1::CredentialReference {
     }
 }
 
-fn judgements(
+fn verdicts(
     answer: Result<v1::BatchVerifyResponse, NoAnswer>,
     asked: usize,
-    asked_at: Boottime,
-) -> Option<Vec<Judgement>> {
-    let verdicts = match answer {
-        Ok(answer) if answer.verdicts.len() == asked => answer.verdicts,
+) -> Result<Vec<v1::VerifyResponse>, Unanswered> {
+    match answer {
+        Ok(answer) if answer.verdicts.len() == asked => Ok(answer.verdicts),
         Ok(answer) => {
-            tracing::error!(
-                asked,
-                answered = answer.verdicts.len(),
-                "the authority answered another number of questions"
-            );
-            return None;
+            let answered = answer.verdicts.len();
+            tracing::error!(asked, answered, "the authority answered another number of questions");
+            Err(Unanswered::Batch)
         }
         Err(no_answer) => {
             tracing::warn!(error = %no_answer, connections = asked, "no verdicts on open connections");
-            return None;
+            Err(if no_answer.is_about_the_call() { Unanswered::Batch } else { Unanswered::All })
         }
-    };
-    let judgements: Result<Vec<_>, _> =
-        verdicts.into_iter().map(|verdict| Judgement::from_wire(verdict, asked_at)).collect();
-    judgements.inspect_err(|invalid| tracing::error!(what = invalid.what, "a verdict makes no sense")).ok()
+    }
 }

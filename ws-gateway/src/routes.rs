@@ -86,7 +86,10 @@ impl Routes {
         };
         let Handshake { accept, protocol, origin, remote, credential } = handshake;
         let entrance = Arc::new(Entrance { audience: Arc::clone(&self.hub.rules.audience), origin, remote });
-        let seat = Seat::take(&self.hub);
+        let Some(seat) = Seat::take(&self.hub) else {
+            self.hub.metrics.limit("sockets");
+            return refusal(Denial::Overloaded, &*self.hub.entropy);
+        };
         let carried = match self.carried(credential, &seat, &entrance).await {
             Ok(carried) => carried,
             Err(refused) => {

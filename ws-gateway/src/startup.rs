@@ -74,7 +74,7 @@ impl Gateway {
         watch(&config, &authority, &enforcement, &metrics, &clock, &entropy, &vital);
         let judge: Arc<dyn Judge> = authority;
         let verifier = Verifier::new(&config.cache, judge, Arc::clone(&clock), Arc::clone(&metrics));
-        let inventory = Arc::new(Inventory::default());
+        let inventory = Arc::new(Inventory::holding(config.limits.sockets));
         let hub = Arc::new(Hub {
             rules,
             gatekeeper: Gatekeeper::new(verifier, Arc::clone(&enforcement), Arc::clone(&clock), Arc::clone(&entropy)),

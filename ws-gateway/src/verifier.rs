@@ -25,6 +25,9 @@ use crate::metrics::Metrics;
 /// For how long a denial that time may heal is reused at most.
 const TRANSIENT_TTL: Duration = Duration::from_secs(2);
 
+/// Bytes of a usual verdict: what one entry of the configured number stands for.
+const USUAL_ENTRY: usize = 2_048;
+
 /// Who answers questions about credentials.
 #[async_trait::async_trait]
 pub trait Judge: Send + Sync {
@@ -60,6 +63,17 @@ struct Entry {
     usable_until: Boottime,
 }
 
+impl Entry {
+    /// One for a usual entry; one with many grants counts for as many as it displaces.
+    fn weight(&self) -> u32 {
+        let bytes = match &self.judgement {
+            Some(Judgement::Allowed(verdict)) => verdict.size(),
+            Some(Judgement::Denied(_)) | None => 0,
+        };
+        u32::try_from(1 + bytes / USUAL_ENTRY).unwrap_or(u32::MAX)
+    }
+}
+
 /// See the module.
 pub struct Verifier {
     judge: Arc<dyn Judge>,
@@ -80,7 +94,11 @@ impl Verifier {
     pub fn new(config: &CacheConfig, judge: Arc<dyn Judge>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let ttl = Duration::from_millis(config.ttl_ms).min(LONGEST_VERDICT_TTL);
         // The cache's own clock only frees memory.
-        let cache = Cache::builder().max_capacity(config.entries).time_to_live(LONGEST_VERDICT_TTL).build();
+        let cache = Cache::builder()
+            .max_capacity(config.entries)
+            .weigher(|_, entry: &Arc<Entry>| entry.weight())
+            .time_to_live(LONGEST_VERDICT_TTL)
+            .build();
         Self { judge, clock, metrics, ttl, cache }
     }
 

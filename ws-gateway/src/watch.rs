@@ -3,9 +3,11 @@
 //! Owns the watch on the authority's log. It opens the stream, feeds what comes, carries out what the enforcer wants in
 //! order, and opens another stream after any end of this one, whatever its code says: a cut network ends a stream with
 //! `Unknown`, and a stream that is silent does not end at all.
+//! What is said about single entries is best effort: it leaves room for probes, and gives way when the line is stuck.
 //! Guarantees that time passes for the enforcer whether or not the authority can be reached, and that a probe's time is
 //! read before it is sent.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,12 @@ use crate::reverify::{BATCH, Question, Reverifier};
 
 /// Requests that wait to be sent. Full: the line is stuck, a probe is left out.
 const REQUESTS: usize = 16;
+
+/// Of these, how many stay free for probes and what opens the watch.
+const FOR_PROBES: usize = 4;
+
+/// Acknowledgements that wait for the line. Full: the oldest is left out, and a probe says the same without figures.
+const ACKNOWLEDGEMENTS: usize = 1_024;
 
 /// The first and the last ceiling of the pause before another stream.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -92,6 +100,7 @@ pub struct Driver {
     backoff: Backoff,
     welcomed: bool,
     questions: Vec<Question>,
+    acknowledgements: VecDeque<v1::Applied>,
 }
 
 impl Driver {
@@ -100,7 +109,8 @@ impl Driver {
         let boot = BootId::new(UuidSource::new(&*parts.clock, &*parts.entropy));
         let line = Line::Pausing(Box::pin(tokio::time::sleep(Duration::ZERO)));
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        Self { parts, boot, line, backoff, welcomed: false, questions: Vec::new() }
+        let (questions, acknowledgements) = (Vec::new(), VecDeque::new());
+        Self { parts, boot, line, backoff, welcomed: false, questions, acknowledgements }
     }
 
     /// Drives until shutdown is requested.
@@ -119,7 +129,7 @@ impl Driver {
                         self.step(answer);
                     }
                 }
-                event = self.line.next() => self.on_event(event).await,
+                event = self.line.next() => self.on_event(event),
             }
             self.send_questions();
         }
@@ -139,11 +149,13 @@ impl Driver {
             self.lost();
         }
         self.step(Input::Tick { wall: self.parts.clock.now() });
+        self.acknowledge();
+        self.tell_closings();
     }
 
-    async fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event) {
         match event {
-            Event::Paused => self.open().await,
+            Event::Paused => self.open(),
             Event::Opened(Ok(stream)) => self.opened(stream),
             Event::Opened(Err(no_answer)) => {
                 tracing::warn!(error = %no_answer, "the watch cannot be opened");
@@ -162,13 +174,15 @@ impl Driver {
     }
 
     /// Says `start` before the stream stands: the authority answers only to that.
-    async fn open(&mut self) {
-        if let Err(error) = self.parts.authority.reload_key().await {
-            tracing::warn!(%error, "the key file cannot be read again; the old key stays");
-        }
+    fn open(&mut self) {
         let (requests, to_send) = mpsc::channel(REQUESTS);
         let authority = Arc::clone(&self.parts.authority);
-        let opening = Box::pin(async move { authority.watch(ReceiverStream::new(to_send)).await });
+        let opening = Box::pin(async move {
+            if let Err(error) = authority.reload_key().await {
+                tracing::warn!(%error, "the key file cannot be read again; the old key stays");
+            }
+            authority.watch(ReceiverStream::new(to_send)).await
+        });
         self.welcomed = false;
         self.line = Line::Opening { requests, opening };
         self.step(Input::StreamOpened);
@@ -198,6 +212,7 @@ impl Driver {
                     let revision = welcome.position;
                     tracing::info!(resumed = welcome.resumed, %revision, lease = ?welcome.lease, "the watch stands");
                     self.welcomed = true;
+                    self.parts.enforcement.closings().tell_again();
                     self.step(Input::Welcome(welcome));
                 }
                 None => self.nonsense("welcome"),
@@ -222,6 +237,11 @@ impl Driver {
         let previous_chain = entry.previous_chain;
         self.step(Input::Entry { revision, previous_chain, payload: entry.payload });
         let took = self.parts.clock.boottime().saturating_since(received);
+        let of_this = Some(v1::Revision::from(revision));
+        if let Some(applied) = self.acknowledgements.back_mut().filter(|applied| applied.revision == of_this) {
+            applied.apply_us = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+        }
+        self.acknowledge();
         self.parts.metrics.entries.inc();
         self.parts.metrics.fence.observe(took.as_secs_f64());
         tracing::debug!(%revision, ?took, "entry applied");
@@ -263,14 +283,21 @@ impl Driver {
                     gateway_id: self.parts.gateway.as_str().to_owned(),
                     boot_id: self.boot.as_bytes().to_vec(),
                     cursor: cursor.map(Into::into),
+                    observer: false,
                 })),
                 Output::SendProbe { probe_id, applied, sockets } => {
-                    self.send(Said::Probe(v1::Probe { probe_id, applied: Some(applied.into()), sockets }));
+                    let applied = applied.map(Into::into);
+                    self.send(Said::Probe(v1::Probe { probe_id, applied, sockets }));
+                }
+                Output::Acknowledge { revision, fenced } => {
+                    if self.acknowledgements.len() == ACKNOWLEDGEMENTS {
+                        self.acknowledgements.pop_front();
+                    }
+                    let revision = Some(revision.into());
+                    self.acknowledgements.push_back(v1::Applied { revision, fenced, apply_us: 0 });
                 }
                 Output::Reconnect => self.pause(),
                 Output::Reverify { connection, reference } => self.questions.push((connection, reference)),
-                // The connection finds them at its guard.
-                Output::GrantsChanged { .. } => {}
             }
         }
     }
@@ -279,6 +306,30 @@ impl Driver {
         let (Line::Opening { requests, .. } | Line::Open { requests, .. }) = &self.line else { return };
         // Full or closed: the stream is stuck or lost, which the missing answer tells the enforcer.
         let _sent = requests.try_send(v1::WatchRequest { message: Some(message) });
+    }
+
+    /// Says what is enforced, as far as there is room.
+    fn acknowledge(&mut self) {
+        while self.room() > 0
+            && let Some(applied) = self.acknowledgements.pop_front()
+        {
+            self.send(Said::Applied(applied));
+        }
+    }
+
+    /// Says how many sockets are closed, as far as there is room.
+    fn tell_closings(&self) {
+        for (revision, closed) in self.parts.enforcement.closings().take_news(self.room()) {
+            self.send(Said::Closed(v1::Closed { revision: Some(revision.into()), closed }));
+        }
+    }
+
+    /// How many more messages the line takes that may be left out.
+    fn room(&self) -> usize {
+        match &self.line {
+            Line::Open { requests, .. } if self.welcomed => requests.capacity().saturating_sub(FOR_PROBES),
+            Line::Pausing(_) | Line::Opening { .. } | Line::Open { .. } => 0,
+        }
     }
 
     /// Hands questions over in batches; what does not fit fails, and the enforcer asks again.

@@ -298,6 +298,7 @@ async fn above_the_cap_of_sockets_whoever_comes_is_told_to_come_back() {
     let _second = stage.connected(&token("bob")).await;
     let refused = stage.open("", &[]).await.err().expect("refused");
     assert_eq!((refused.status, refused.retry_after), (503, true));
+    assert_eq!(stage.get("/health", &[]).await.0, 200, "the operator is not kept out");
     drop(first);
     let stage = stage.live().await;
     drop(stage);

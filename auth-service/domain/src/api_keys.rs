@@ -8,13 +8,17 @@ use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revisi
 
 use crate::audit::Actor;
 use crate::{
-    Authority, Caller, Credential, CredentialKind, Identity, IdentityKind, IdentityRef, Label, Scopes, StoreError,
+    Authority, BeginError, Caller, Credential, CredentialKind, Identity, IdentityKind, IdentityRef, IdentityState,
+    Label, ReadView, Scopes, StoreError,
 };
 
 /// The most keys, not revoked and not expired, that an identity has.
-pub const MAX_API_KEYS: usize = 100;
+pub const MAX_API_KEYS: u64 = 100;
 
-/// How many rows a list shows at most, dead keys included.
+/// The longest that a key with an end lives: ten years.
+pub const MAX_API_KEY_LIFE: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// How many rows a list shows at most, dead keys included: the newest.
 const LISTED: u32 = 1_000;
 
 /// A key, without its secret.
@@ -83,6 +87,12 @@ pub enum CreateApiKeyError {
     /// There is no such identity.
     #[error("no such identity")]
     NotFound,
+    /// The identity is disabled.
+    #[error("the identity is disabled")]
+    Disabled,
+    /// It would live longer than a key may.
+    #[error("a key that ends lives at most ten years")]
+    TooLong,
     /// It would be allowed what its maker is not.
     #[error("a key never has scopes that its maker lacks")]
     ScopesBeyondCaller,
@@ -92,38 +102,55 @@ pub enum CreateApiKeyError {
     /// The identity has as many keys as it may have.
     #[error("an identity has at most {MAX_API_KEYS} live keys")]
     TooMany,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Authority {
-    /// Makes a key with at most the caller's scopes.
+    /// Makes a key with at most the caller's scopes, which does not outlive the caller's own.
     pub async fn create_api_key(&self, caller: &Caller, new: NewApiKey) -> Result<IssuedApiKey, CreateApiKeyError> {
         if !new.scopes.is_within(caller.scopes) {
             return Err(CreateApiKeyError::ScopesBeyondCaller);
         }
-        let mut tx = self.store().write().await?;
+        if new.expires_in.is_some_and(|span| span > MAX_API_KEY_LIFE) {
+            return Err(CreateApiKeyError::TooLong);
+        }
+        let actor = Actor::caller(caller);
+        let mut tx = self.begin(&actor).await?;
         let issued = tx.head().revision();
-        let identity = tx.identity(&new.tenant, &new.identity).await?.ok_or(CreateApiKeyError::NotFound)?;
-        if identity.kind != IdentityKind::Service && !new.scopes.is_empty() {
-            return Err(CreateApiKeyError::ScopesNeedService);
-        }
-        let now = self.now();
-        let keys = tx.api_keys(&new.tenant, identity.id, LISTED).await?;
-        let live = keys.iter().filter(|key| key.revoked_seq.is_none() && !key.is_expired(now)).count();
-        if live >= MAX_API_KEYS || keys.len() >= LISTED as usize {
-            return Err(CreateApiKeyError::TooMany);
-        }
-        let (row, secret) = self.draw_api_key(&identity, new.label, new.scopes, new.expires_in, issued);
+        let identity = self.holder_of(tx.as_mut(), &new).await?;
+        let (mut row, secret) = self.draw_api_key(&identity, new.label, new.scopes, issued);
+        let maker = tx.credential(caller.credential).await?;
+        row.parent = Some(caller.credential);
+        row.expires_at =
+            earlier(new.expires_in.map(|span| row.created_at + span), maker.and_then(|key| key.expires_at));
         tx.insert_credential(&row).await?;
         let target = format!("credential:{}", row.id);
-        tx.insert_audit(&self.audit(&Actor::caller(caller), &row.tenant, "api_key.create", target)).await?;
+        tx.insert_audit(&self.audit(&actor, &row.tenant, "api_key.create", target)).await?;
         tx.commit().await?;
         Ok(IssuedApiKey { key: row.into(), secret })
     }
 
-    /// Reads an identity's keys, newest first; none when there is no such identity.
+    /// Whose the key would be, when it may have one more.
+    async fn holder_of(&self, view: &mut dyn ReadView, new: &NewApiKey) -> Result<Identity, CreateApiKeyError> {
+        let identity = view.identity(&new.tenant, &new.identity).await?.ok_or(CreateApiKeyError::NotFound)?;
+        if identity.state != IdentityState::Active {
+            return Err(CreateApiKeyError::Disabled);
+        }
+        if identity.kind != IdentityKind::Service && !new.scopes.is_empty() {
+            return Err(CreateApiKeyError::ScopesNeedService);
+        }
+        if view.count_live_api_keys(&new.tenant, identity.id, self.now()).await? >= MAX_API_KEYS {
+            return Err(CreateApiKeyError::TooMany);
+        }
+        Ok(identity)
+    }
+
+    /// Reads an identity's newest keys, newest first; none when there is no such identity.
     pub async fn api_keys(&self, tenant: &TenantId, which: &IdentityRef) -> Result<Option<Vec<ApiKey>>, StoreError> {
         let mut view = self.store().read().await?;
         let Some(identity) = view.identity(tenant, which).await? else { return Ok(None) };
@@ -136,7 +163,6 @@ impl Authority {
         identity: &Identity,
         label: Option<Label>,
         scopes: Scopes,
-        expires_in: Option<Duration>,
         issued: Revision,
     ) -> (Credential, Secret) {
         let now = self.now();
@@ -156,10 +182,15 @@ impl Authority {
             issued,
             signing_key: None,
             created_at: now,
-            expires_at: expires_in.map(|span| now + span),
+            expires_at: None,
             spent: None,
             revoked_seq: None,
         };
         (row, token.reveal())
     }
+}
+
+/// The earlier of two ends, either of which may be never.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }

@@ -6,39 +6,52 @@ use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 
 use crate::{Caller, RequestId};
 
-/// Who stands behind a change.
+/// Who stands behind a change, and the key that lets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor(Box<str>);
+pub struct Actor {
+    text: Box<str>,
+    key: Option<CredentialId>,
+}
 
 impl Actor {
-    /// The service that calls the API.
+    /// The service that calls the API, by the key it calls with. What it asks for begins only while that key is good.
     pub fn caller(caller: &Caller) -> Self {
-        Self::identity(&caller.tenant, caller.identity)
+        let Caller { tenant, identity, credential, .. } = caller;
+        Self { text: format!("identity:{tenant}/{identity}/{credential}").into(), key: Some(*credential) }
     }
 
     /// An identity acting for itself.
     pub fn identity(tenant: &TenantId, identity: IdentityId) -> Self {
-        Self(format!("identity:{tenant}/{identity}").into())
+        Self::of(format!("identity:{tenant}/{identity}"))
     }
 
     /// Whoever presents a credential.
     pub fn holder(tenant: &TenantId, credential: CredentialId) -> Self {
-        Self(format!("credential:{tenant}/{credential}").into())
+        Self::of(format!("credential:{tenant}/{credential}"))
     }
 
     /// Somebody at the HTTP edge who is not known yet.
     pub fn edge() -> Self {
-        Self("edge".into())
+        Self::of("edge")
     }
 
     /// The authority itself.
     pub fn authority() -> Self {
-        Self("authority".into())
+        Self::of("authority")
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The key that must be good when a change begins; none for whoever needs no key.
+    pub(crate) const fn key(&self) -> Option<CredentialId> {
+        self.key
+    }
+
+    fn of(text: impl Into<Box<str>>) -> Self {
+        Self { text: text.into(), key: None }
     }
 }
 

@@ -90,6 +90,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Its name where it is kept; never another one.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Administrative => "administrative",
+            Self::Logout => "logout",
+            Self::Disabled => "disabled",
+            Self::CredentialChanged => "credential_changed",
+            Self::RefreshReuse => "refresh_reuse",
+            Self::Compromised => "compromised",
+            Self::GrantsChanged => "grants_changed",
+        }
+    }
+
     const fn wire(self) -> v1::RevocationReason {
         match self {
             Self::Administrative => v1::RevocationReason::Administrative,

@@ -41,7 +41,7 @@ impl Authority {
             return Ok(None);
         }
         let label = Label::try_from("first start").ok();
-        let (row, secret) = self.draw_api_key(&admin, label, Scopes::all(), None, issued);
+        let (row, secret) = self.draw_api_key(&admin, label, Scopes::all(), issued);
         tx.insert_credential(&row).await?;
         let target = format!("credential:{}", row.id);
         tx.insert_audit(&self.audit(&Actor::authority(), &admin.tenant, "authority.bootstrap", target)).await?;

@@ -80,6 +80,16 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// Whether it may be presented to this audience.
+    pub fn is_for(&self, audience: &Audience) -> bool {
+        self.audiences.is_empty() || self.audiences.contains(audience)
+    }
+
+    /// Whether it may be presented from this origin, or from none.
+    pub fn is_from(&self, origin: Option<&Origin>) -> bool {
+        self.origins.is_empty() || origin.is_some_and(|origin| self.origins.contains(origin))
+    }
+
     /// Whether its time is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| now >= end)

@@ -5,7 +5,9 @@ use portcullis_types::{IdentityId, IdentityName, RoleName, Secret, TenantId, Tim
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::passwords::{HashError, InvalidPassword, check_password};
-use crate::{Authority, Committed, ListError, Page, Paged, ReadView, StoreError, WriteTx};
+use crate::{
+    Authority, BeginError, Committed, ListError, MAX_GRANT_BYTES, Page, Paged, ReadView, Scope, StoreError, WriteTx,
+};
 
 /// The most roles that one identity holds.
 pub const MAX_ROLES_HELD: usize = 64;
@@ -88,12 +90,18 @@ pub enum CreateIdentityError {
     /// More roles than an identity holds.
     #[error("an identity holds at most {MAX_ROLES_HELD} roles")]
     TooManyRoles,
+    /// Roles with more grants than an identity holds.
+    #[error("the grants of an identity have at most {MAX_GRANT_BYTES} bytes")]
+    TooManyGrants,
     /// The password cannot be one.
     #[error(transparent)]
     Password(#[from] InvalidPassword),
     /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,6 +113,12 @@ pub enum ChangeIdentityError {
     /// There is no such identity.
     #[error("no such identity")]
     NotFound,
+    /// Nobody could administer any more.
+    #[error("the last administrator of the system tenant cannot be disabled")]
+    LastAdministrator,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -122,6 +136,9 @@ pub enum SetPasswordError {
     /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -139,9 +156,21 @@ pub enum SetRolesError {
     /// More roles than an identity holds.
     #[error("an identity holds at most {MAX_ROLES_HELD} roles")]
     TooManyRoles,
+    /// Roles with more grants than an identity holds.
+    #[error("the grants of an identity have at most {MAX_GRANT_BYTES} bytes")]
+    TooManyGrants,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why roles cannot be held.
+enum Unholdable {
+    Missing(RoleName),
+    TooLarge,
 }
 
 impl Authority {
@@ -155,10 +184,12 @@ impl Authority {
             }
             None => None,
         };
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin(actor).await?;
         tx.tenant(&new.tenant).await?.ok_or(CreateIdentityError::TenantNotFound)?;
-        if let Some(missing) = missing_role(tx.as_mut(), &new.tenant, &roles).await? {
-            return Err(CreateIdentityError::RoleNotFound(missing));
+        match unholdable(tx.as_mut(), &new.tenant, &roles).await? {
+            Some(Unholdable::Missing(role)) => return Err(CreateIdentityError::RoleNotFound(role)),
+            Some(Unholdable::TooLarge) => return Err(CreateIdentityError::TooManyGrants),
+            None => {}
         }
         let identity = Identity {
             id: IdentityId::new(self.ids()),
@@ -201,8 +232,11 @@ impl Authority {
         tenant: &TenantId,
         which: &IdentityRef,
     ) -> Result<(Identity, Committed), ChangeIdentityError> {
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin_urgently(actor).await?;
         let mut identity = tx.identity(tenant, which).await?.ok_or(ChangeIdentityError::NotFound)?;
+        if self.is_last_administrator(tx.as_mut(), &identity).await? {
+            return Err(ChangeIdentityError::LastAdministrator);
+        }
         identity.state = IdentityState::Disabled;
         tx.set_identity_state(tenant, identity.id, identity.state).await?;
         self.note(tx.as_mut(), actor, &identity, "identity.disable").await?;
@@ -212,6 +246,15 @@ impl Authority {
         Ok((identity, committed))
     }
 
+    /// Whether nobody of `system` could administer any more without this identity.
+    async fn is_last_administrator(&self, view: &mut dyn ReadView, identity: &Identity) -> Result<bool, StoreError> {
+        if !identity.tenant.is_system() {
+            return Ok(false);
+        }
+        let holders = view.live_holders(&identity.tenant, Scope::Admin, self.now(), 2).await?;
+        Ok(holders == [identity.id])
+    }
+
     /// Allows an identity new sessions again. What was revoked stays dead.
     pub async fn enable_identity(
         &self,
@@ -219,7 +262,7 @@ impl Authority {
         tenant: &TenantId,
         which: &IdentityRef,
     ) -> Result<Identity, ChangeIdentityError> {
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin(actor).await?;
         let mut identity = tx.identity(tenant, which).await?.ok_or(ChangeIdentityError::NotFound)?;
         identity.state = IdentityState::Active;
         tx.set_identity_state(tenant, identity.id, identity.state).await?;
@@ -240,7 +283,7 @@ impl Authority {
         self.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
         check_password(&password)?;
         let password = self.new_password(password).await?;
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin_urgently(actor).await?;
         let identity = tx.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
         tx.set_password(tenant, identity.id, &password).await?;
         self.note(tx.as_mut(), actor, &identity, "identity.set_password").await?;
@@ -257,10 +300,12 @@ impl Authority {
         roles: Vec<RoleName>,
     ) -> Result<(Identity, Committed), SetRolesError> {
         let roles = distinct(roles).ok_or(SetRolesError::TooManyRoles)?;
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin_urgently(actor).await?;
         let mut identity = tx.identity(tenant, which).await?.ok_or(SetRolesError::NotFound)?;
-        if let Some(missing) = missing_role(tx.as_mut(), tenant, &roles).await? {
-            return Err(SetRolesError::RoleNotFound(missing));
+        match unholdable(tx.as_mut(), tenant, &roles).await? {
+            Some(Unholdable::Missing(role)) => return Err(SetRolesError::RoleNotFound(role)),
+            Some(Unholdable::TooLarge) => return Err(SetRolesError::TooManyGrants),
+            None => {}
         }
         tx.set_identity_roles(tenant, identity.id, &roles).await?;
         identity.roles = roles;
@@ -288,15 +333,17 @@ fn distinct(mut roles: Vec<RoleName>) -> Option<Vec<RoleName>> {
     (roles.len() <= MAX_ROLES_HELD).then_some(roles)
 }
 
-async fn missing_role(
+async fn unholdable(
     view: &mut dyn ReadView,
     tenant: &TenantId,
     roles: &[RoleName],
-) -> Result<Option<RoleName>, StoreError> {
+) -> Result<Option<Unholdable>, StoreError> {
+    let mut bytes = 0;
     for name in roles {
-        if view.role(tenant, name).await?.is_none() {
-            return Ok(Some(name.clone()));
+        match view.role(tenant, name).await? {
+            Some(role) => bytes += role.bytes(),
+            None => return Ok(Some(Unholdable::Missing(name.clone()))),
         }
     }
-    Ok(None)
+    Ok((bytes > MAX_GRANT_BYTES).then_some(Unholdable::TooLarge))
 }

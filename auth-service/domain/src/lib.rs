@@ -11,6 +11,7 @@ mod api_keys;
 mod audit;
 mod authority;
 mod batch;
+mod beginning;
 mod bootstrap;
 mod callers;
 mod constraints;
@@ -35,10 +36,11 @@ mod verdict;
 mod verification;
 pub mod watch;
 
-pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEYS, NewApiKey};
+pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MAX_API_KEYS, NewApiKey};
 pub use audit::{Actor, AuditEntry};
 pub use authority::{Authority, OpenError, Parts, Settings};
 pub use batch::{Batch, CloseCode, Effect, Fact, Reason, Target};
+pub use beginning::BeginError;
 pub use bootstrap::BootstrapError;
 pub use callers::{Caller, CallerError, Forbidden};
 pub use constraints::{Audience, Label, Origin};
@@ -53,13 +55,13 @@ pub use login::{LoginAttempt, LoginError, LoginMode, LoginOutcome};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
 pub use passwords::{Argon2id, HashError, InvalidPassword, PasswordHasher, StoredPassword};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
-pub use roles::{MAX_ROLES, PutRoleError, Role};
+pub use roles::{MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
 pub use sealing::{DoesNotOpen, KeyEncryptionKey};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{Answered, Committed, Head, LogEntry, ReadView, Store, StoreError, WriteTx};
 pub use tenants::{CreateTenantError, Tenant};
-pub use tickets::{NewTicket, TicketOutcome};
+pub use tickets::{CreateTicketError, NewTicket, TicketOutcome};
 pub use tokens::{IssueError, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
 pub use verdict::{
     Allowed, CredentialReference, DenyReason, Judgement, PresentationContext, Presented, Principal, Verdict,

@@ -3,14 +3,15 @@
 //! Guarantees: an unknown name, a wrong password, and a disabled identity give the same answer after exactly one
 //! evaluation of the hash. The session's issue revision was read before the password was looked at (the hash takes
 //! tens of milliseconds, in which somebody may log out everywhere), and what the login rests on is checked again in
-//! the transaction that inserts the session.
+//! the transaction that inserts the session. A password whose hash was made with other parameters than new ones is
+//! hashed again, so that in time every name costs the same.
 
 use portcullis_types::{ClientId, IdentityName, Revision, Secret, TenantId};
 
 use crate::audit::Actor;
 use crate::passwords::{HashError, StoredPassword};
 use crate::tokens::Opening;
-use crate::{Authority, Identity, IdentityRef, IdentityState, Label, NewSession, StoreError};
+use crate::{Authority, BeginError, Identity, IdentityRef, IdentityState, Label, NewSession, StoreError};
 
 /// What a login is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub enum LoginError {
     /// The password was not checked.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,21 +67,34 @@ impl Authority {
     pub async fn log_in(&self, actor: &Actor, attempt: LoginAttempt) -> Result<LoginOutcome, LoginError> {
         let (issued, found) = self.look_up(&attempt).await?;
         let phc = found.as_ref().map_or(self.dummy_phc(), |(_, password)| &password.phc).to_owned();
-        let matches = self.passwords().verify(attempt.password, phc).await?;
+        let matches = self.passwords().verify(attempt.password.clone(), phc).await?;
         let Some((identity, password)) = found.filter(|(identity, _)| matches && may_log_in(identity)) else {
             return Ok(LoginOutcome::Denied);
         };
+        let renewed = self.renewed(&password, attempt.password).await;
 
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin(actor).await?;
         let now = tx.identity(&attempt.tenant, &IdentityRef::Id(identity.id)).await?;
         let unchanged = tx.password(&attempt.tenant, identity.id).await?.is_some_and(|row| row.id == password.id);
         let Some(identity) = now.filter(|identity| unchanged && may_log_in(identity)) else {
             return Ok(LoginOutcome::Denied);
         };
         let opening = Opening { issued, device: attempt.device, client: attempt.client, mode: attempt.mode };
+        if let Some(renewed) = renewed {
+            tx.rehash_password(&attempt.tenant, identity.id, &renewed).await?;
+        }
         let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
         tx.commit().await?;
         Ok(LoginOutcome::Granted(Box::new(opened)))
+    }
+
+    /// The same password under today's parameters, when its hash was made with others and there is room to hash.
+    async fn renewed(&self, password: &StoredPassword, secret: Secret) -> Option<StoredPassword> {
+        if self.passwords().is_current(&password.phc) {
+            return None;
+        }
+        let phc = self.passwords().hash(secret).await.ok()?;
+        Some(StoredPassword { phc, ..password.clone() })
     }
 
     /// The head, then who this would be: one snapshot, closed before the hash is computed.

@@ -45,6 +45,8 @@ pub trait PasswordHasher: std::fmt::Debug + Send + Sync {
     async fn hash(&self, password: Secret) -> Result<String, HashError>;
     /// Whether the password has this hash. One evaluation whatever the answer.
     async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError>;
+    /// Whether a hash was made with the parameters that new ones are made with.
+    fn is_current(&self, phc: &str) -> bool;
 }
 
 /// Argon2id (RFC 9106) with its parameters.
@@ -75,6 +77,13 @@ impl Argon2id {
             Err(_) => Err(HashError::Failed),
         }
     }
+
+    /// Whether a hash was made with these parameters.
+    pub fn is_current(&self, phc: &str) -> bool {
+        let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        let made_with = PasswordHash::new(phc).ok().and_then(|hash| Params::try_from(&hash).ok());
+        made_with.is_some_and(|made_with| costs(&made_with) == costs(self.0.params()))
+    }
 }
 
 /// The rule for new passwords.
@@ -103,6 +112,11 @@ mod tests {
         assert!(argon.verify(&Secret::from("correct horse"), &phc).expect("a hash"));
         assert!(!argon.verify(&Secret::from("battery staple"), &phc).expect("a hash"));
         assert!(argon.verify(&Secret::from("x"), "$argon2id$").is_err());
+        assert!(argon.is_current(&phc));
+        for (memory, iterations, parallelism) in [(16, 1, 1), (8, 2, 1), (16, 1, 2)] {
+            let other = Argon2id::new(memory, iterations, parallelism).expect("small parameters");
+            assert!(!other.is_current(&phc), "m={memory} t={iterations} p={parallelism}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::verification::Form;
-use crate::{Authority, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx};
+use crate::{Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx};
 
 /// A caller's name for a request.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -92,6 +92,9 @@ pub enum RevokeError {
     /// The request id named another request before.
     #[error("this request id was used for another request")]
     RequestIdReused,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,7 +110,7 @@ impl Authority {
         };
         let name =
             request.request_id.clone().map(|id| Request { tenant: request.tenant.clone(), actor: actor.clone(), id });
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin_urgently(actor).await?;
         if let Some(name) = &name
             && let Some(before) = tx.answered(name).await?
         {
@@ -228,9 +231,8 @@ fn content_of(request: &RevokeRequest) -> [u8; 32] {
         RevokeTarget::Identity(IdentityRef::Name(name)) => (b"identity name", name.as_str().as_bytes().to_vec()),
         RevokeTarget::Presented(secret) => (b"presented", Sha256::digest(secret.expose_bytes()).to_vec()),
     };
-    let reason = format!("{:?}", request.reason);
     let mut hash = Sha256::new();
-    for part in [request.tenant.as_str().as_bytes(), kind, &what, reason.as_bytes()] {
+    for part in [request.tenant.as_str().as_bytes(), kind, &what, request.reason.text().as_bytes()] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -4,10 +4,20 @@ use portcullis_types::{RoleName, TenantId};
 
 use crate::audit::Actor;
 use crate::batch::{Batch, Target};
-use crate::{Authority, Committed, Grant, MAX_GRANTS, StoreError};
+use crate::{Authority, BeginError, Committed, Grant, MAX_GRANTS, ReadView, StoreError};
 
 /// The most roles that a tenant has.
-pub const MAX_ROLES: usize = 1_000;
+pub const MAX_ROLES: u64 = 1_000;
+
+/// The most bytes of grants that one role has, and that one identity holds over all its roles: 256 verdicts fit in one
+/// answer.
+pub const MAX_GRANT_BYTES: u64 = 12 * 1024;
+
+/// The most bytes of grants that a tenant's roles have together: they are listed in one answer.
+pub const MAX_TENANT_GRANT_BYTES: u64 = 3 * 1024 * 1024;
+
+/// What a grant takes in an answer beside its pattern, at most.
+const GRANT_OVERHEAD: u64 = 8;
 
 /// A named set of grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +28,22 @@ pub struct Role {
     pub name: RoleName,
     /// What it allows.
     pub grants: Vec<Grant>,
+}
+
+impl Role {
+    /// What its grants take in an answer, at most.
+    pub fn bytes(&self) -> u64 {
+        self.grants.iter().map(|grant| grant.pattern.as_str().len() as u64 + GRANT_OVERHEAD).sum()
+    }
+}
+
+/// What a tenant's roles come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleTotals {
+    /// How many there are.
+    pub roles: u64,
+    /// The sum of [`Role::bytes`].
+    pub bytes: u64,
 }
 
 /// Why a role was not put.
@@ -32,6 +58,18 @@ pub enum PutRoleError {
     /// The tenant has as many roles as it may have.
     #[error("a tenant has at most {MAX_ROLES} roles")]
     TooManyRoles,
+    /// Its grants are longer than a role's may be.
+    #[error("the grants of a role have at most {MAX_GRANT_BYTES} bytes")]
+    TooLarge,
+    /// An identity that has it would hold more than it may.
+    #[error("the grants of an identity have at most {MAX_GRANT_BYTES} bytes")]
+    HolderTooLarge,
+    /// The tenant's grants are longer than they may be.
+    #[error("the grants of a tenant's roles have at most {MAX_TENANT_GRANT_BYTES} bytes")]
+    TenantTooLarge,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,11 +81,23 @@ impl Authority {
         if role.grants.len() > MAX_GRANTS {
             return Err(PutRoleError::TooManyGrants);
         }
-        let mut tx = self.store().write().await?;
+        if role.bytes() > MAX_GRANT_BYTES {
+            return Err(PutRoleError::TooLarge);
+        }
+        // In a snapshot, because it reads every holder. A change that it misses breaks no answer: 64 roles of the
+        // largest size still fit in one.
+        spare_holders(self.store().read().await?.as_mut(), &role).await?;
+        let mut tx = self.begin_urgently(actor).await?;
         tx.tenant(&role.tenant).await?.ok_or(PutRoleError::TenantNotFound)?;
-        let existed = tx.role(&role.tenant, &role.name).await?.is_some();
-        if !existed && tx.roles(&role.tenant).await?.len() >= MAX_ROLES {
+        let before = tx.role(&role.tenant, &role.name).await?;
+        let existed = before.is_some();
+        let totals = tx.role_totals(&role.tenant).await?;
+        if !existed && totals.roles >= MAX_ROLES {
             return Err(PutRoleError::TooManyRoles);
+        }
+        let others = totals.bytes.saturating_sub(before.map_or(0, |before| before.bytes()));
+        if others + role.bytes() > MAX_TENANT_GRANT_BYTES {
+            return Err(PutRoleError::TenantTooLarge);
         }
         tx.put_role(&role).await?;
         tx.insert_audit(&self.audit(actor, &role.tenant, "role.put", format!("role:{}", role.name))).await?;
@@ -65,4 +115,15 @@ impl Authority {
     pub async fn roles(&self, tenant: &TenantId) -> Result<Vec<Role>, StoreError> {
         self.store().read().await?.roles(tenant).await
     }
+}
+
+/// Refuses a role that somebody who has it could not hold as it shall be.
+async fn spare_holders(view: &mut dyn ReadView, role: &Role) -> Result<(), PutRoleError> {
+    let Some(before) = view.role(&role.tenant, &role.name).await? else { return Ok(()) };
+    let more = role.bytes().saturating_sub(before.bytes());
+    if more == 0 {
+        return Ok(());
+    }
+    let most = view.most_bytes_held_with(&role.tenant, &role.name).await?;
+    if most + more > MAX_GRANT_BYTES { Err(PutRoleError::HolderTooLarge) } else { Ok(()) }
 }

@@ -65,9 +65,10 @@ impl KeyEncryptionKey {
         Ok(Secret::new(&*plain))
     }
 
-    /// The secret of the one refresh token that follows the one with this digest.
-    pub(crate) fn refresh_successor(&self, digest: &[u8; 32]) -> [u8; 32] {
-        let tag = hmac::sign(&self.refresh, digest);
+    /// The secret of the one refresh token that follows this one. It takes the token itself, which no store has: neither
+    /// the key nor the rows are enough to foresee it.
+    pub(crate) fn refresh_successor(&self, token: &Secret) -> [u8; 32] {
+        let tag = hmac::sign(&self.refresh, token.expose_bytes());
         let mut secret = [0; 32];
         secret.copy_from_slice(tag.as_ref());
         secret
@@ -111,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_successor_depends_on_the_key_and_the_token() {
-        let kek = KeyEncryptionKey::new(&[1; 32]);
-        assert_eq!(kek.refresh_successor(&[7; 32]), KeyEncryptionKey::new(&[1; 32]).refresh_successor(&[7; 32]));
-        assert_ne!(kek.refresh_successor(&[7; 32]), kek.refresh_successor(&[8; 32]));
-        assert_ne!(kek.refresh_successor(&[7; 32]), KeyEncryptionKey::new(&[2; 32]).refresh_successor(&[7; 32]));
+        let (kek, token) = (KeyEncryptionKey::new(&[1; 32]), Secret::from("rt_1"));
+        assert_eq!(kek.refresh_successor(&token), KeyEncryptionKey::new(&[1; 32]).refresh_successor(&token));
+        assert_ne!(kek.refresh_successor(&token), kek.refresh_successor(&Secret::from("rt_2")));
+        assert_ne!(kek.refresh_successor(&token), KeyEncryptionKey::new(&[2; 32]).refresh_successor(&token));
     }
 }

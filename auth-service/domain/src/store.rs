@@ -22,7 +22,8 @@ use portcullis_types::{
 
 use crate::audit::AuditEntry;
 use crate::{
-    Batch, Credential, Identity, IdentityRef, IdentityState, Request, Role, Session, SigningKey, StoredPassword, Tenant,
+    Batch, Credential, Identity, IdentityRef, IdentityState, Request, Role, RoleTotals, Scope, Session, SigningKey,
+    StoredPassword, Tenant,
 };
 
 /// Where the log ends.
@@ -110,6 +111,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// A transaction. Whoever holds one may keep other writers waiting: nothing slow is done meanwhile.
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError>;
 
+    /// As [`Store::write`], behind at most one of those that began so, however many wait.
+    async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError>;
+
     /// The head, read after the call began.
     async fn head(&self) -> Result<Head, StoreError>;
 
@@ -160,6 +164,10 @@ pub trait ReadView: Send {
     async fn role(&mut self, tenant: &TenantId, name: &RoleName) -> Result<Option<Role>, StoreError>;
     /// A tenant's roles by name; it has at most [`crate::MAX_ROLES`].
     async fn roles(&mut self, tenant: &TenantId) -> Result<Vec<Role>, StoreError>;
+    /// How many roles a tenant has, and how large they are together.
+    async fn role_totals(&mut self, tenant: &TenantId) -> Result<RoleTotals, StoreError>;
+    /// The largest sum of [`Role::bytes`] over the roles of any one identity that has this role; 0 when nobody has it.
+    async fn most_bytes_held_with(&mut self, tenant: &TenantId, role: &RoleName) -> Result<u64, StoreError>;
 
     /// A session.
     async fn session(&mut self, tenant: &TenantId, id: SessionId) -> Result<Option<Session>, StoreError>;
@@ -181,6 +189,23 @@ pub trait ReadView: Send {
         identity: IdentityId,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError>;
+
+    /// How many API keys of an identity are neither revoked nor expired at `at`.
+    async fn count_live_api_keys(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        at: Timestamp,
+    ) -> Result<u64, StoreError>;
+    /// Active identities of a tenant with an API key that holds the scope and is neither revoked nor expired at `at`;
+    /// at most `limit`.
+    async fn live_holders(
+        &mut self,
+        tenant: &TenantId,
+        scope: Scope,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<IdentityId>, StoreError>;
 
     /// The newest entry that killed a client application.
     async fn client_revoked_seq(&mut self, tenant: &TenantId, client: &ClientId) -> Result<Option<u64>, StoreError>;
@@ -234,6 +259,14 @@ pub trait WriteTx: ReadView {
         password: &StoredPassword,
     ) -> Result<(), StoreError>;
 
+    /// Another hash of the same password, if it is still the one of this id.
+    async fn rehash_password(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        password: &StoredPassword,
+    ) -> Result<bool, StoreError>;
+
     /// A role in place of the one before.
     async fn put_role(&mut self, role: &Role) -> Result<(), StoreError>;
 
@@ -249,6 +282,8 @@ pub trait WriteTx: ReadView {
         successor: CredentialId,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// Notes that a spent refresh token was answered once more. False when it was before.
+    async fn repeat_refresh_token(&mut self, id: CredentialId, at: Timestamp) -> Result<bool, StoreError>;
     /// Redeems a ticket that is not expired at `at` and either not redeemed, or redeemed by this same redemption.
     async fn redeem_ticket(
         &mut self,

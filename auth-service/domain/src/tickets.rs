@@ -1,7 +1,7 @@
 //! One-time connection tickets: the only credential that may stand in a URL.
 //!
 //! Guarantees: a ticket opens one handshake, over all processes; its socket rests on the ticket and on the credential
-//! it was issued from, and ends with that credential.
+//! it was issued from, and ends with that credential. It is good nowhere that its parent is not.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::audit::Actor;
 use crate::standing::{Denial, Standing};
 use crate::verification::{Form, parent_of};
 use crate::{
-    Audience, Authority, Credential, CredentialKind, DenyReason, Origin, PresentationContext, Scopes, StoreError,
-    Verdict,
+    Allowed, Audience, Authority, BeginError, Credential, CredentialKind, DenyReason, Origin, PresentationContext,
+    ReadView, Scopes, Spent, StoreError, Verdict,
 };
 
 /// From what, and for where.
@@ -43,28 +43,64 @@ pub enum TicketOutcome {
     Denied(DenyReason),
 }
 
+/// Why a request has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateTicketError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+}
+
 impl Authority {
     /// Issues a ticket from a credential that is good now.
-    pub async fn create_ticket(&self, actor: &Actor, request: NewTicket) -> Result<TicketOutcome, StoreError> {
+    pub async fn create_ticket(&self, actor: &Actor, request: NewTicket) -> Result<TicketOutcome, CreateTicketError> {
         let form = match self.read_bearer(&request.parent).await? {
             Ok(form) => form,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
-        if let Err((_, denial)) = self.recognise(&form).await? {
+        // In a snapshot first, so that what is refused anyway keeps no writer waiting.
+        if let Err(denial) = self.parent_for(self.store().read().await?.as_mut(), &form, &request).await? {
             return Ok(TicketOutcome::Denied(denial.reason));
         }
-        let mut tx = self.store().write().await?;
-        let (now, issued) = (self.now(), tx.head().revision());
-        let parent = match self.bearer_standing(tx.as_mut(), &form, None, now).await? {
+        let mut tx = self.begin(actor).await?;
+        let parent = match self.parent_for(tx.as_mut(), &form, &request).await? {
             Ok(parent) => parent,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
+        let (now, issued) = (self.now(), tx.head().revision());
         let (row, ticket) = self.draw_ticket(&parent, request, issued, now);
         tx.insert_credential(&row).await?;
         tx.insert_audit(&self.audit(actor, &row.tenant, "ticket.create", format!("credential:{}", row.id))).await?;
         tx.commit().await?;
         let expires_in = row.expires_at.unwrap_or(now).saturating_since(now);
         Ok(TicketOutcome::Granted { ticket, id: row.id, expires_in })
+    }
+
+    /// The credential that a ticket would be issued from, when it is good now and wherever the ticket would be.
+    async fn parent_for(
+        &self,
+        view: &mut dyn ReadView,
+        form: &Form,
+        request: &NewTicket,
+    ) -> Result<Result<Standing, Denial>, StoreError> {
+        let parent = self.bearer_standing(view, form, None, self.now()).await?;
+        Ok(parent.and_then(|parent| self.covers(&parent.credential, request).map(|()| parent)))
+    }
+
+    /// Whether a credential may be presented everywhere that a ticket of it might. A ticket for which no origin is
+    /// asked has its parent's.
+    fn covers(&self, parent: &Credential, request: &NewTicket) -> Result<(), Denial> {
+        let audience = request.audience.as_ref().unwrap_or(&self.settings().audience);
+        if !parent.is_for(audience) {
+            return Err(Denial::transient(DenyReason::WrongAudience));
+        }
+        if request.origin.as_ref().is_some_and(|origin| !parent.is_from(Some(origin))) {
+            return Err(Denial::transient(DenyReason::WrongOrigin));
+        }
+        Ok(())
     }
 
     fn draw_ticket(
@@ -87,7 +123,7 @@ impl Authority {
             label: None,
             scopes: Scopes::NONE,
             audiences: vec![request.audience.unwrap_or_else(|| self.settings().audience.clone())],
-            origins: request.origin.into_iter().collect(),
+            origins: request.origin.map_or_else(|| parent.credential.origins.clone(), |origin| vec![origin]),
             issued,
             signing_key: None,
             created_at: now,
@@ -104,7 +140,7 @@ impl Authority {
         presented: &Secret,
         redemption: RedemptionId,
         context: &PresentationContext,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<Verdict, BeginError> {
         let ticket = match read_ticket(presented) {
             Ok(ticket) => Form::Opaque(ticket),
             Err(reason) => {
@@ -112,28 +148,56 @@ impl Authority {
                 return Ok(Verdict::of(head, Err(Denial::permanent(reason))));
             }
         };
-        if let Err((head, denial)) = self.recognise(&ticket).await? {
-            return Ok(Verdict::of(head, Err(denial)));
+        let mut view = self.store().read().await?;
+        let revision = view.head().revision();
+        // In a snapshot first, so that what is refused anyway keeps no writer waiting.
+        if let Err(denial) = self.judge_ticket(view.as_mut(), &ticket, redemption, context).await? {
+            return Ok(Verdict::of(revision, Err(denial)));
         }
-        let mut tx = self.store().write().await?;
-        let (now, revision) = (self.now(), tx.head().revision());
-        let standing = match self.bearer_standing(tx.as_mut(), &ticket, context.within.as_ref(), now).await? {
-            Ok(standing) => standing,
-            Err(denial) => return Ok(Verdict::of(revision, Err(denial))),
-        };
-        let parent = parent_of(tx.as_mut(), &standing).await?;
-        let judged = self.admit(tx.as_mut(), &parent, Some(&standing), context, now).await?;
-        if judged.is_ok() {
-            if !tx.redeem_ticket(standing.credential.id, redemption, now).await? {
-                return Ok(Verdict::of(revision, Err(Denial::permanent(DenyReason::Spent))));
-            }
-            let (row, actor) = (&standing.credential, Actor::holder(&parent.credential.tenant, parent.credential.id));
-            let target = format!("credential:{}", row.id);
-            tx.insert_audit(&self.audit(&actor, &row.tenant, "ticket.redeem", target)).await?;
-            tx.commit().await?;
+        drop(view);
+        let mut tx = self.begin(context.asker.as_ref().unwrap_or(&Actor::edge())).await?;
+        let revision = tx.head().revision();
+        let judged = self.judge_ticket(tx.as_mut(), &ticket, redemption, context).await?;
+        let Ok(redeemable) = judged else { return Ok(Verdict::of(revision, judged.map(|good| good.allowed))) };
+        let Redeemable { ticket: row, allowed } = redeemable;
+        if !tx.redeem_ticket(row.id, redemption, self.now()).await? {
+            return Ok(Verdict::of(revision, Err(Denial::permanent(DenyReason::Spent))));
         }
-        Ok(Verdict::of(revision, judged))
+        let actor = Actor::holder(&row.tenant, allowed.principal.credential);
+        let target = format!("credential:{}", row.id);
+        tx.insert_audit(&self.audit(&actor, &row.tenant, "ticket.redeem", target)).await?;
+        tx.commit().await?;
+        Ok(Verdict::of(revision, Ok(allowed)))
     }
+
+    /// Everything about a ticket but its use, which only a transaction can tell for sure.
+    async fn judge_ticket(
+        &self,
+        view: &mut dyn ReadView,
+        ticket: &Form,
+        redemption: RedemptionId,
+        context: &PresentationContext,
+    ) -> Result<Result<Redeemable, Denial>, StoreError> {
+        let now = self.now();
+        let standing = match self.bearer_standing(view, ticket, context.within.as_ref(), now).await? {
+            Ok(standing) => standing,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        let parent = parent_of(view, &standing).await?;
+        let judged = self.admit(view, &parent, Some(&standing), context, now).await?;
+        let by_another = matches!(standing.credential.spent, Some(Spent::Redeemed { by, .. }) if by != redemption);
+        Ok(match judged {
+            Ok(_) if by_another => Err(Denial::permanent(DenyReason::Spent)),
+            Ok(allowed) => Ok(Redeemable { ticket: standing.credential, allowed }),
+            Err(denial) => Err(denial),
+        })
+    }
+}
+
+/// A ticket that may be redeemed, and the verdict when it is.
+struct Redeemable {
+    ticket: Credential,
+    allowed: Allowed,
 }
 
 fn read_ticket(presented: &Secret) -> Result<OpaqueToken, DenyReason> {

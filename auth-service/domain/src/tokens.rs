@@ -1,8 +1,8 @@
 //! Sessions with their tokens: opening them, and rotating refresh tokens.
 //!
 //! Guarantees: a refresh token has one successor, derived from it and never drawn, so that a lost answer is answered
-//! with the same token and never with a second live branch. Presenting a spent one otherwise ends the session in the
-//! same transaction that found it out.
+//! with the same token, once, and never with a second live branch. Presenting a spent one after the grace, or after its
+//! successor was used, ends the session in the same transaction that found it out.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::batch::{Batch, Reason, Target};
 use crate::standing::{Standing, digest_matches};
 use crate::verification::Form;
 use crate::{
-    Authority, Credential, CredentialKind, DenyReason, Identity, IdentityRef, IdentityState, Label, LoginMode, Scopes,
-    Session, Spent, StoreError, WriteTx,
+    Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef, IdentityState, Label,
+    LoginMode, Scopes, Session, Spent, StoreError, WriteTx,
 };
 
 /// An access token and what renews it.
@@ -79,6 +79,9 @@ pub enum IssueError {
     /// The identity is disabled.
     #[error("the identity is disabled")]
     Disabled,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,7 +99,7 @@ pub enum RefreshOutcome {
 impl Authority {
     /// Opens a session on the word of the caller.
     pub async fn issue_tokens(&self, actor: &Actor, request: IssueTokens) -> Result<NewSession, IssueError> {
-        let mut tx = self.store().write().await?;
+        let mut tx = self.begin(actor).await?;
         let issued = tx.head().revision();
         let identity = tx.identity(&request.tenant, &request.identity).await?.ok_or(IssueError::NotFound)?;
         if identity.state != IdentityState::Active {
@@ -108,27 +111,30 @@ impl Authority {
         Ok(opened)
     }
 
-    /// Spends a refresh token for the next pair.
-    pub async fn refresh_tokens(&self, token: &Secret) -> Result<RefreshOutcome, StoreError> {
+    /// Spends a refresh token for the next pair. `actor` is who asks: the HTTP edge, or a back end for its user.
+    pub async fn refresh_tokens(&self, actor: &Actor, token: &Secret) -> Result<RefreshOutcome, BeginError> {
         let token = match token.expose_str().map(OpaqueToken::parse) {
             Some(Ok(token)) if token.kind == OpaqueKind::RefreshToken => token,
             Some(Ok(_)) => return Ok(RefreshOutcome::Denied(DenyReason::WrongKind)),
             Some(Err(_)) | None => return Ok(RefreshOutcome::Denied(DenyReason::Malformed)),
         };
         let form = Form::Opaque(token.clone());
-        if let Err((_, denial)) = self.recognise(&form).await? {
+        // In a snapshot first, so that what is refused anyway keeps no writer waiting.
+        let mut view = self.store().read().await?;
+        if let Err(denial) = self.bearer_standing(view.as_mut(), &form, None, self.now()).await? {
             return Ok(RefreshOutcome::Denied(denial.reason));
         }
-        let mut tx = self.store().write().await?;
+        drop(view);
+        let mut tx = self.begin(actor).await?;
         let now = self.now();
         let standing = match self.bearer_standing(tx.as_mut(), &form, None, now).await? {
             Ok(standing) => standing,
             Err(denial) => return Ok(RefreshOutcome::Denied(denial.reason)),
         };
         match standing.credential.spent {
-            None => self.rotate(tx, standing, &token, now).await,
-            Some(Spent::Rotated { successor, at }) => self.again(tx, standing, &token, successor, at, now).await,
-            Some(Spent::Redeemed { .. }) => Err(StoreError::Corrupt { what: "a redeemed refresh token" }),
+            None => Ok(self.rotate(tx, standing, &token, now).await?),
+            Some(Spent::Rotated { successor, at }) => Ok(self.again(tx, standing, &token, successor, at, now).await?),
+            Some(Spent::Redeemed { .. }) => Err(StoreError::Corrupt { what: "a redeemed refresh token" }.into()),
         }
     }
 
@@ -168,11 +174,12 @@ impl Authority {
         let row = row.ok_or(StoreError::Corrupt { what: "a spent refresh token without its successor" })?;
         let next = self.successor(token, successor);
         let within = now < spent_at + self.settings().refresh_grace;
-        // Another key-encryption key would derive another token: then nothing is answered, and nothing is killed.
-        if within && row.spent.is_none() && !digest_matches(&row, &next) {
-            return Ok(RefreshOutcome::Denied(DenyReason::Spent));
-        }
         if within && row.spent.is_none() {
+            // Another key-encryption key would derive another token: then nothing is answered. Nor is anything beyond
+            // the first repetition, so that a spent token does not bring access tokens without end. Nothing is killed.
+            if !digest_matches(&row, &next) || !tx.repeat_refresh_token(token.id, now).await? {
+                return Ok(RefreshOutcome::Denied(DenyReason::Spent));
+            }
             let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
             self.note_refresh(tx.as_mut(), &family, token.id).await?;
             tx.commit().await?;
@@ -188,7 +195,7 @@ impl Authority {
     }
 
     fn successor(&self, token: &OpaqueToken, id: CredentialId) -> OpaqueToken {
-        OpaqueToken::from_secret(OpaqueKind::RefreshToken, id, self.kek().refresh_successor(&token.digest()))
+        OpaqueToken::from_secret(OpaqueKind::RefreshToken, id, self.kek().refresh_successor(&token.reveal()))
     }
 
     async fn note_refresh(&self, tx: &mut dyn WriteTx, family: &Family, token: CredentialId) -> Result<(), StoreError> {

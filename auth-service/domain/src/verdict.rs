@@ -6,6 +6,7 @@ use portcullis_types::{
     CredentialId, IdentityId, IdentityName, KeyDigest, RedemptionId, Revision, Secret, SessionId, TenantId,
 };
 
+use crate::audit::Actor;
 use crate::standing::Denial;
 use crate::{Audience, CredentialKind, Grant, IdentityKind, Origin, Scopes};
 
@@ -63,6 +64,8 @@ pub struct PresentationContext {
     pub origin: Option<Origin>,
     /// The one tenant whose credentials whoever asks may know of; absent: all.
     pub within: Option<TenantId>,
+    /// Who asks, when by a key: a ticket is spent only while that is good.
+    pub asker: Option<Actor>,
 }
 
 /// Names an admitted credential without its secret.

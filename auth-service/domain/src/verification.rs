@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, TenantId, Timestamp};
+use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, TenantId, Timestamp};
 
 use crate::access_token::{Signed, looks_like_jwt};
 use crate::standing::{Denial, Standing, digest_matches};
 use crate::{
-    Allowed, Authority, Credential, CredentialKind, CredentialReference, DenyReason, Grant, PresentationContext,
-    Presented, Principal, ReadView, StoreError, Verdict,
+    Allowed, Authority, BeginError, Credential, CredentialKind, CredentialReference, DenyReason, Grant,
+    PresentationContext, Presented, Principal, ReadView, StoreError, Verdict,
 };
 
 /// A bearer that has the form of one of ours; of a JWT the signature is good.
@@ -39,9 +39,9 @@ impl Form {
 
 impl Authority {
     /// Judges one presented credential. A ticket is redeemed by this, and only when the verdict allows.
-    pub async fn verify(&self, presented: Presented<'_>, context: &PresentationContext) -> Result<Verdict, StoreError> {
+    pub async fn verify(&self, presented: Presented<'_>, context: &PresentationContext) -> Result<Verdict, BeginError> {
         match presented {
-            Presented::Bearer(bearer) => self.verify_bearer(bearer, context).await,
+            Presented::Bearer(bearer) => Ok(self.verify_bearer(bearer, context).await?),
             Presented::Ticket { ticket, redemption } => self.redeem(ticket, redemption, context).await,
         }
     }
@@ -110,18 +110,6 @@ impl Authority {
         Ok(standing.judge(now).map(|()| standing))
     }
 
-    /// Whether a presented credential has a row that fits it. Asked of a snapshot before a transaction is begun, so that
-    /// invented credentials keep no writer waiting. A refusal comes with the head of the snapshot.
-    pub(crate) async fn recognise(&self, form: &Form) -> Result<Result<(), (Revision, Denial)>, StoreError> {
-        let mut view = self.store().read().await?;
-        let revision = view.head().revision();
-        Ok(match view.credential(form.id()).await? {
-            None => Err((revision, Denial::transient(DenyReason::Unknown))),
-            Some(row) if form.fits(&row) => Ok(()),
-            Some(_) => Err((revision, Denial::permanent(DenyReason::Invalid))),
-        })
-    }
-
     async fn judge_admitted(
         &self,
         view: &mut dyn ReadView,
@@ -154,7 +142,8 @@ impl Authority {
         }
     }
 
-    /// Judges the credential that a socket would rest on, then where it was presented.
+    /// Judges the credential that a socket would rest on, then where it was presented: a ticket's place must be its
+    /// parent's too. It may be presented elsewhere a moment later, so a wrong place is no denial for ever.
     pub(crate) async fn admit(
         &self,
         view: &mut dyn ReadView,
@@ -166,21 +155,21 @@ impl Authority {
         if let Err(denial) = standing.judge(now) {
             return Ok(Err(denial));
         }
-        let presented = &ticket.unwrap_or(standing).credential;
-        if let Err(denial) = self.judge_context(presented, context) {
-            return Ok(Err(denial));
+        for row in ticket.into_iter().chain([standing]).map(|standing| &standing.credential) {
+            if let Err(denial) = self.judge_context(row, context) {
+                return Ok(Err(denial));
+            }
         }
         self.allow(view, standing, ticket, now).await.map(Ok)
     }
 
     fn judge_context(&self, row: &Credential, context: &PresentationContext) -> Result<(), Denial> {
         let audience = context.audience.as_ref().unwrap_or(&self.settings().audience);
-        if !row.audiences.is_empty() && !row.audiences.contains(audience) {
-            return Err(Denial::permanent(DenyReason::WrongAudience));
+        if !row.is_for(audience) {
+            return Err(Denial::transient(DenyReason::WrongAudience));
         }
-        let origin_fits = context.origin.as_ref().is_some_and(|origin| row.origins.contains(origin));
-        if !row.origins.is_empty() && !origin_fits {
-            return Err(Denial::permanent(DenyReason::WrongOrigin));
+        if !row.is_from(context.origin.as_ref()) {
+            return Err(Denial::transient(DenyReason::WrongOrigin));
         }
         Ok(())
     }

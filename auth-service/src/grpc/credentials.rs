@@ -1,7 +1,7 @@
 //! `CredentialsService`.
 
 use auth_domain::{
-    IssueTokens, ListedSession, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
+    Actor, IssueTokens, ListedSession, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
     SessionCredentials, SessionState, TokenPair,
 };
 use portcullis_proto::auth::v1;
@@ -10,6 +10,7 @@ use portcullis_types::{CredentialId, Secret, SessionId, TenantId};
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
+use super::enforced::Receipts;
 use super::errors::{self, Failure};
 use super::verification::deny_reason_to_wire;
 use super::{Api, wire};
@@ -35,9 +36,10 @@ impl Api {
 
     async fn refresh(&self, request: Request<v1::RefreshTokensRequest>) -> Result<v1::RefreshTokensResponse, Failure> {
         // Whoever holds a refresh token may spend it, at the HTTP edge without any key; so no tenant is asked for.
-        admitted(&request)?.holds(Scope::Issue)?;
-        let token = Secret::from(request.into_inner().refresh_token);
-        let outcome = match self.authority.refresh_tokens(&token).await? {
+        let admitted = admitted(&request)?;
+        admitted.holds(Scope::Issue)?;
+        let (actor, token) = (Actor::caller(admitted.caller()), Secret::from(request.into_inner().refresh_token));
+        let outcome = match self.authority.refresh_tokens(&actor, &token).await? {
             RefreshOutcome::Granted(pair) => v1::refresh_tokens_response::Outcome::Tokens(pair_to_wire(&pair)?),
             RefreshOutcome::Denied(reason) => {
                 v1::refresh_tokens_response::Outcome::Denied(deny_reason_to_wire(reason).into())
@@ -75,7 +77,7 @@ impl Api {
         let committed = self.authority.revoke(&actor, revocation).await?;
         Ok(v1::RevokeResponse {
             revision: Some(committed.revision.into()),
-            enforced_within_ms: wire::millis(self.authority.bound()),
+            enforced_within_ms: self.enforced_within_ms(),
             committed_at: Some(wire::timestamp(committed.committed_at)),
         })
     }
@@ -163,6 +165,8 @@ fn session_to_wire(listed: ListedSession) -> v1::Session {
 
 #[tonic::async_trait]
 impl CredentialsService for Api {
+    type WatchEnforcedStream = Receipts;
+
     async fn issue_tokens(
         &self,
         request: Request<v1::IssueTokensRequest>,
@@ -186,5 +190,19 @@ impl CredentialsService for Api {
 
     async fn revoke(&self, request: Request<v1::RevokeRequest>) -> Result<Response<v1::RevokeResponse>, Status> {
         Ok(Response::new(self.kill(request).await?))
+    }
+
+    async fn await_enforced(
+        &self,
+        request: Request<v1::AwaitEnforcedRequest>,
+    ) -> Result<Response<v1::AwaitEnforcedResponse>, Status> {
+        Ok(Response::new(self.await_receipt(request).await?))
+    }
+
+    async fn watch_enforced(
+        &self,
+        request: Request<v1::WatchEnforcedRequest>,
+    ) -> Result<Response<Self::WatchEnforcedStream>, Status> {
+        Ok(Response::new(self.follow_receipt(request).await?))
     }
 }

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use auth_domain::watch::TooManyGateways;
 use auth_domain::{
-    CallerError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden, HashError,
-    InvalidPage, InvalidPassword, IssueError, ListError, ListSessionsError, LoginError, PutRoleError, RevokeError,
-    SetPasswordError, SetRolesError, StoreError,
+    BeginError, CallerError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
+    CreateTicketError, Forbidden, HashError, InvalidPage, InvalidPassword, IssueError, ListError, ListSessionsError,
+    LoginError, PutRoleError, RevokeError, SetPasswordError, SetRolesError, StoreError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::InvalidName;
@@ -27,7 +28,7 @@ pub(crate) enum Reason {
     CredentialMissing,
     /// The credential is not a good API key of an active service.
     CredentialRefused,
-    /// The credential was revoked while the call lasted.
+    /// The credential was revoked, or refused otherwise, while the call lasted.
     CallerRevoked,
     /// The caller's key lacks the method's scope; metadata `scope`.
     ScopeMissing,
@@ -59,6 +60,8 @@ pub(crate) enum Reason {
     IdentityExists,
     /// The identity is disabled.
     IdentityDisabled,
+    /// It is the last that could administer.
+    LastAdministrator,
     /// Only a service's key may hold scopes.
     ScopesNeedService,
     /// A key cannot hold more than its maker's.
@@ -81,6 +84,16 @@ pub(crate) enum Reason {
     RangeGone,
     /// The revision is on another branch of the log.
     RangeForked,
+    /// The log has no entry at this revision.
+    RevisionNotFound,
+    /// The entry at this revision is another one: it is of another branch of the log, or forged.
+    RevisionForked,
+    /// Too many callers wait for receipts.
+    ReceiptsExhausted,
+    /// Too many gateways may hold a lease.
+    GatewaysExhausted,
+    /// This replica shuts down; the same call may be tried again.
+    Leaving,
     /// The call took longer than its deadline.
     DeadlineExceeded,
     /// Another writer was faster; the same call may be tried again.
@@ -115,6 +128,7 @@ impl Reason {
             Self::TenantExists => "TENANT_EXISTS",
             Self::IdentityExists => "IDENTITY_EXISTS",
             Self::IdentityDisabled => "IDENTITY_DISABLED",
+            Self::LastAdministrator => "LAST_ADMINISTRATOR",
             Self::ScopesNeedService => "SCOPES_NEED_SERVICE",
             Self::ScopesExceeded => "SCOPES_EXCEEDED",
             Self::TooMany => "TOO_MANY",
@@ -126,6 +140,11 @@ impl Reason {
             Self::WatchStartedTwice => "WATCH_STARTED_TWICE",
             Self::RangeGone => "RANGE_GONE",
             Self::RangeForked => "RANGE_FORKED",
+            Self::RevisionNotFound => "REVISION_NOT_FOUND",
+            Self::RevisionForked => "REVISION_FORKED",
+            Self::ReceiptsExhausted => "RECEIPTS_EXHAUSTED",
+            Self::GatewaysExhausted => "GATEWAYS_EXHAUSTED",
+            Self::Leaving => "LEAVING",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WriteConflict => "WRITE_CONFLICT",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
@@ -146,15 +165,27 @@ impl Reason {
             | Self::ScopesNeedService
             | Self::WatchStartExpected
             | Self::WatchStartedTwice => Code::InvalidArgument,
-            Self::TenantNotFound | Self::IdentityNotFound | Self::RoleNotFound | Self::TargetNotFound => Code::NotFound,
+            Self::TenantNotFound
+            | Self::IdentityNotFound
+            | Self::RoleNotFound
+            | Self::TargetNotFound
+            | Self::RevisionNotFound => Code::NotFound,
             Self::TenantExists | Self::IdentityExists => Code::AlreadyExists,
-            Self::IdentityDisabled | Self::RequestIdReused | Self::ParentRefused => Code::FailedPrecondition,
-            Self::TooMany | Self::HashingOverloaded | Self::WatchesExhausted => Code::ResourceExhausted,
+            Self::IdentityDisabled
+            | Self::LastAdministrator
+            | Self::RequestIdReused
+            | Self::ParentRefused
+            | Self::RevisionForked => Code::FailedPrecondition,
+            Self::TooMany
+            | Self::HashingOverloaded
+            | Self::WatchesExhausted
+            | Self::ReceiptsExhausted
+            | Self::GatewaysExhausted => Code::ResourceExhausted,
             Self::RangeGone | Self::RangeForked => Code::OutOfRange,
             Self::WatchStartLate | Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::WriteConflict => Code::Aborted,
             Self::OutcomeUnknown => Code::Unknown,
-            Self::StoreUnavailable => Code::Unavailable,
+            Self::StoreUnavailable | Self::Leaving => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
     }
@@ -206,6 +237,12 @@ impl From<Failure> for Status {
         let about: HashMap<_, _> = failure.about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let details = ErrorDetails::with_error_info(failure.reason.text(), DOMAIN, about);
         Self::with_error_details(failure.reason.code(), failure.message, details)
+    }
+}
+
+impl From<TooManyGateways> for Failure {
+    fn from(error: TooManyGateways) -> Self {
+        Self::new(Reason::GatewaysExhausted, error.to_string())
     }
 }
 
@@ -265,6 +302,24 @@ impl From<Forbidden> for Failure {
     }
 }
 
+impl From<BeginError> for Failure {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::CallerRefused => Self::new(Reason::CallerRevoked, error.to_string()),
+            BeginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateTicketError> for Failure {
+    fn from(error: CreateTicketError) -> Self {
+        match error {
+            CreateTicketError::Store(error) => error.into(),
+            CreateTicketError::Begin(error) => error.into(),
+        }
+    }
+}
+
 impl From<CallerError> for Failure {
     fn from(error: CallerError) -> Self {
         match error {
@@ -287,6 +342,7 @@ impl From<CreateTenantError> for Failure {
     fn from(error: CreateTenantError) -> Self {
         match error {
             CreateTenantError::Exists => Self::new(Reason::TenantExists, error.to_string()),
+            CreateTenantError::Begin(error) => error.into(),
             CreateTenantError::Store(error) => error.into(),
         }
     }
@@ -298,9 +354,12 @@ impl From<CreateIdentityError> for Failure {
             CreateIdentityError::TenantNotFound => tenant_not_found(),
             CreateIdentityError::NameTaken => Self::new(Reason::IdentityExists, error.to_string()),
             CreateIdentityError::RoleNotFound(role) => role_not_found(role.as_str()),
-            CreateIdentityError::TooManyRoles => Self::new(Reason::TooMany, error.to_string()),
+            CreateIdentityError::TooManyRoles | CreateIdentityError::TooManyGrants => {
+                Self::new(Reason::TooMany, error.to_string())
+            }
             CreateIdentityError::Password(rule) => rule.into(),
             CreateIdentityError::Hash(error) => error.into(),
+            CreateIdentityError::Begin(error) => error.into(),
             CreateIdentityError::Store(error) => error.into(),
         }
     }
@@ -310,6 +369,8 @@ impl From<ChangeIdentityError> for Failure {
     fn from(error: ChangeIdentityError) -> Self {
         match error {
             ChangeIdentityError::NotFound => identity_not_found(),
+            ChangeIdentityError::LastAdministrator => Self::new(Reason::LastAdministrator, error.to_string()),
+            ChangeIdentityError::Begin(error) => error.into(),
             ChangeIdentityError::Store(error) => error.into(),
         }
     }
@@ -321,6 +382,7 @@ impl From<SetPasswordError> for Failure {
             SetPasswordError::NotFound => identity_not_found(),
             SetPasswordError::Password(rule) => rule.into(),
             SetPasswordError::Hash(error) => error.into(),
+            SetPasswordError::Begin(error) => error.into(),
             SetPasswordError::Store(error) => error.into(),
         }
     }
@@ -331,7 +393,8 @@ impl From<SetRolesError> for Failure {
         match error {
             SetRolesError::NotFound => identity_not_found(),
             SetRolesError::RoleNotFound(role) => role_not_found(role.as_str()),
-            SetRolesError::TooManyRoles => Self::new(Reason::TooMany, error.to_string()),
+            SetRolesError::TooManyRoles | SetRolesError::TooManyGrants => Self::new(Reason::TooMany, error.to_string()),
+            SetRolesError::Begin(error) => error.into(),
             SetRolesError::Store(error) => error.into(),
         }
     }
@@ -341,7 +404,12 @@ impl From<PutRoleError> for Failure {
     fn from(error: PutRoleError) -> Self {
         match error {
             PutRoleError::TenantNotFound => tenant_not_found(),
-            PutRoleError::TooManyGrants | PutRoleError::TooManyRoles => Self::new(Reason::TooMany, error.to_string()),
+            PutRoleError::TooManyGrants
+            | PutRoleError::TooManyRoles
+            | PutRoleError::TooLarge
+            | PutRoleError::HolderTooLarge
+            | PutRoleError::TenantTooLarge => Self::new(Reason::TooMany, error.to_string()),
+            PutRoleError::Begin(error) => error.into(),
             PutRoleError::Store(error) => error.into(),
         }
     }
@@ -361,6 +429,7 @@ impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::Hash(error) => error.into(),
+            LoginError::Begin(error) => error.into(),
             LoginError::Store(error) => error.into(),
         }
     }
@@ -371,6 +440,7 @@ impl From<IssueError> for Failure {
         match error {
             IssueError::NotFound => identity_not_found(),
             IssueError::Disabled => Self::new(Reason::IdentityDisabled, error.to_string()),
+            IssueError::Begin(error) => error.into(),
             IssueError::Store(error) => error.into(),
         }
     }
@@ -380,9 +450,12 @@ impl From<CreateApiKeyError> for Failure {
     fn from(error: CreateApiKeyError) -> Self {
         match error {
             CreateApiKeyError::NotFound => identity_not_found(),
+            CreateApiKeyError::Disabled => Self::new(Reason::IdentityDisabled, error.to_string()),
+            CreateApiKeyError::TooLong => Self::field("expires_in_ms", "must be at most ten years"),
             CreateApiKeyError::ScopesBeyondCaller => Self::new(Reason::ScopesExceeded, error.to_string()),
             CreateApiKeyError::ScopesNeedService => Self::new(Reason::ScopesNeedService, error.to_string()),
             CreateApiKeyError::TooMany => Self::new(Reason::TooMany, error.to_string()),
+            CreateApiKeyError::Begin(error) => error.into(),
             CreateApiKeyError::Store(error) => error.into(),
         }
     }
@@ -394,6 +467,7 @@ impl From<RevokeError> for Failure {
             RevokeError::NotFound => Self::new(Reason::TargetNotFound, error.to_string()),
             RevokeError::Unverifiable => Self::new(Reason::CredentialUnverifiable, error.to_string()),
             RevokeError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
+            RevokeError::Begin(error) => error.into(),
             RevokeError::Store(error) => error.into(),
         }
     }
@@ -423,6 +497,13 @@ mod tests {
         let info = status.get_details_error_info().expect("it is always there");
         assert_eq!((info.domain.as_str(), info.reason.as_str()), ("portcullis", "SCOPE_MISSING"));
         assert_eq!(info.metadata["scope"], "revoke");
+    }
+
+    #[test]
+    fn a_caller_whose_key_died_while_it_waited_is_told_so() {
+        let status = Status::from(Failure::from(RevokeError::Begin(BeginError::CallerRefused)));
+        assert_eq!(status.code(), Code::Unauthenticated);
+        assert_eq!(status.get_details_error_info().expect("it is always there").reason, "CALLER_REVOKED");
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Api {
             identity: Some(wire::identity_to_wire(identity)),
             revision: Some(committed.revision.into()),
             committed_at: Some(wire::timestamp(committed.committed_at)),
+            enforced_within_ms: self.enforced_within_ms(),
         })
     }
 
@@ -87,7 +88,8 @@ impl Api {
         let (tenant, which) = wire::identity_ref(asked.identity)?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
         let committed = self.authority.set_password(&actor, &tenant, &which, password).await?;
-        Ok(v1::SetPasswordResponse { revision: Some(committed.revision.into()) })
+        let enforced_within_ms = self.enforced_within_ms();
+        Ok(v1::SetPasswordResponse { revision: Some(committed.revision.into()), enforced_within_ms })
     }
 
     async fn change_roles(
@@ -103,6 +105,7 @@ impl Api {
         Ok(v1::SetIdentityRolesResponse {
             identity: Some(wire::identity_to_wire(identity)),
             revision: Some(committed.revision.into()),
+            enforced_within_ms: self.enforced_within_ms(),
         })
     }
 }

@@ -7,8 +7,10 @@ mod api_keys;
 mod authentication;
 mod caller;
 mod credentials;
+mod enforced;
 mod errors;
 mod gate;
+mod health;
 mod identities;
 mod revocations;
 mod roles;
@@ -45,9 +47,11 @@ use tonic_health::server::HealthReporter;
 pub(crate) use self::scopes::METHODS;
 
 use self::gate::Gate;
+use self::health::BoundedHealth;
 use crate::config::Config;
 use crate::listen;
 use crate::metrics::Metrics;
+use crate::receipts::Receipts;
 use crate::tailer::LogTail;
 
 /// How many watches may be open; one more is refused.
@@ -80,10 +84,12 @@ const SERVICES: [&str; 10] = [
 pub(crate) struct Api {
     authority: Arc<Authority>,
     log: Arc<LogTail>,
+    receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     watches: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     lease: Duration,
     probe_interval: Duration,
     max_deadline: Duration,
@@ -98,6 +104,8 @@ pub(crate) struct Parts {
     pub(crate) authority: Arc<Authority>,
     /// What is new in the log.
     pub(crate) log: Arc<LogTail>,
+    /// Who enforces what.
+    pub(crate) receipts: Arc<Receipts>,
     /// Where calls are counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Time.
@@ -123,16 +131,23 @@ impl Api {
         Self {
             authority: parts.authority,
             log: parts.log,
+            receipts: parts.receipts,
             metrics: parts.metrics,
             clock: parts.clock,
             shutdown: parts.shutdown,
             watches: Arc::new(Semaphore::new(MOST_WATCHES)),
+            waiting: Arc::new(Semaphore::new(enforced::MOST_WAITING)),
             lease: config.guarantee.lease(),
             probe_interval: Duration::from_millis(config.guarantee.probe_interval_ms),
             max_deadline: Duration::from_millis(config.grpc.max_deadline_ms),
             max_message_bytes: config.grpc.max_message_bytes,
             reflection: config.grpc.reflection,
         }
+    }
+
+    /// B for what is committed now, as the contract counts it.
+    fn enforced_within_ms(&self) -> i64 {
+        wire::millis(self.receipts.bound())
     }
 
     /// Serves until shutdown is requested and the last call has ended.
@@ -184,8 +199,8 @@ impl Api {
             TicketsServiceServer,
             VerificationServiceServer,
         );
-        let service = tonic_health::server::HealthService::from_health_reporter(health.clone());
-        routes.add_service(tonic_health::pb::health_server::HealthServer::new(service));
+        let health = BoundedHealth::of(health, self.shutdown.clone());
+        routes.add_service(tonic_health::pb::health_server::HealthServer::new(health));
         if self.reflection {
             reflect(&mut routes)?;
         }

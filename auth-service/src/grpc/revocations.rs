@@ -1,4 +1,4 @@
-//! `RevocationsService`: opening watches, and parts of the log.
+//! `RevocationsService`: opening watches, parts of the log, and the guarantee.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Api;
 use super::caller::admitted;
 use super::errors::{Failure, Reason};
 use super::watching::Watching;
+use super::{Api, wire};
 
 /// How many messages a stream holds that HTTP/2 has not taken yet. When it is full, its task waits.
 pub(super) const BUFFERED: usize = 8;
@@ -123,5 +123,16 @@ impl RevocationsService for Api {
         request: Request<v1::FetchRangeRequest>,
     ) -> Result<Response<Self::FetchRangeStream>, Status> {
         Ok(Response::new(self.open_range(request).await?))
+    }
+
+    async fn get_guarantee(
+        &self,
+        _request: Request<v1::GetGuaranteeRequest>,
+    ) -> Result<Response<v1::GetGuaranteeResponse>, Status> {
+        Ok(Response::new(v1::GetGuaranteeResponse {
+            bound_ms: self.enforced_within_ms(),
+            lease_ms: wire::millis(self.lease),
+            probe_interval_ms: wire::millis(self.probe_interval),
+        }))
     }
 }

@@ -25,6 +25,7 @@ impl Api {
         Ok(v1::PutRoleResponse {
             role: Some(wire::role_to_wire(role)),
             revision: committed.map(|committed| committed.revision.into()),
+            enforced_within_ms: committed.map_or(0, |_| self.enforced_within_ms()),
         })
     }
 

@@ -9,16 +9,20 @@ use auth_domain::Scope;
 pub(crate) struct Method {
     /// Its path on the wire.
     pub(crate) path: &'static str,
-    /// What the caller's key must hold.
-    pub(crate) scope: Scope,
+    /// What the caller's key must hold; none where any key will do.
+    pub(crate) scope: Option<Scope>,
 }
 
 const fn method(path: &'static str, scope: Scope) -> Method {
-    Method { path, scope }
+    Method { path, scope: Some(scope) }
+}
+
+const fn for_any_key(path: &'static str) -> Method {
+    Method { path, scope: None }
 }
 
 /// Every method of `portcullis.auth.v1`.
-pub(crate) const METHODS: [Method; 23] = [
+pub(crate) const METHODS: [Method; 26] = [
     method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
     method("/portcullis.auth.v1.IdentitiesService/CreateIdentity", Scope::IdentityWrite),
@@ -35,6 +39,8 @@ pub(crate) const METHODS: [Method; 23] = [
     method("/portcullis.auth.v1.CredentialsService/RefreshTokens", Scope::Issue),
     method("/portcullis.auth.v1.CredentialsService/ListSessions", Scope::IdentityRead),
     method("/portcullis.auth.v1.CredentialsService/Revoke", Scope::Revoke),
+    method("/portcullis.auth.v1.CredentialsService/AwaitEnforced", Scope::Revoke),
+    method("/portcullis.auth.v1.CredentialsService/WatchEnforced", Scope::Revoke),
     method("/portcullis.auth.v1.ApiKeysService/CreateApiKey", Scope::Issue),
     method("/portcullis.auth.v1.ApiKeysService/ListApiKeys", Scope::IdentityRead),
     method("/portcullis.auth.v1.TicketsService/CreateTicket", Scope::Issue),
@@ -42,12 +48,13 @@ pub(crate) const METHODS: [Method; 23] = [
     method("/portcullis.auth.v1.VerificationService/BatchVerify", Scope::Verify),
     method("/portcullis.auth.v1.RevocationsService/Watch", Scope::Watch),
     method("/portcullis.auth.v1.RevocationsService/FetchRange", Scope::Watch),
+    for_any_key("/portcullis.auth.v1.RevocationsService/GetGuarantee"),
 ];
 
 /// What stands before a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A credential with this method's scope.
+    /// A credential, with this method's scope if it has one.
     Scoped(Method),
     /// Nothing: health, and the contract where reflection is configured.
     Open(&'static str),

@@ -21,9 +21,11 @@ impl Api {
     }
 
     async fn read_tenants(&self, request: Request<v1::ListTenantsRequest>) -> Result<v1::ListTenantsResponse, Failure> {
-        admitted(&request)?.act_anywhere(Scope::Admin)?;
+        let admitted = admitted(&request)?;
+        admitted.holds(Scope::Admin)?;
         let asked = request.into_inner();
-        let page = self.authority.tenants(wire::page(asked.page_size, &asked.page_token)?).await?;
+        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let page = self.authority.tenants_seen_by(admitted.caller(), page).await?;
         let (tenants, next_page_token) = wire::paged(page, wire::tenant_to_wire);
         Ok(v1::ListTenantsResponse { tenants, next_page_token })
     }

@@ -1,7 +1,7 @@
 //! `VerificationService`.
 
 use auth_domain::{
-    Allowed, Caller, CredentialKind, CredentialReference, DenyReason, Judgement, PresentationContext, Presented,
+    Actor, Allowed, Caller, CredentialKind, CredentialReference, DenyReason, Judgement, PresentationContext, Presented,
     Principal, Scope, Verdict,
 };
 use portcullis_proto::auth::v1;
@@ -88,6 +88,7 @@ fn unknown(verdict: Verdict) -> Verdict {
 fn context_of(context: v1::PresentationContext, caller: &Caller) -> Result<PresentationContext, Failure> {
     Ok(PresentationContext {
         within: (!caller.tenant.is_system()).then(|| caller.tenant.clone()),
+        asker: Some(Actor::caller(caller)),
         audience: audience("context.audience", &context.audience)?,
         origin: origin("context.origin", &context.origin)?,
     })

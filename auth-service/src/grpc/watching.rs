@@ -9,7 +9,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::watch::{self, End, Entry, Freshness, Message, Next, Position, Resync, Ring, Watcher, WatcherParts};
+use auth_domain::watch::{
+    self, Acknowledgement, End, Entry, Freshness, Message, Next, Position, Resync, Ring, Run, Watcher, WatcherParts,
+};
 use auth_domain::{CallerError, Scope};
 use portcullis_proto::auth::v1;
 use portcullis_types::{BootId, Boottime, GatewayId, Revision};
@@ -44,9 +46,17 @@ impl<E: Into<Failure>> From<E> for Ended {
 
 /// What a gateway said first.
 struct Start {
-    gateway: GatewayId,
-    boot: BootId,
+    run: Run,
     cursor: Option<Revision>,
+    /// It holds no sockets: it gets no lease, and no receipt waits for it.
+    observer: bool,
+}
+
+impl Start {
+    /// The run to register, if it may be given a lease.
+    fn registered(&self) -> Option<&Run> {
+        (!self.observer).then_some(&self.run)
+    }
 }
 
 /// An open watch.
@@ -111,9 +121,9 @@ impl Watching {
         };
         let watcher = self.open(&start).await?;
         let _counted = Counted::new(&self.api);
-        let (gateway, boot) = (&start.gateway, start.boot);
-        tracing::info!(%gateway, %boot, from = %watcher.cursor(), "a gateway watches");
-        let ended = self.follow(watcher).await;
+        let Run { gateway, boot } = &start.run;
+        tracing::info!(%gateway, %boot, observer = start.observer, from = %watcher.cursor(), "a gateway watches");
+        let ended = self.follow(watcher, start.registered()).await;
         tracing::info!(%gateway, %boot, "a gateway's watch ended");
         ended
     }
@@ -128,8 +138,11 @@ impl Watching {
         let boot: [u8; 16] =
             start.boot_id.try_into().map_err(|_| Failure::field("start.boot_id", "must be 16 bytes"))?;
         Ok(Start {
-            gateway: GatewayId::try_from(start.gateway_id.as_str()).map_err(Failure::name("start.gateway_id"))?,
-            boot: BootId::from_bytes(boot),
+            run: Run {
+                gateway: GatewayId::try_from(start.gateway_id.as_str()).map_err(Failure::name("start.gateway_id"))?,
+                boot: BootId::from_bytes(boot),
+            },
+            observer: start.observer,
             cursor: start.cursor.map(Revision::try_from).transpose().map_err(Failure::wire("start.cursor"))?,
         })
     }
@@ -147,6 +160,10 @@ impl Watching {
         let admitted = self.admitted.again(&self.api.authority).await?;
         admitted.act_anywhere(Scope::Watch)?;
         let caller = admitted.caller();
+        // Before the welcome, so before any probe of this run.
+        if let Some(run) = start.registered() {
+            self.api.receipts.register(run)?;
+        }
         let parts = WatcherParts {
             position,
             caller_keys: caller.keys.clone(),
@@ -156,9 +173,10 @@ impl Watching {
         Ok(Watcher::new(parts, head))
     }
 
-    async fn follow(&mut self, watcher: Watcher) -> Result<Infallible, Ended> {
+    async fn follow(&mut self, watcher: Watcher, run: Option<&Run>) -> Result<Infallible, Ended> {
         let mut following = Following {
             watcher,
+            run: run.cloned(),
             grown: self.api.log.subscribe(),
             judged_again: tokio::time::interval(JUDGED_AGAIN),
             held_since: None,
@@ -197,25 +215,57 @@ impl Watching {
         }
     }
 
-    /// A request after the first: a probe, or the end.
+    /// A request after the first, or the end.
     async fn hear(
         &self,
         following: &mut Following,
         request: Result<Option<v1::WatchRequest>, Status>,
     ) -> Result<(), Ended> {
         let Ok(Some(request)) = request else { return Err(Ended::Left) };
-        let probe = match request.message {
-            Some(v1::watch_request::Message::Probe(probe)) => probe,
+        match request.message {
+            Some(v1::watch_request::Message::Probe(probe)) => self.hear_probe(following, &probe).await,
+            Some(v1::watch_request::Message::Applied(applied)) => match &following.run {
+                Some(run) => self.hear_applied(run, &applied).await,
+                None => Ok(()),
+            },
+            Some(v1::watch_request::Message::Closed(closed)) => match &following.run {
+                Some(run) => self.hear_closed(run, closed),
+                None => Ok(()),
+            },
             Some(v1::watch_request::Message::Start(_)) => {
-                return Err(Failure::new(Reason::WatchStartedTwice, "a watch is started once").into());
+                Err(Failure::new(Reason::WatchStartedTwice, "a watch is started once").into())
             }
-            None => return Err(Failure::field("message", "is needed").into()),
-        };
+            None => Err(Failure::field("message", "is needed").into()),
+        }
+    }
+
+    async fn hear_probe(&self, following: &mut Following, probe: &v1::Probe) -> Result<(), Ended> {
         let arrived = self.api.clock.boottime();
+        if let Some(run) = &following.run {
+            // Before the head is read: whoever asks for a receipt between the two must count this gateway in.
+            self.api.receipts.probed(run, probe.sockets, arrived)?;
+        }
         // This process holds the log's lock: what it reads after the probe arrived is the head, without any age.
         let head = self.api.authority.store().head().await?.revision();
         let fresh = Freshness { head, proven_at: arrived };
-        following.wake(|watcher| watcher.probe(probe.probe_id, arrived, fresh)).map_err(|_| Ended::Left)
+        following.wake(|watcher| watcher.probe(probe.probe_id, arrived, fresh)).map_err(|_| Ended::Left)?;
+        if let (Some(run), Some(applied)) = (&following.run, probe.applied) {
+            let applied = Revision::try_from(applied).map_err(Failure::wire("probe.applied"))?;
+            self.api.receipts.applied(run, applied).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_applied(&self, run: &Run, applied: &v1::Applied) -> Result<(), Ended> {
+        let revision = named("applied.revision", applied.revision)?;
+        let apply = u64::try_from(applied.apply_us).map_err(|_| Failure::field("applied.apply_us", "is negative"))?;
+        let said = Acknowledgement { fenced: applied.fenced, closed: 0, apply: Duration::from_micros(apply) };
+        Ok(self.api.receipts.acknowledge(run, revision, said).await?)
+    }
+
+    fn hear_closed(&self, run: &Run, closed: v1::Closed) -> Result<(), Ended> {
+        self.api.receipts.closed(run, named("closed.revision", closed.revision)?, closed.closed);
+        Ok(())
     }
 
     /// One step, when there is room for what it says.
@@ -230,7 +280,8 @@ impl Watching {
                 if matches!(message, Message::Entry(_)) {
                     self.api.metrics.watch_entries.inc();
                 }
-                self.out.try_send(Ok(self.to_wire(message))).map_err(|_| Ended::Left)?;
+                let message = self.to_wire(message, following.run.is_some());
+                self.out.try_send(Ok(message)).map_err(|_| Ended::Left)?;
             }
             Next::Load { after } => watcher.loaded(self.load(after).await?),
             Next::Wait if watcher.is_drained() => return Err(Ended::Quietly),
@@ -265,15 +316,15 @@ impl Watching {
         }
     }
 
-    fn to_wire(&self, message: Message) -> v1::WatchResponse {
+    fn to_wire(&self, message: Message, may_hold_lease: bool) -> v1::WatchResponse {
         use v1::watch_response::Message as Wire;
         let wire = match message {
             Message::Welcome(position) => Wire::Welcome(v1::WatchWelcome {
                 resumed: matches!(position, Position::Resumed(_)),
                 position: Some(position.revision().into()),
-                lease_ms: wire::millis(self.api.lease),
+                lease_ms: if may_hold_lease { wire::millis(self.api.lease) } else { 0 },
                 probe_interval_ms: wire::millis(self.api.probe_interval),
-                bound_ms: wire::millis(self.api.authority.bound()),
+                bound_ms: self.api.enforced_within_ms(),
             }),
             Message::Entry(entry) => Wire::Entry(entry.to_wire()),
             Message::Checkpoint { probe, head, age } => Wire::Checkpoint(v1::Checkpoint {
@@ -309,6 +360,8 @@ enum Event {
 /// A watch that has begun.
 struct Following {
     watcher: Watcher,
+    // Absent for an observer.
+    run: Option<Run>,
     grown: tokio::sync::watch::Receiver<u64>,
     judged_again: tokio::time::Interval,
     // Since when something waits for room.
@@ -330,6 +383,11 @@ impl Following {
         }
         now.saturating_since(*self.held_since.get_or_insert(now))
     }
+}
+
+fn named(field: &'static str, revision: Option<v1::Revision>) -> Result<Revision, Failure> {
+    let revision = revision.ok_or_else(|| Failure::field(field, "is needed"))?;
+    Revision::try_from(revision).map_err(Failure::wire(field))
 }
 
 fn caller_revoked() -> Failure {

@@ -125,6 +125,7 @@ impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::Hash(error) => error.into(),
+            LoginError::Begin(error) => error.into(),
             LoginError::Store(error) => error.into(),
         }
     }

@@ -23,7 +23,11 @@ pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Resu
     let verdict = edge.authority.verify(Presented::Bearer(&bearer), &PresentationContext::default()).await?;
     let principal = match verdict.judgement {
         Judgement::Allowed(allowed) => allowed.principal,
-        Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
+        // What is dead already is of no use in the browser either.
+        Judgement::Denied { reason, .. } => {
+            let cleared = [(header::SET_COOKIE, session_cookie::clear())];
+            return Ok((cleared, Problem::Denied(reason)).into_response());
+        }
     };
     let session = principal.session.ok_or(Problem::NoSession)?;
     let actor = Actor::identity(&principal.tenant, principal.identity);
@@ -35,7 +39,7 @@ pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Resu
     };
     let committed = edge.authority.revoke(&actor, request).await?;
     // Rounded up: the promise is never shorter than it is kept.
-    let enforced_within = edge.authority.bound().as_millis().div_ceil(1_000);
+    let enforced_within = edge.receipts.bound().as_millis().div_ceil(1_000);
     let enforced_within = u64::try_from(enforced_within).unwrap_or(u64::MAX);
     let answer = Json(LogoutResponse { revision: committed.revision, enforced_within });
     Ok(([(header::SET_COOKIE, session_cookie::clear())], answer).into_response())
@@ -44,6 +48,7 @@ pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Resu
 impl From<RevokeError> for Problem {
     fn from(error: RevokeError) -> Self {
         match error {
+            RevokeError::Begin(error) => error.into(),
             RevokeError::Store(error) => error.into(),
             // The session was found a moment ago, and sessions are never deleted.
             RevokeError::NotFound | RevokeError::Unverifiable | RevokeError::RequestIdReused => {

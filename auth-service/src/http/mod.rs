@@ -19,7 +19,7 @@ mod ws_ticket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Authority, HashError, StoreError};
+use auth_domain::{Authority, BeginError, HashError, StoreError};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -33,6 +33,7 @@ pub(crate) use self::serve::serve;
 use self::problem::Problem;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::receipts::Receipts;
 use crate::tailer::{LogTail, SourceText as _};
 
 const REQUEST_TIME: Duration = Duration::from_secs(10);
@@ -54,14 +55,21 @@ const ROUTES: [&str; 8] = [
 pub(crate) struct Edge {
     authority: Arc<Authority>,
     log: Arc<LogTail>,
+    receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
     allowed_origins: Arc<[String]>,
 }
 
 impl Edge {
     /// With the configured origins.
-    pub(crate) fn new(authority: Arc<Authority>, log: Arc<LogTail>, metrics: Arc<Metrics>, config: &Config) -> Self {
-        Self { authority, log, metrics, allowed_origins: config.http.allowed_origins.clone().into() }
+    pub(crate) fn new(
+        authority: Arc<Authority>,
+        receipts: Arc<Receipts>,
+        metrics: Arc<Metrics>,
+        config: &Config,
+    ) -> Self {
+        let (log, allowed_origins) = (Arc::clone(receipts.log()), config.http.allowed_origins.clone().into());
+        Self { authority, log, receipts, metrics, allowed_origins }
     }
 
     /// All routes with what surrounds them.
@@ -119,6 +127,19 @@ impl From<StoreError> for Problem {
             StoreError::Conflict => Self::Unavailable,
             StoreError::Corrupt { what } => {
                 tracing::error!(what, "the store holds a row that means nothing");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<BeginError> for Problem {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Store(error) => error.into(),
+            // Nobody calls this edge by a key of the authority's API.
+            BeginError::CallerRefused => {
+                tracing::error!(%error, "a change at the HTTP edge was asked for by a key");
                 Self::Internal
             }
         }

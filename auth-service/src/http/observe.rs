@@ -23,5 +23,6 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Json<Value>, Probl
 
 /// What was counted.
 pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
+    edge.receipts.measure();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], edge.metrics.encode()).into_response()
 }

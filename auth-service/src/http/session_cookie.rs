@@ -22,21 +22,24 @@ pub(super) fn clear() -> HeaderValue {
     HeaderValue::from_static("__Host-portcullis_session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
-/// Its value in a request. Two of them are refused: one may have been planted.
+/// Its value in a request. Two of them are refused: one may have been planted. Other cookies may be any bytes.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<Secret>, Problem> {
     let mut found = None;
     for header in headers.get_all(header::COOKIE) {
-        let text = header.to_str().map_err(|_| Problem::Malformed)?;
-        for pair in text.split(';') {
-            let Some((NAME, value)) = pair.trim().split_once('=') else {
+        for pair in header.as_bytes().split(|byte| *byte == b';') {
+            let Some(value) = value_of(pair.trim_ascii()) else {
                 continue;
             };
-            if found.replace(Secret::from(value)).is_some() {
+            if found.replace(Secret::new(value)).is_some() {
                 return Err(Problem::TwoCredentials);
             }
         }
     }
     Ok(found)
+}
+
+fn value_of(pair: &[u8]) -> Option<&[u8]> {
+    pair.strip_prefix(NAME.as_bytes())?.strip_prefix(b"=")
 }
 
 #[cfg(test)]
@@ -64,5 +67,12 @@ mod tests {
         assert_eq!(read(&cookies(&["x__Host-portcullis_session=sc_x", "portcullis_session=1"])), Ok(None));
         let twice = cookies(&["__Host-portcullis_session=1", "__Host-portcullis_session=1"]);
         assert_eq!(read(&twice), Err(Problem::TwoCredentials));
+    }
+
+    #[test]
+    fn a_foreign_cookie_of_any_bytes_does_not_hide_the_value() {
+        let line = "name=Zoë; __Host-portcullis_session=sc_x; b=\u{1f36a}";
+        let headers = [(header::COOKIE, HeaderValue::from_bytes(line.as_bytes()).expect("bytes are allowed"))];
+        assert_eq!(read(&headers.into_iter().collect()), Ok(Some(Secret::from("sc_x"))));
     }
 }

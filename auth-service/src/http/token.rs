@@ -1,6 +1,6 @@
 //! `POST /v1/token`: a refresh token for the next pair.
 
-use auth_domain::RefreshOutcome;
+use auth_domain::{Actor, RefreshOutcome};
 use axum::Json;
 use axum::extract::State;
 use portcullis_types::Secret;
@@ -29,7 +29,7 @@ pub(super) async fn token(
     State(edge): State<Edge>,
     body::Json(asked): body::Json<TokenRequest>,
 ) -> Result<Json<Tokens>, Problem> {
-    match edge.authority.refresh_tokens(&Secret::from(asked.refresh_token)).await? {
+    match edge.authority.refresh_tokens(&Actor::edge(), &Secret::from(asked.refresh_token)).await? {
         RefreshOutcome::Granted(pair) => Ok(Json(Tokens::of(&pair)?)),
         RefreshOutcome::Denied(reason) => Err(Problem::Denied(reason)),
     }

@@ -2,7 +2,7 @@
 //!
 //! The ticket is bound to the origin of the request, when there is one.
 
-use auth_domain::{Actor, Audience, NewTicket, Origin, TicketOutcome};
+use auth_domain::{Actor, Audience, CreateTicketError, NewTicket, Origin, TicketOutcome};
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, header};
@@ -43,6 +43,15 @@ pub(super) async fn ws_ticket(
             Ok(Json(TicketResponse { ticket: text_of(&ticket)?, expires_in: expires_in.as_secs() }))
         }
         TicketOutcome::Denied(reason) => Err(Problem::Denied(reason)),
+    }
+}
+
+impl From<CreateTicketError> for Problem {
+    fn from(error: CreateTicketError) -> Self {
+        match error {
+            CreateTicketError::Begin(error) => error.into(),
+            CreateTicketError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -94,6 +94,22 @@ async fn logging_out_ends_the_session_and_clears_the_cookie() {
 }
 
 #[tokio::test]
+async fn logging_out_of_a_dead_session_clears_the_cookie_all_the_same() {
+    let world = World::new().await;
+    let cookie = format!("theme=Zoë; {}", cookie(&world).await);
+    let headers = [(header::COOKIE, cookie.as_str()), (header::ORIGIN, ORIGIN)];
+    let (response, body) = world.http("/v1/logout", &headers, "").await;
+    assert_eq!(response.status(), StatusCode::OK, "{body}");
+    let (response, problem) = world.http("/v1/logout", &headers, "").await;
+    assert_eq!((response.status(), &problem["reason"]), (StatusCode::UNAUTHORIZED, &"session_revoked".into()));
+    let set = response.headers()[header::SET_COOKIE].to_str().expect("it is text");
+    assert!(set.contains("Max-Age=0"), "{set}");
+    let foreign = [(header::COOKIE, cookie.as_str()), (header::ORIGIN, "https://evil.example")];
+    let (response, _) = world.http("/v1/logout", &foreign, "").await;
+    assert!(!response.headers().contains_key(header::SET_COOKIE), "a foreign page clears nothing");
+}
+
+#[tokio::test]
 async fn a_foreign_page_cannot_log_a_browser_in() {
     let world = World::new().await;
     let headers = [JSON, (header::ORIGIN, "https://evil.example")];

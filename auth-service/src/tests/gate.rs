@@ -25,7 +25,7 @@ async fn every_method_is_refused_without_a_credential_and_without_its_scope() {
     for scope in Scope::ALL {
         let others: Vec<_> = Scope::ALL.into_iter().filter(|other| *other != scope).map(Scope::name).collect();
         let (key, _) = world.service_key("system", &format!("all-but-{scope}"), &others).await;
-        for method in METHODS.into_iter().filter(|method| method.scope == scope) {
+        for method in METHODS.into_iter().filter(|method| method.scope == Some(scope)) {
             let (path, refused) = (method.path, "the gate stands before it");
             let nobody = call(&world.channel, path, Request::new(())).await.expect_err(refused);
             assert_eq!((nobody.code(), &*reason(&nobody)), (Code::Unauthenticated, "CREDENTIAL_MISSING"), "{path}");
@@ -48,7 +48,6 @@ async fn a_caller_acts_only_on_its_own_tenant() {
         world.identities().get_identity(by(&key, v1::GetIdentityRequest { identity: ada() })).await.map(drop),
         world.identities().disable_identity(by(&key, v1::DisableIdentityRequest { identity: ada() })).await.map(drop),
         world.tenants().create_tenant(by(&key, v1::CreateTenantRequest { name: "mine".into() })).await.map(drop),
-        world.tenants().list_tenants(by(&key, v1::ListTenantsRequest::default())).await.map(drop),
         world.revocations().fetch_range(by(&key, v1::FetchRangeRequest::default())).await.map(drop),
         call(&world.channel, "/portcullis.auth.v1.RevocationsService/Watch", by(&key, ())).await,
         world
@@ -78,6 +77,9 @@ async fn a_caller_acts_only_on_its_own_tenant() {
         let status = answer.expect_err("it is another's");
         assert_eq!((status.code(), &*reason(&status)), (Code::PermissionDenied, "TENANT_FORBIDDEN"), "call {index}");
     }
+    let seen = world.tenants().list_tenants(by(&key, v1::ListTenantsRequest::default())).await.expect("its own");
+    let seen: Vec<_> = seen.into_inner().tenants.into_iter().map(|tenant| tenant.name).collect();
+    assert_eq!(seen, ["other"]);
     // A target of another tenant cannot hide in a request for one's own.
     let smuggled = v1::RevokeRequest {
         tenant: "other".into(),
@@ -126,6 +128,26 @@ async fn health_is_told_for_each_service_without_a_credential() {
     }
     let unknown = health.check(HealthCheckRequest { service: "x".into() }).await.expect_err("it is not known");
     assert_eq!(unknown.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn whoever_watches_health_keeps_nobody_from_stopping() {
+    let mut world = World::new().await;
+    let mut health = HealthClient::new(world.channel.clone());
+    let request = HealthCheckRequest { service: String::new() };
+    let mut told = health.watch(request.clone()).await.expect("it is known").into_inner();
+    assert_eq!(told.message().await.expect("no error").map(|message| message.status), Some(1));
+    let mut others = Vec::new();
+    let refused = loop {
+        match health.watch(request.clone()).await {
+            Ok(watch) => others.push(watch),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((refused.code(), others.len()), (Code::ResourceExhausted, 63));
+    let running = world.running.take().expect("it runs");
+    assert!(running.stop().await, "everything ended in time");
+    while let Ok(Some(_)) = told.message().await {}
 }
 
 #[tokio::test]

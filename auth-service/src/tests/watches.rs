@@ -73,7 +73,7 @@ impl Gateway {
 }
 
 pub(super) fn started(cursor: Option<v1::Revision>) -> Ask {
-    Ask::Start(v1::WatchStart { gateway_id: "gateway-1".into(), boot_id: vec![1; 16], cursor })
+    Ask::Start(v1::WatchStart { gateway_id: "gateway-1".into(), boot_id: vec![1; 16], cursor, observer: false })
 }
 
 async fn end_a_session(world: &World) -> v1::Revision {
@@ -172,8 +172,8 @@ async fn a_forged_cursor_is_a_fork() {
 async fn a_watch_begins_with_one_start_that_means_something() {
     let world = World::new().await;
     let probe = Ask::Probe(v1::Probe::default());
-    let nameless = v1::WatchStart { gateway_id: "Not A Name".into(), boot_id: vec![1; 16], cursor: None };
-    let bootless = v1::WatchStart { gateway_id: "gateway-1".into(), boot_id: vec![1; 15], cursor: None };
+    let nameless = v1::WatchStart { gateway_id: "Not A Name".into(), boot_id: vec![1; 16], ..Default::default() };
+    let bootless = v1::WatchStart { gateway_id: "gateway-1".into(), boot_id: vec![1; 15], ..Default::default() };
     let sharded = started(Some(v1::Revision { shard: 1, seq: 0, chain: 0 }));
     for (first, expected) in [
         (probe, "WATCH_START_EXPECTED"),

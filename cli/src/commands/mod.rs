@@ -5,6 +5,7 @@ mod explain;
 mod identity;
 mod log;
 mod login;
+mod receipt;
 mod revoke;
 mod role;
 mod session;
@@ -60,6 +61,8 @@ pub(crate) enum Remote {
     /// Kills a credential, a session or all sessions of an identity, and what rests on them.
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
+    /// Says which gateways enforce a revocation, and how that is known.
+    Receipt(receipt::ReceiptArgs),
     /// The revocation log.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -83,12 +86,13 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Verify(args) => verify::run(args, &authority, printer).await,
         Remote::Session(command) => session::run(command, &authority, printer).await,
         Remote::Revoke(command) => revoke::run(command, &authority, printer).await,
+        Remote::Receipt(args) => receipt::run(args, &authority, printer).await,
         Remote::Log(command) => log::run(command, &authority, printer).await,
     }
 }
 
 /// A part that the contract always sends.
-fn present<T>(part: Option<T>, name: &str) -> Result<T, Failure> {
+pub(crate) fn present<T>(part: Option<T>, name: &str) -> Result<T, Failure> {
     part.ok_or_else(|| Failure::Log {
         what: format!("the authority's answer has no {name}"),
         next: "compare the versions of the authority and of this program".to_owned(),

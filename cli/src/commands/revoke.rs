@@ -1,5 +1,7 @@
 //! `portcullis revoke`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
@@ -12,7 +14,7 @@ use crate::failure::Failure;
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, credential_id, session_id};
 use crate::table::View;
-use crate::{input, span, words};
+use crate::{input, receipt, span, words};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RevokeCommand {
@@ -23,7 +25,9 @@ pub(crate) enum RevokeCommand {
     #[command(after_help = "Example:\n  portcullis revoke session --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab")]
     Session(SessionArgs),
     /// Every session an identity has now. It may log in again; to refuse that too: identity disable.
-    #[command(after_help = "Example:\n  portcullis revoke identity --tenant demo --name alice --reason compromised")]
+    #[command(
+        after_help = "Example:\n  portcullis revoke identity --tenant demo --name alice --reason compromised --wait"
+    )]
     Identity(TargetIdentityArgs),
 }
 
@@ -75,6 +79,10 @@ pub(crate) struct NoteArgs {
     /// A name of your own for this request: asked again with the same content, it is answered with the first answer.
     #[arg(long, default_value = "")]
     request_id: String,
+    /// Waits until it is enforced, for 30s or as long as is said, and prints the receipt as it fills in.
+    #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
+        value_parser = span::parse)]
+    wait: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -111,6 +119,7 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
             (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note)
         }
     };
+    let wait = note.wait;
     let reason: v1::RevocationReason = note.reason.into();
     let request =
         v1::RevokeRequest { tenant, target: Some(target), reason: reason.into(), request_id: note.request_id };
@@ -128,7 +137,9 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
         "enforced_within_ms": answer.enforced_within_ms,
         "committed_at": words::time_json(answer.committed_at.as_ref()),
     });
-    printer.report(&Report { json, view })
+    let Some(time) = wait else { return printer.report(&Report { json, view }) };
+    printer.event(&json, || view.render())?;
+    receipt::follow(super::present(answer.revision, "revision")?, time, authority, printer).await
 }
 
 fn presented_or_named(args: &CredentialArgs) -> Result<Target, Failure> {

@@ -1,6 +1,7 @@
 // Starts the page: reads the configuration, then makes one panel for each user and one for nobody.
 
 import { AnonymousPanel } from "./anonymous-panel.js";
+import { Receipt } from "./receipt.js";
 import { Ruler, Timeline } from "./timeline.js";
 import { UserPanel } from "./user-panel.js";
 
@@ -27,6 +28,7 @@ class Page {
     this.names = new Map(config.users.filter((user) => user.id).map((user) => [user.id, user.name]));
     this.timeline = new Timeline(document.querySelector("[data-testid=timeline]"));
     this.ruler = new Ruler(document.querySelector(".ruler"));
+    this.receipt = new Receipt(document.querySelector(".receipt"));
   }
 
   /** The name that belongs to an identity the server has stamped. */

@@ -26,7 +26,7 @@ export class UserPanel {
   #composer;
   #sessions;
 
-  /** `page` is what panels share: config, names, timeline, ruler. */
+  /** `page` is what panels share: config, names, timeline, ruler, receipt. */
   constructor(page, user) {
     const { root, parts } = instantiate("user-panel", user.name);
     this.root = root;
@@ -242,6 +242,7 @@ export class UserPanel {
       const revision = done.revision ? ` at revision ${String(done.revision).split("-")[0]}` : "";
       this.#event("commit", `${title.toLowerCase()}: committed${revision}`, undefined, undefined, done.committed_at_ms);
       for (const settle of this.#unsettled.splice(0)) settle();
+      if (done.revision) this.#page.receipt.follow(done.revision);
       this.#checkBound(open, done.enforced_within_ms);
       this.#over("The session is over");
       this.#listSessions();

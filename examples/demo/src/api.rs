@@ -63,7 +63,7 @@ pub(crate) struct Done {
     revision: Option<Revision>,
     /// When it was committed, in milliseconds since 1970.
     committed_at_ms: Option<f64>,
-    /// The bound; absent where the contract's answer does not carry it.
+    /// The bound; absent where nothing was ended.
     enforced_within_ms: Option<i64>,
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn revoke_identity(State(app): SharedApp, body: Body) -> Result
 pub(crate) async fn disable(State(app): SharedApp, body: Body) -> Result<Json<Done>, Problem> {
     let ByName { name } = parse(body)?;
     let answer = app.authority.disable(known(&app, &name)?).await?;
-    done(answer.revision, answer.committed_at.map(|at| millis(at.seconds, at.nanos)), None)
+    done(answer.revision, answer.committed_at.map(|at| millis(at.seconds, at.nanos)), Some(answer.enforced_within_ms))
 }
 
 /// `POST /api/enable`.

@@ -13,7 +13,7 @@ use crate::authority::Authority;
 use crate::edge::{self, Edge};
 use crate::guard::{self, Own, SecurityHeaders};
 use crate::settings::{Gateway, Settings};
-use crate::{api, page, problem};
+use crate::{api, page, problem, receipt};
 
 /// How handlers reach the [`App`].
 pub(crate) type SharedApp = State<Arc<App>>;
@@ -55,7 +55,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/revoke-session", post(api::revoke_session))
         .route("/api/revoke-identity", post(api::revoke_identity))
         .route("/api/disable", post(api::disable))
-        .route("/api/enable", post(api::enable));
+        .route("/api/enable", post(api::enable))
+        .route("/api/receipt", get(receipt::receipt));
     for path in edge::PATHS {
         router = router.route(path, post(edge::pass));
     }

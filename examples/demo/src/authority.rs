@@ -1,4 +1,4 @@
-//! The authority as this back end sees it: five calls of `portcullis.auth.v1`, made with its API key.
+//! The authority as this back end sees it: six calls of `portcullis.auth.v1`, made with its API key.
 //!
 //! Guarantees: the key travels only in the `authorization` metadata and is marked sensitive; every call has a deadline.
 //! The connection is made when it is first needed and again after it broke.
@@ -11,11 +11,11 @@ use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClie
 use portcullis_proto::auth::v1::identity_reference::Identity as By;
 use portcullis_proto::auth::v1::revoke_request::Target;
 use portcullis_proto::auth::v1::{
-    DisableIdentityRequest, EnableIdentityRequest, GetIdentityRequest, Identity, IdentityReference,
-    ListSessionsRequest, RevocationReason, RevokeRequest, RevokeResponse, Session,
+    AwaitEnforcedRequest, DisableIdentityRequest, EnableIdentityRequest, GetIdentityRequest, Identity,
+    IdentityReference, ListSessionsRequest, Receipt, RevocationReason, RevokeRequest, RevokeResponse, Session,
 };
 use portcullis_proto::auth::v1::{DisableIdentityResponse, EnableIdentityResponse};
-use portcullis_types::{Secret, SessionId, TenantId};
+use portcullis_types::{Revision, Secret, SessionId, TenantId};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -105,6 +105,12 @@ impl Authority {
     pub(crate) async fn enable(&self, name: &str) -> Result<EnableIdentityResponse, Status> {
         let request = EnableIdentityRequest { identity: Some(self.named(name)) };
         Ok(self.identities.clone().enable_identity(request).await?.into_inner())
+    }
+
+    /// How a revocation stands now.
+    pub(crate) async fn receipt(&self, revision: Revision) -> Result<Option<Receipt>, Status> {
+        let request = AwaitEnforcedRequest { revision: Some(revision.into()), timeout_ms: 0 };
+        Ok(self.credentials.clone().await_enforced(request).await?.into_inner().receipt)
     }
 
     async fn revoke(&self, target: Target) -> Result<RevokeResponse, Status> {

@@ -12,6 +12,7 @@ mod guard;
 mod page;
 mod problem;
 mod ready;
+mod receipt;
 mod settings;
 #[cfg(test)]
 mod tests;

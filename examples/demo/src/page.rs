@@ -25,7 +25,7 @@ macro_rules! file {
 }
 
 /// All files.
-pub(crate) const FILES: [File; 15] = [
+pub(crate) const FILES: [File; 16] = [
     file!("/", "index.html", "text/html; charset=utf-8"),
     file!("/demo.css", "demo.css", "text/css; charset=utf-8"),
     file!("/mark.svg", "mark.svg", "image/svg+xml"),
@@ -36,6 +36,7 @@ pub(crate) const FILES: [File; 15] = [
     file!("/gateway-row.js", "gateway-row.js", "text/javascript; charset=utf-8"),
     file!("/user-panel.js", "user-panel.js", "text/javascript; charset=utf-8"),
     file!("/anonymous-panel.js", "anonymous-panel.js", "text/javascript; charset=utf-8"),
+    file!("/receipt.js", "receipt.js", "text/javascript; charset=utf-8"),
     file!("/revocation.js", "revocation.js", "text/javascript; charset=utf-8"),
     file!("/chat.js", "chat.js", "text/javascript; charset=utf-8"),
     file!("/session-list.js", "session-list.js", "text/javascript; charset=utf-8"),

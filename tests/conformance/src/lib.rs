@@ -45,6 +45,7 @@ macro_rules! suite {
             a_batch_that_kills_what_has_no_row_is_refused_whole,
             two_stores_differ_from_their_first_entry,
             opening_again_keeps_the_log,
+            an_urgent_writer_waits_for_at_most_two,
             a_row_reads_back_as_it_was_written,
             a_name_is_taken_once,
             one_key_signs,

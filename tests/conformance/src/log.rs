@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use auth_domain::{Batch, Committed, Head, LogEntry, Reason, Store, Target};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use portcullis_types::{Chain, ClientId, IdentityId, RoleName, SessionId, TenantId};
 
 use crate::seed::write;
@@ -309,4 +309,27 @@ pub async fn opening_again_keeps_the_log(subject: &impl Subject) {
     assert_eq!(store.revision_at(0).await.expect("reads"), Some(genesis));
     assert_eq!(woken(&store, 0).await, head, "a reader behind the head is woken at once");
     assert_eq!(append(&store, &seed).await.revision.seq, head.seq + 1);
+}
+
+/// Whoever revokes is not behind a queue of logins: at most the writer that runs and the one whose turn it is.
+pub async fn an_urgent_writer_waits_for_at_most_two(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let running = write(&store).await;
+    let done = Mutex::new(Vec::new());
+    let ordinary = async || {
+        drop(write(&store).await);
+        done.lock().expect("not poisoned").push("ordinary");
+    };
+    let urgent = async || {
+        let tx = store.write_urgently().await.expect("writes");
+        tx.commit_with(seed.kill(), seed.now()).await.expect("appends");
+        done.lock().expect("not poisoned").push("urgent");
+    };
+    // Each is asked in this order before the one that runs ends.
+    let waiting = join_all((0..20).map(|_| ordinary()));
+    join(join(waiting, urgent()), async { drop(running) }).await;
+    let done = done.into_inner().expect("not poisoned");
+    let place = done.iter().position(|who| *who == "urgent").expect("it was done");
+    assert!(place <= 1, "{place} were before it");
 }

@@ -60,3 +60,26 @@ async fn nobody_else_on_the_machine_reads_the_files() {
     }
     store.close().await;
 }
+
+#[tokio::test]
+async fn what_others_may_use_is_refused() {
+    let subject = sqlite();
+    let directory = subject.directory.path().join("made");
+    SqliteStore::open(&directory, &SeededEntropy::new(1)).await.expect("opens").close().await;
+    let allow = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    let refused = async || {
+        let error = SqliteStore::open(&directory, &SeededEntropy::new(1)).await.expect_err("others may use it");
+        assert!(matches!(error, OpenStoreError::NotPrivate { .. }), "{error:?}");
+        error.to_string()
+    };
+    allow(&directory, 0o770);
+    assert!(refused().await.ends_with("set its mode to 700"));
+    allow(&directory, 0o755);
+    let file = directory.join("authority.db");
+    allow(&file, 0o604);
+    assert!(refused().await.ends_with("set its mode to 600"));
+    allow(&file, 0o600);
+    SqliteStore::open(&directory, &SeededEntropy::new(1)).await.expect("opens again").close().await;
+}

@@ -117,6 +117,17 @@ impl Site {
         self.authority.edge()
     }
 
+    /// Sets a user's roles; answers with the revision of the change.
+    pub async fn set_roles(&self, name: &str, roles: &[&str]) -> v1::Revision {
+        let identity = Some(v1::identity_reference::Identity::Name(name.to_owned()));
+        let request = v1::SetIdentityRolesRequest {
+            identity: Some(v1::IdentityReference { tenant: "acme".to_owned(), identity }),
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+        };
+        let response = self.admin.identities().set_identity_roles(request).await.expect("the roles are set");
+        response.into_inner().revision.expect("a revision")
+    }
+
     /// Logs a user of the tenant in.
     pub async fn log_in(&self, name: &str) -> Login {
         self.edge().log_in("acme", name, PASSWORD).await

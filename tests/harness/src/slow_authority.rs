@@ -106,4 +106,11 @@ impl RevocationsService for Front {
     ) -> Result<Response<Self::FetchRangeStream>, Status> {
         self.real.revocations().fetch_range(request.into_inner()).await
     }
+
+    async fn get_guarantee(
+        &self,
+        request: Request<v1::GetGuaranteeRequest>,
+    ) -> Result<Response<v1::GetGuaranteeResponse>, Status> {
+        self.real.revocations().get_guarantee(request.into_inner()).await
+    }
 }

@@ -42,6 +42,11 @@ impl Grants {
         Self::default()
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn size(&self) -> usize {
+        [&self.exact, &self.prefixes].into_iter().flatten().map(|(_, pattern)| pattern.len() + 24).sum()
+    }
+
     /// From a verdict's list; its order and repetitions mean nothing.
     pub fn compile<'a>(list: impl IntoIterator<Item = (Action, &'a str)>) -> Result<Self, InvalidPattern> {
         let (mut exact, mut prefixes) = (Vec::new(), Vec::new());

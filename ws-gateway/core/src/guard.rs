@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use portcullis_types::Boottime;
+use portcullis_types::{Boottime, Revision};
 
 use crate::close::CloseReason;
 use crate::lease::Deadline;
@@ -33,9 +33,20 @@ pub enum Stop {
     Frozen,
 }
 
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// Why.
+    pub reason: CloseReason,
+    /// The entry of the log that did it; none where something else did.
+    pub by: Option<Revision>,
+    /// When.
+    pub at: Boottime,
+}
+
 /// See the module.
 pub struct Guard {
-    fenced: OnceLock<CloseReason>,
+    fenced: OnceLock<Fence>,
     suspended: AtomicBool,
     /// Nanoseconds of boot time; `u64::MAX` for never.
     expires_at: AtomicU64,
@@ -59,8 +70,8 @@ impl Guard {
 
     /// Whether an application frame may pass at `now`; asked right before each dispatch and each write.
     pub fn check(&self, now: Boottime) -> Result<(), Stop> {
-        if let Some(reason) = self.fenced.get() {
-            return Err(Stop::Close(*reason));
+        if let Some(fence) = self.fenced.get() {
+            return Err(Stop::Close(fence.reason));
         }
         if now.as_nanos() >= self.expires_at.load(Ordering::Acquire) {
             return Err(Stop::Close(CloseReason::Expired));
@@ -73,6 +84,11 @@ impl Guard {
 
     /// Why the connection is over, if it was fenced.
     pub fn fenced(&self) -> Option<CloseReason> {
+        self.fenced.get().map(|fence| fence.reason)
+    }
+
+    /// What fenced the connection, if it was.
+    pub fn fence_set(&self) -> Option<Fence> {
         self.fenced.get().copied()
     }
 
@@ -85,8 +101,8 @@ impl Guard {
     }
 
     /// Fences the connection, then wakes its task. False if it was fenced before.
-    pub(crate) fn fence(&self, reason: CloseReason) -> bool {
-        let first = self.fenced.set(reason).is_ok();
+    pub(crate) fn fence(&self, fence: Fence) -> bool {
+        let first = self.fenced.set(fence).is_ok();
         if first {
             self.waker.wake();
         }

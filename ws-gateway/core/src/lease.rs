@@ -93,9 +93,10 @@ impl Lease {
         self.probes.clear();
     }
 
-    /// An acceptable checkpoint answered probe `id` with knowledge of age `age`. False if no such probe is open.
-    pub(crate) fn renew(&mut self, id: u64, age: Duration) -> bool {
-        let Some(position) = self.probes.iter().position(|(sent, _)| *sent == id) else { return false };
+    /// An acceptable checkpoint answered probe `id` with knowledge of age `age`. From when that counts; none if no such
+    /// probe is open.
+    pub(crate) fn renew(&mut self, id: u64, age: Duration) -> Option<Boottime> {
+        let position = self.probes.iter().position(|(sent, _)| *sent == id)?;
         let sent_at = self.probes[position].1;
         self.probes.drain(..=position);
         let anchor = sent_at.saturating_sub(age + age / DRIFT);
@@ -104,7 +105,7 @@ impl Lease {
             self.was_held = true;
             self.publish();
         }
-        true
+        Some(anchor)
     }
 
     /// Gives the lease up: nothing passes until the next accepted checkpoint of a probe sent from now on.
@@ -138,11 +139,6 @@ impl Lease {
         self.length
     }
 
-    /// From when it counts; before everything if it was never held or was given up.
-    pub(crate) const fn anchor(&self) -> Boottime {
-        self.anchor
-    }
-
     /// Whether it was ever held.
     pub(crate) const fn was_held(&self) -> bool {
         self.was_held
@@ -174,7 +170,7 @@ mod tests {
         let mut lease = lease();
         let probe = lease.probe_sent(at(100));
         // The answer may come whenever it wants: only the sending counts.
-        assert!(lease.renew(probe, Duration::ZERO));
+        assert!(lease.renew(probe, Duration::ZERO).is_some());
         assert!(lease.is_valid(at(109)));
         assert!(!lease.is_valid(at(110)));
     }
@@ -200,9 +196,9 @@ mod tests {
     fn an_answer_counts_once_and_only_for_a_probe_of_ours() {
         let mut lease = lease();
         let probe = lease.probe_sent(at(100));
-        assert!(!lease.renew(probe + 1, Duration::ZERO));
-        assert!(lease.renew(probe, Duration::ZERO));
-        assert!(!lease.renew(probe, Duration::ZERO));
+        assert_eq!(lease.renew(probe + 1, Duration::ZERO), None);
+        assert!(lease.renew(probe, Duration::ZERO).is_some());
+        assert_eq!(lease.renew(probe, Duration::ZERO), None);
     }
 
     #[test]
@@ -221,7 +217,7 @@ mod tests {
         let mut lease = lease();
         let probe = lease.probe_sent(at(100));
         lease.forget_probes();
-        assert!(!lease.renew(probe, Duration::ZERO));
+        assert_eq!(lease.renew(probe, Duration::ZERO), None);
         assert!(!lease.is_valid(at(100)));
     }
 
@@ -232,7 +228,7 @@ mod tests {
         for _ in 0..UNANSWERED {
             lease.probe_sent(at(101));
         }
-        assert!(!lease.renew(first, Duration::ZERO));
+        assert_eq!(lease.renew(first, Duration::ZERO), None);
         assert_eq!(lease.probes.len(), UNANSWERED);
     }
 
@@ -244,9 +240,9 @@ mod tests {
         let open = lease.probe_sent(at(101));
         lease.drop_now();
         assert!(!lease.is_valid(at(101)));
-        assert!(!lease.renew(open, Duration::ZERO));
+        assert_eq!(lease.renew(open, Duration::ZERO), None);
         let probe = lease.probe_sent(at(102));
-        assert!(lease.renew(probe, Duration::ZERO));
+        assert!(lease.renew(probe, Duration::ZERO).is_some());
         assert!(lease.is_valid(at(102)));
     }
 

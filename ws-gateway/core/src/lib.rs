@@ -14,7 +14,7 @@ mod registry;
 mod verdict;
 
 pub use enforcer::{Counts, Enforcer, Input, NotAdmitted, Output, ResyncReason, Settings, State, Welcome};
-pub use guard::{Guard, Stop, Wake};
+pub use guard::{Fence, Guard, Stop, Wake};
 pub use lease::Deadline;
 pub use verdict::{CredentialReference, Judgement, Presentation, Principal, Refused, Verdict};
 

@@ -101,6 +101,13 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// About how many bytes of memory it takes, for whoever keeps many.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + size_of::<Principal>() + size_of_val(&*self.keys) + self.principal.grants.size()
+    }
+}
+
 impl Judgement {
     /// Reads the answer to a question that was sent at `asked_at`.
     pub fn from_wire(wire: v1::VerifyResponse, asked_at: Boottime) -> Result<Self, InvalidWire> {

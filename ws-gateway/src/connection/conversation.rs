@@ -26,6 +26,17 @@ impl Connection {
     pub(super) fn on_news(&mut self, principal: Arc<Principal>) -> ControlFlow<End> {
         let mut outputs = Vec::new();
         self.session.on_principal(principal, &mut outputs);
+        self.perform_losses_first(outputs)
+    }
+
+    /// As [`Connection::on_news`], for what a newer credential of an open session brings.
+    pub(super) fn on_refreshed(&mut self, judged: Judged, now: Boottime) -> ControlFlow<End> {
+        let mut outputs = Vec::new();
+        self.on_judged(judged, now, &mut outputs);
+        self.perform_losses_first(outputs)
+    }
+
+    fn perform_losses_first(&mut self, outputs: Vec<Output>) -> ControlFlow<End> {
         let (left, rest): (Vec<_>, Vec<_>) =
             outputs.into_iter().partition(|output| matches!(output, Output::Unsubscribe(_)));
         let lost = !left.is_empty();
@@ -51,7 +62,13 @@ impl Connection {
         }
     }
 
-    fn rule(&mut self, ruling: Ruling, now: Boottime, outputs: &mut Vec<Output>) {
+    fn rule(&mut self, mut ruling: Ruling, now: Boottime, outputs: &mut Vec<Output>) {
+        // What was decided at the handshake may have been judged again since.
+        if let Ruling::Admitted(admission) = &mut ruling
+            && let Some(principal) = self.guard.as_ref().and_then(|guard| guard.take_news())
+        {
+            admission.principal = principal;
+        }
         // A refresh is no handshake.
         if self.session.tenant().is_none() {
             self.count_handshake(&ruling);
@@ -93,6 +110,11 @@ impl Connection {
                 Output::Unsubscribe(channel) => self.with_tenant(|hub, tenant, seat| {
                     hub.broker.unsubscribe(tenant, &channel, seat.connection());
                 }),
+                // One message may hold many: whoever is stopped in the middle does not say the rest.
+                Output::Publish { .. } if self.check().is_err() => {
+                    self.last_words = Some((CloseReason::AuthorityChanged, now));
+                    return;
+                }
                 Output::Publish { channel, frame } => self.with_tenant(|hub, tenant, _| {
                     hub.broker.publish(tenant, &channel, &frame);
                 }),

@@ -340,6 +340,13 @@ impl RevocationsService for StandIn {
     async fn fetch_range(&self, _: Request<v1::FetchRangeRequest>) -> Result<Response<Self::FetchRangeStream>, Status> {
         Err(Status::unimplemented("no gateway asks for it"))
     }
+
+    async fn get_guarantee(
+        &self,
+        _: Request<v1::GetGuaranteeRequest>,
+    ) -> Result<Response<v1::GetGuaranteeResponse>, Status> {
+        Err(Status::unimplemented("no gateway asks for it"))
+    }
 }
 
 impl StandIn {
@@ -383,7 +390,11 @@ impl StandIn {
             tokio::select! {
                 changed = grown.changed() => changed.ok()?,
                 request = requests.next() => {
-                    let Some(Said::Probe(probe)) = request?.ok()?.message else { return None };
+                    let probe = match request?.ok()?.message {
+                        Some(Said::Probe(probe)) => probe,
+                        Some(Said::Applied(_) | Said::Closed(_)) => continue,
+                        Some(Said::Start(_)) | None => return None,
+                    };
                     if self.script().answers_probes && self.script().log.len() == sent {
                         let head = Some(self.script().head().into());
                         let checkpoint = v1::Checkpoint { probe_id: probe.probe_id, head, age_us: 0, authority_time_us: 0 };

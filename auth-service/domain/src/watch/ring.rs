@@ -94,6 +94,25 @@ impl Ring {
         Ok(())
     }
 
+    /// The position of entry `seq`, if it is the head or held here.
+    pub fn revision_at(&self, seq: u64) -> Option<Revision> {
+        if seq == self.head.seq {
+            return Some(self.head);
+        }
+        match self.after(seq.checked_sub(1)?) {
+            Found::Entry(entry, _) => Some(entry.revision()),
+            Found::Gone(_) | Found::NotYet => None,
+        }
+    }
+
+    /// By when entry `seq` was known here; none when it is not known yet.
+    pub fn known_since(&self, seq: u64) -> Option<Boottime> {
+        match self.after(seq.saturating_sub(1)) {
+            Found::Entry(_, since) | Found::Gone(since) => Some(since),
+            Found::NotYet => None,
+        }
+    }
+
     /// The entry after `seq`.
     pub fn after(&self, seq: u64) -> Found {
         if seq >= self.head.seq {

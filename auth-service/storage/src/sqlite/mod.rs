@@ -3,7 +3,8 @@
 //! Guarantees: a second process is refused by an operating system lock on `authority.lock`. Writers take turns on one
 //! connection (`BEGIN IMMEDIATE`), so entries of the log are in commit order and every snapshot sees a prefix. A commit
 //! that was answered survives a power cut (`synchronous = FULL`).
-//! At most one writer and eight readers run at once; others wait, and after ten seconds get an error.
+//! At most one writer and eight readers run at once; others wait, and after ten seconds get an error. Urgent writers wait
+//! for each other and for at most one other writer.
 
 mod lock;
 mod log;
@@ -13,27 +14,32 @@ mod store;
 mod tx;
 mod words;
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
 use portcullis_types::Entropy;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use lock::DirectoryLock;
 
 const DATABASE: &str = "authority.db";
 const READERS: u32 = 8;
 const WAIT: Duration = Duration::from_secs(10);
+/// How often the head is read though nobody announced a new one: a commit that erred may have taken place.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Rows and log in one file of a directory that this process owns.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: SqlitePool,
+    /// Held by the one writer that is not urgent and may be in the way of those that are.
+    turn: Arc<Semaphore>,
     readers: SqlitePool,
     heads: watch::Sender<Head>,
     _lock: DirectoryLock,
@@ -47,6 +53,14 @@ pub enum OpenStoreError {
     InUse {
         /// The lock file.
         path: PathBuf,
+    },
+    /// Others may read what is there already.
+    #[error("others may use {}; set its mode to {mode:o}", .path.display())]
+    NotPrivate {
+        /// Which.
+        path: PathBuf,
+        /// What it must be.
+        mode: u32,
     },
     /// A file or directory could not be made or opened.
     #[error("{} cannot be opened", .path.display())]
@@ -81,7 +95,7 @@ impl SqliteStore {
         log::begin(&writer, entropy.array()).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "1")).await?;
         let head = log::head(&mut *readers.acquire().await?).await?;
-        Ok(Self { writer, readers, heads: watch::Sender::new(head), _lock: lock })
+        Ok(Self { writer, turn: Arc::new(Semaphore::new(1)), readers, heads: watch::Sender::new(head), _lock: lock })
     }
 
     /// Waits for what runs and folds the write-ahead log into the file. Further calls are refused.
@@ -115,7 +129,19 @@ fn make_directory(directory: &Path) -> Result<(), OpenStoreError> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .map_err(|source| OpenStoreError::File { path: directory.to_owned(), source })
+        .map_err(|source| OpenStoreError::File { path: directory.to_owned(), source })?;
+    // What is in it is private by itself, unless somebody exchanges it.
+    refuse_others(directory, 0o022, 0o700)
+}
+
+/// What was there before may have another mode than what is made here.
+fn refuse_others(path: &Path, to_others: u32, mode: u32) -> Result<(), OpenStoreError> {
+    let path = path.to_owned();
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.permissions().mode() & to_others == 0 => Ok(()),
+        Ok(_) => Err(OpenStoreError::NotPrivate { path, mode }),
+        Err(source) => Err(OpenStoreError::File { path, source }),
+    }
 }
 
 /// SQLite gives its other files the mode of this one.
@@ -127,9 +153,34 @@ fn make_private(file: &Path) -> Result<(), OpenStoreError> {
         .mode(0o600)
         .open(file)
         .map(drop)
-        .map_err(|source| OpenStoreError::File { path: file.to_owned(), source })
+        .map_err(|source| OpenStoreError::File { path: file.to_owned(), source })?;
+    refuse_others(file, 0o077, 0o600)
 }
 
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use auth_domain::{Batch, Store as _, Target, WriteTx as _};
+    use portcullis_types::{RoleName, SeededEntropy, TenantId, Timestamp};
+
+    use super::tx::SqliteTx;
+    use super::*;
+
+    /// As after a commit that erred and took place.
+    #[tokio::test]
+    async fn an_entry_that_nobody_announced_is_found() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = SqliteStore::open(directory.path(), &SeededEntropy::new(1)).await.expect("opens");
+        let role = RoleName::try_from("speaker").expect("a valid name");
+        let transaction = store.writer.begin_with("BEGIN IMMEDIATE").await.expect("writes");
+        let to_nobody = watch::Sender::new(store.head().await.expect("reads"));
+        let tx = Box::new(SqliteTx::begin(transaction, to_nobody, None).await.expect("reads"));
+        let batch = Batch::reauthorize(Target::Role(TenantId::system(), role));
+        tx.commit_with(batch, Timestamp::from_unix_seconds(1)).await.expect("appends");
+        let found = tokio::time::timeout(WAIT, store.head_after(0)).await;
+        assert_eq!(found.expect("it was not found").expect("reads").seq, 1);
+    }
 }

@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 use auth_domain::{
-    Answered, Credential, Head, Identity, IdentityRef, LogEntry, ReadView, Request, Role, Session, SigningKey,
-    StoreError, StoredPassword, Tenant,
+    Answered, Credential, Head, Identity, IdentityRef, LogEntry, ReadView, Request, Role, RoleTotals, Scope, Session,
+    SigningKey, StoreError, StoredPassword, Tenant,
 };
-use portcullis_types::{ClientId, CredentialId, IdentityId, Revision, RoleName, SessionId, SigningKeyId, TenantId};
+use portcullis_types::{
+    ClientId, CredentialId, IdentityId, Revision, RoleName, SessionId, SigningKeyId, TenantId, Timestamp,
+};
 
 use super::rows::{self, Columns};
 use super::tx::SqliteTx;
@@ -92,6 +94,24 @@ impl ReadView for SqliteTx {
         found.map_err(unavailable)?.iter().map(rows::role).collect()
     }
 
+    async fn role_totals(&mut self, tenant: &TenantId) -> Result<RoleTotals, StoreError> {
+        let sql = "SELECT count(*) AS roles, coalesce(sum(bytes), 0) AS bytes FROM roles WHERE tenant = ?1";
+        let query = sqlx::query(sql).bind(tenant.as_str());
+        let row = query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?;
+        Ok(RoleTotals { roles: Columns(&row).seq("roles")?, bytes: Columns(&row).seq("bytes")? })
+    }
+
+    async fn most_bytes_held_with(&mut self, tenant: &TenantId, role: &RoleName) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(max(held), 0) AS most FROM (
+                       SELECT sum(r.bytes) AS held FROM identity_roles h
+                       JOIN identity_roles i ON i.tenant = h.tenant AND i.identity = h.identity
+                       JOIN roles r ON r.tenant = i.tenant AND r.name = i.role
+                       WHERE h.tenant = ?1 AND h.role = ?2 GROUP BY h.identity)";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(role.as_str());
+        let row = query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?;
+        Columns(&row).seq("most")
+    }
+
     async fn session(&mut self, tenant: &TenantId, id: SessionId) -> Result<Option<Session>, StoreError> {
         let sql = "SELECT tenant, id, identity, device, client, issue_seq, issue_chain, created_at, expires_at,
                    revoked_seq FROM sessions WHERE tenant = ?1 AND id = ?2";
@@ -133,6 +153,38 @@ impl ReadView for SqliteTx {
                    ORDER BY id DESC LIMIT ?3";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(limit);
         query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::credential).collect()
+    }
+
+    async fn count_live_api_keys(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) AS live FROM credentials
+                   WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND revoked_seq IS NULL
+                     AND (expires_at IS NULL OR expires_at > ?3)";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(at.as_micros());
+        let row = query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?;
+        Columns(&row).seq("live")
+    }
+
+    async fn live_holders(
+        &mut self,
+        tenant: &TenantId,
+        scope: Scope,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<IdentityId>, StoreError> {
+        let sql = "SELECT i.id FROM identities i WHERE i.tenant = ?1 AND i.state = 'active' AND EXISTS (
+                       SELECT 1 FROM credentials c
+                       WHERE c.tenant = i.tenant AND c.identity = i.id AND c.kind = 'api_key' AND c.revoked_seq IS NULL
+                         AND (c.expires_at IS NULL OR c.expires_at > ?2) AND instr(' ' || c.scopes || ' ', ?3) > 0)
+                   ORDER BY i.id LIMIT ?4";
+        let word = format!(" {} ", scope.name());
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(at.as_micros()).bind(word).bind(limit);
+        let found = query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?;
+        found.iter().map(rows::identity_id).collect()
     }
 
     async fn client_revoked_seq(&mut self, tenant: &TenantId, client: &ClientId) -> Result<Option<u64>, StoreError> {

@@ -140,6 +140,10 @@ pub(super) fn identity(row: &SqliteRow) -> Read<Identity> {
     })
 }
 
+pub(super) fn identity_id(row: &SqliteRow) -> Read<IdentityId> {
+    Ok(IdentityId::from_bytes(Columns(row).array("id")?))
+}
+
 pub(super) fn password(row: &SqliteRow) -> Read<StoredPassword> {
     let row = Columns(row);
     Ok(StoredPassword {

@@ -1,23 +1,32 @@
 //! The store itself: snapshots, transactions, and the log as its readers see it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use auth_domain::{Head, LogEntry, ReadView, Store, StoreError, WriteTx};
 use portcullis_types::Revision;
 
 use super::tx::SqliteTx;
-use super::{SqliteStore, log, unavailable};
+use super::{LOOK_AGAIN, SqliteStore, WAIT, log, unavailable};
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError> {
         // Deferred: the first statement, which reads the head, fixes the snapshot.
         let transaction = self.readers.begin().await.map_err(unavailable)?;
-        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone()).await?))
+        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
+        let turn = tokio::time::timeout(WAIT, Arc::clone(&self.turn).acquire_owned()).await;
+        let turn = turn.map_err(late)?.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?;
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
-        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone()).await?))
+        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), Some(turn)).await?))
+    }
+
+    async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError> {
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -26,8 +35,16 @@ impl Store for SqliteStore {
 
     async fn head_after(&self, known: u64) -> Result<Head, StoreError> {
         let mut heads = self.heads.subscribe();
-        let head = heads.wait_for(|head| head.seq > known).await;
-        head.map(|head| *head).map_err(|closed| StoreError::Unavailable(Box::new(closed)))
+        loop {
+            let announced = async { heads.wait_for(|head| head.seq > known).await.map(|head| *head) };
+            if let Ok(head) = tokio::time::timeout(LOOK_AGAIN, announced).await {
+                return head.map_err(|closed| StoreError::Unavailable(Box::new(closed)));
+            }
+            let head = self.head().await?;
+            if head.seq > known {
+                return Ok(head);
+            }
+        }
     }
 
     async fn log_after(&self, seq: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
@@ -41,4 +58,8 @@ impl Store for SqliteStore {
     async fn horizon(&self) -> Result<u64, StoreError> {
         log::horizon(&mut *self.readers.acquire().await.map_err(unavailable)?).await
     }
+}
+
+fn late(elapsed: tokio::time::error::Elapsed) -> StoreError {
+    StoreError::Unavailable(Box::new(elapsed))
 }

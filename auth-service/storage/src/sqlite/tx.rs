@@ -9,7 +9,7 @@ use auth_domain::{
 use portcullis_types::{CredentialId, IdentityId, RedemptionId, RoleName, TenantId, Timestamp};
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
 use sqlx::{Sqlite, Transaction, query::Query};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::log::{self, number};
 use super::unavailable;
@@ -20,15 +20,18 @@ pub(super) struct SqliteTx {
     pub(super) transaction: Transaction<'static, Sqlite>,
     pub(super) head: Head,
     heads: watch::Sender<Head>,
+    /// Given back after the transaction has ended.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl SqliteTx {
     pub(super) async fn begin(
         mut transaction: Transaction<'static, Sqlite>,
         heads: watch::Sender<Head>,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, StoreError> {
         let head = log::head(&mut transaction).await?;
-        Ok(Self { transaction, head, heads })
+        Ok(Self { transaction, head, heads, _turn: turn })
     }
 
     async fn write(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<SqliteQueryResult, StoreError> {
@@ -137,11 +140,30 @@ impl WriteTx for SqliteTx {
         self.write(query).await.map(drop)
     }
 
+    async fn rehash_password(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        password: &StoredPassword,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE passwords SET phc = ?1 WHERE tenant = ?2 AND identity = ?3 AND id = ?4";
+        let query = sqlx::query(sql)
+            .bind(&*password.phc)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(&password.id.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
     async fn put_role(&mut self, role: &Role) -> Result<(), StoreError> {
-        let sql = "INSERT INTO roles (tenant, name, grants) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (tenant, name) DO UPDATE SET grants = excluded.grants";
+        let sql = "INSERT INTO roles (tenant, name, grants, bytes) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (tenant, name) DO UPDATE SET grants = excluded.grants, bytes = excluded.bytes";
         let grants = list(role.grants.iter().map(|grant| [grant.action.name(), grant.pattern.as_str()]));
-        let query = sqlx::query(sql).bind(role.tenant.as_str()).bind(role.name.as_str()).bind(grants);
+        let query = sqlx::query(sql)
+            .bind(role.tenant.as_str())
+            .bind(role.name.as_str())
+            .bind(grants)
+            .bind(number(role.bytes()));
         self.write(query).await.map(drop)
     }
 
@@ -204,6 +226,13 @@ impl WriteTx for SqliteTx {
         let sql = "UPDATE credentials SET spent_at = ?1, successor = ?2
                    WHERE id = ?3 AND kind = 'refresh_token' AND spent_at IS NULL";
         let query = sqlx::query(sql).bind(at.as_micros()).bind(&successor.as_bytes()[..]).bind(&id.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn repeat_refresh_token(&mut self, id: CredentialId, at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE credentials SET repeated_at = ?1
+                   WHERE id = ?2 AND kind = 'refresh_token' AND spent_at IS NOT NULL AND repeated_at IS NULL";
+        let query = sqlx::query(sql).bind(at.as_micros()).bind(&id.as_bytes()[..]);
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 

@@ -128,8 +128,7 @@ impl Position {
 pub(super) fn welcome(welcome: &v1::WatchWelcome) -> String {
     let from = words::revision(welcome.position.as_ref());
     format!(
-        "Following the log after {from}; lease {}, bound {}.",
-        span::millis_in_words(welcome.lease_ms),
+        "Following the log after {from}; what it revokes is enforced within {}.",
         span::millis_in_words(welcome.bound_ms)
     )
 }

@@ -1,7 +1,7 @@
 //! Follows the log.
 //!
-//! A tail is a watch with a name of its own, `cli-<16 hex digits>`, that holds no sockets; it probes like a gateway, so
-//! that a dead connection is noticed. Reading from the start fetches what is kept, then watches from the last entry.
+//! A tail is a watch with a name of its own, `cli-<16 hex digits>`, an observer that holds no
+//! sockets; it probes like a gateway, so that a dead connection is noticed. Reading from the start fetches what is kept, then watches from the last entry.
 
 use std::time::Duration;
 
@@ -105,6 +105,7 @@ impl Tail<'_> {
             gateway_id: self.name.clone(),
             boot_id: self.boot_id.clone(),
             cursor: self.position.revision().map(Into::into),
+            observer: true,
         };
         let start = v1::WatchRequest { message: Some(Ask::Start(start)) };
         ask.try_send(start).expect("the queue is new and has room for more than one");

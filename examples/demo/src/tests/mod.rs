@@ -254,10 +254,26 @@ async fn disabling_and_enabling_a_user_ask_the_authority() {
     let disabled = demo.post("/api/disable", r#"{"name":"alice"}"#).await.json();
     assert_eq!(disabled["revision"], "42-00000000000000ab");
     assert_eq!(disabled["committed_at_ms"], json!(1_700_000_000_123.456));
+    assert_eq!(disabled["enforced_within_ms"], 17_000);
     let enabled = demo.post("/api/enable", r#"{"name":"alice"}"#).await.json();
     assert_eq!(enabled, json!({"revision": null, "committed_at_ms": null, "enforced_within_ms": null}));
     let asked = ["disable demo name alice", "enable demo name alice"];
     assert_eq!(demo.authority.asked(), asked.map(|call| format!("Bearer pk_the-key: {call}")));
+}
+
+#[tokio::test]
+async fn a_receipt_names_each_gateway() {
+    let demo = Demo::start().await;
+    let receipt = demo.get("/api/receipt?revision=42-00000000000000ab").await.json();
+    let gateways = json!([
+        {"gateway": "gateway-1", "state": "applied", "fenced": 2, "closed": 1, "apply_us": 80},
+        {"gateway": "gateway-2", "state": "lagging", "fenced": null, "closed": null, "apply_us": null},
+    ]);
+    let expected =
+        json!({"status": "pending", "enforced": false, "elapsed_ms": 3, "certain_in_ms": 9, "gateways": gateways});
+    assert_eq!(receipt, expected);
+    assert_eq!(demo.authority.asked(), ["Bearer pk_the-key: receipt of 42"]);
+    demo.get("/api/receipt?revision=42").await.is_problem(StatusCode::BAD_REQUEST, "malformed");
 }
 
 #[tokio::test]

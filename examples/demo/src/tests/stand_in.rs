@@ -140,7 +140,12 @@ impl IdentitiesService for Calls {
     ) -> Result<Response<DisableIdentityResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         self.write_down(&metadata, &format!("disable {}", named(request.identity)))?;
-        let response = DisableIdentityResponse { identity: None, revision: revision(), committed_at: timestamp!() };
+        let response = DisableIdentityResponse {
+            identity: None,
+            revision: revision(),
+            committed_at: timestamp!(),
+            enforced_within_ms: 17_000,
+        };
         Ok(Response::new(response))
     }
 
@@ -181,6 +186,41 @@ impl IdentitiesService for Calls {
 
 #[tonic::async_trait]
 impl CredentialsService for Calls {
+    type WatchEnforcedStream = tonic::Streaming<WatchEnforcedResponse>;
+
+    async fn await_enforced(
+        &self,
+        request: Request<AwaitEnforcedRequest>,
+    ) -> Result<Response<AwaitEnforcedResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.write_down(&metadata, &format!("receipt of {}", request.revision.expect("a revision").seq))?;
+        let part = |name: &str, state: GatewayState, acknowledgement| GatewayReceipt {
+            gateway_id: name.to_owned(),
+            state: state.into(),
+            acknowledgement,
+            ..GatewayReceipt::default()
+        };
+        let said = GatewayAcknowledgement { fenced: 2, closed: 1, apply_us: 80 };
+        let receipt = Receipt {
+            status: ReceiptStatus::Pending.into(),
+            elapsed_ms: 3,
+            certain_in_ms: 9,
+            gateways: vec![
+                part("gateway-1", GatewayState::Applied, Some(said)),
+                part("gateway-2", GatewayState::Lagging, None),
+            ],
+            ..Receipt::default()
+        };
+        Ok(Response::new(AwaitEnforcedResponse { receipt: Some(receipt) }))
+    }
+
+    async fn watch_enforced(
+        &self,
+        _: Request<WatchEnforcedRequest>,
+    ) -> Result<Response<Self::WatchEnforcedStream>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
+    }
+
     async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<RevokeResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let target = match request.target.expect("a target") {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use auth_domain::{
-    CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden, IdentityKind, ListError, NewApiKey,
-    NewIdentity, Page, Scope, Scopes,
+    Actor, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden, IdentityKind,
+    ListError, NewApiKey, NewIdentity, Page, Scope, Scopes, Store as _,
 };
 use portcullis_types::{IdentityName, Secret, TenantId};
 
@@ -51,6 +51,78 @@ async fn a_caller_acts_in_its_tenant_and_a_system_caller_everywhere() {
     assert!(matches!(beyond, Err(CreateApiKeyError::ScopesBeyondCaller)));
     let person = world.authority.create_api_key(&world.admin, new_key("alice", scopes)).await;
     assert!(matches!(person, Err(CreateApiKeyError::ScopesNeedService)));
+}
+
+#[tokio::test]
+async fn a_key_that_a_key_makes_ends_with_its_maker_at_the_latest() {
+    let world = World::new().await;
+    service(&world, "backend").await;
+    let mut short = new_key("backend", Scopes::all());
+    short.expires_in = Some(Duration::from_secs(60));
+    let short = world.authority.create_api_key(&world.admin, short).await.expect("a new key");
+    let maker = world.authority.authenticate_caller(&short.secret).await.expect("a service");
+    world.clock.advance(Duration::from_secs(10));
+    for (asked, lives) in [(None, 50), (Some(3_600), 50), (Some(20), 20)] {
+        let mut new = new_key("backend", Scopes::all());
+        new.expires_in = asked.map(Duration::from_secs);
+        let made = world.authority.create_api_key(&maker, new).await.expect("a new key").key;
+        let left = made.expires_at.expect("it ends").saturating_since(made.created_at);
+        assert_eq!(left, Duration::from_secs(lives), "{asked:?}");
+        let mut view = world.store.read().await.expect("reads");
+        let row = view.credential(made.id).await.expect("reads").expect("it was made");
+        assert_eq!(row.parent, Some(maker.credential));
+    }
+    assert!(Actor::caller(&maker).as_str().contains(&maker.credential.to_string()), "the trail names the key");
+}
+
+#[tokio::test]
+async fn a_disabled_identity_gets_no_key() {
+    let world = World::new().await;
+    service(&world, "backend").await;
+    world.authority.disable_identity(&actor(), &tenant(), &named("backend")).await.expect("disables");
+    let made = world.authority.create_api_key(&world.admin, new_key("backend", Scopes::NONE)).await;
+    assert!(matches!(made, Err(CreateApiKeyError::Disabled)), "{made:?}");
+}
+
+#[tokio::test]
+async fn the_last_administrator_cannot_be_disabled() {
+    let world = World::new().await;
+    let system = TenantId::system();
+    let disable = async |name: &str| world.authority.disable_identity(&actor(), &system, &named(name)).await;
+    let alone = disable("admin").await;
+    assert!(matches!(alone, Err(ChangeIdentityError::LastAdministrator)), "{alone:?}");
+
+    let second = NewIdentity {
+        tenant: system.clone(),
+        kind: IdentityKind::Service,
+        name: IdentityName::try_from("second").expect("valid"),
+        password: None,
+        roles: Vec::new(),
+    };
+    world.authority.create_identity(&actor(), second).await.expect("a new identity");
+    assert!(disable("admin").await.is_err(), "the second has no key");
+    let key = |scopes| NewApiKey { tenant: system.clone(), ..new_key("second", scopes) };
+    let weak = key([Scope::Verify].into_iter().collect());
+    world.authority.create_api_key(&world.admin, weak).await.expect("a new key");
+    assert!(disable("admin").await.is_err(), "the second's key cannot administer");
+    let strong = key([Scope::Admin].into_iter().collect());
+    world.authority.create_api_key(&world.admin, strong).await.expect("a new key");
+    disable("admin").await.expect("the second remains");
+    assert!(disable("second").await.is_err());
+}
+
+#[tokio::test]
+async fn a_tenants_caller_sees_its_own_tenant() {
+    let world = World::new().await;
+    service(&world, "backend").await;
+    let key = world.authority.create_api_key(&world.admin, new_key("backend", Scopes::all())).await;
+    let backend = world.authority.authenticate_caller(&key.expect("a new key").secret).await.expect("a service");
+    let seen = async |caller| {
+        let page = world.authority.tenants_seen_by(caller, Page::default()).await.expect("reads");
+        page.items.into_iter().map(|tenant| tenant.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&backend).await, ["acme"]);
+    assert_eq!(seen(&world.admin).await, ["acme", "system"]);
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use auth_domain::{
-    Authority, DenyReason, IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, RevokeTarget, SessionCredentials,
-    SessionState,
+    Authority, DenyReason, IdentityKind, KeyEncryptionKey, LoginAttempt, LoginOutcome, NewIdentity, RevokeTarget,
+    SessionCredentials, SessionState, Store,
 };
 use portcullis_types::{IdentityName, Secret};
 
-use crate::world::{PASSWORD, World, actor, named, tenant};
+use crate::passwords::CountingHasher;
+use crate::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
 
 #[tokio::test]
 async fn a_token_says_who_logged_in() {
@@ -91,7 +92,7 @@ async fn a_session_that_began_before_log_out_everywhere_is_dead_though_it_was_in
     assert!(opened.session.issued.seq < committed.revision.seq);
     let SessionCredentials::Tokens(tokens) = opened.credentials else { panic!("tokens were asked for") };
     assert_eq!(world.denied(&tokens.access).await, (DenyReason::IdentityRevoked, true));
-    let refreshed = world.authority.refresh_tokens(&tokens.refresh).await.expect("an outcome");
+    let refreshed = world.authority.refresh_tokens(&actor(), &tokens.refresh).await.expect("an outcome");
     assert!(matches!(refreshed, auth_domain::RefreshOutcome::Denied(DenyReason::IdentityRevoked)));
     let listed = world.authority.sessions(&tenant(), &named("alice"), auth_domain::Page::default()).await;
     assert_eq!(listed.expect("reads").items[0].state, SessionState::Revoked);
@@ -139,4 +140,25 @@ async fn a_new_password_ends_every_session_and_is_the_only_one_that_logs_in() {
     assert!(matches!(old, LoginOutcome::Denied));
     let new = world.authority.log_in(&actor(), world.attempt("alice", new)).await.expect("an outcome");
     assert!(matches!(new, LoginOutcome::Granted(_)));
+}
+
+#[tokio::test]
+async fn a_password_is_hashed_again_when_the_parameters_have_changed() {
+    let world = World::new().await;
+    let stronger = Arc::new(CountingHasher::with_memory(16));
+    let store = Arc::clone(&world.store) as Arc<dyn Store>;
+    let parts = parts(store, &world.clock, &stronger, KeyEncryptionKey::new(&KEK));
+    let authority = Authority::open(parts).await.expect("opens");
+    let log_in = async |expected| {
+        let before = stronger.evaluations();
+        let outcome = authority.log_in(&actor(), world.attempt("alice", PASSWORD)).await.expect("an outcome");
+        assert!(matches!(outcome, LoginOutcome::Granted(_)));
+        assert_eq!(stronger.evaluations(), before + expected);
+    };
+    let head = world.store.head().await.expect("reads");
+    log_in(2).await;
+    log_in(1).await;
+    assert_eq!(world.store.head().await.expect("reads"), head, "no session ends by it");
+    let wrong = authority.log_in(&actor(), world.attempt("alice", "wrong horse battery")).await.expect("an outcome");
+    assert!(matches!(wrong, LoginOutcome::Denied));
 }

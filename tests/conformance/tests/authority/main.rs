@@ -8,6 +8,8 @@ mod passwords;
 mod refresh;
 mod restore;
 mod revocation;
+mod sizes;
 mod tickets;
 mod verification;
+mod waiting;
 mod world;

@@ -17,7 +17,11 @@ pub(crate) struct CountingHasher {
 
 impl CountingHasher {
     pub(crate) fn new() -> Self {
-        let argon = Argon2id::new(8, 1, 1).expect("the smallest parameters");
+        Self::with_memory(8)
+    }
+
+    pub(crate) fn with_memory(kib: u32) -> Self {
+        let argon = Argon2id::new(kib, 1, 1).expect("small parameters");
         Self { argon, evaluations: AtomicUsize::new(0), gate: Mutex::new(None) }
     }
 
@@ -49,5 +53,9 @@ impl PasswordHasher for CountingHasher {
         }
         self.evaluations.fetch_add(1, Ordering::SeqCst);
         self.argon.verify(&password, &phc)
+    }
+
+    fn is_current(&self, phc: &str) -> bool {
+        self.argon.is_current(phc)
     }
 }

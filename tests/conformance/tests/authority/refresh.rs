@@ -5,10 +5,10 @@ use std::time::Duration;
 use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, Store as _, TokenPair};
 use portcullis_types::Secret;
 
-use crate::world::{SECOND, World};
+use crate::world::{SECOND, World, actor};
 
 async fn refresh(world: &World, token: &Secret) -> Result<TokenPair, DenyReason> {
-    match world.authority.refresh_tokens(token).await.expect("an outcome") {
+    match world.authority.refresh_tokens(&actor(), token).await.expect("an outcome") {
         RefreshOutcome::Granted(pair) => Ok(pair),
         RefreshOutcome::Denied(reason) => Err(reason),
     }
@@ -42,6 +42,18 @@ async fn a_lost_answer_is_answered_with_the_same_successor() {
     assert_eq!(head(&world).await, before, "nothing was killed");
     world.allowed(&again.access).await;
     refresh(&world, &again.refresh).await.expect("the branch goes on");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_once_more_and_not_again() {
+    let world = World::new().await;
+    let first = world.log_in().await.1;
+    let second = refresh(&world, &first.refresh).await.expect("a new pair");
+    refresh(&world, &first.refresh).await.expect("the same successor");
+    let before = head(&world).await;
+    assert_eq!(refresh(&world, &first.refresh).await.err(), Some(DenyReason::Spent));
+    assert_eq!(head(&world).await, before, "nothing was killed");
+    refresh(&world, &second.refresh).await.expect("the branch goes on");
 }
 
 #[tokio::test]

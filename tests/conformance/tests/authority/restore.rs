@@ -38,7 +38,7 @@ async fn credentials_of_the_lost_branch_are_denied() {
     world.allowed(&kept.access).await;
     let refused = world.denied(&lost.access).await.0;
     assert_eq!(refused, DenyReason::Unknown);
-    let refreshed = world.authority.refresh_tokens(&lost.refresh).await.expect("an outcome");
+    let refreshed = world.authority.refresh_tokens(&actor(), &lost.refresh).await.expect("an outcome");
     assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::Unknown)));
 
     // The same number with other content: whoever stood on the lost branch sees the fork.

@@ -32,7 +32,7 @@ async fn revoking_an_access_token_leaves_its_session() {
     let tokens = world.log_in().await.1;
     world.revoke(RevokeTarget::Presented(tokens.access.clone())).await;
     assert_eq!(world.denied(&tokens.access).await, (DenyReason::CredentialRevoked, true));
-    let next = world.authority.refresh_tokens(&tokens.refresh).await.expect("an outcome");
+    let next = world.authority.refresh_tokens(&actor(), &tokens.refresh).await.expect("an outcome");
     assert!(matches!(next, auth_domain::RefreshOutcome::Granted(_)));
 }
 

@@ -98,19 +98,20 @@ async fn a_ticket_never_outlives_its_parent() {
 #[tokio::test]
 async fn the_wrong_place_is_refused_and_does_not_spend_the_ticket() {
     let world = World::new().await;
-    let tokens = world.log_in().await.1;
-    let ticket = world.ticket(&tokens.access, Some("chat"), Some("https://app.example")).await;
+    let cookie = world.cookie().await.1;
+    let ticket = world.ticket(&cookie, Some("chat"), Some("https://app.example")).await;
     let place = |asked: &str, from: Option<&str>| PresentationContext {
         audience: Some(audience(asked)),
         origin: from.map(origin),
         within: None,
+        asker: None,
     };
     let evil = place("chat", Some("https://app.example.evil"));
-    assert_eq!(denied(world.redeem(&ticket, 1, &evil).await), (DenyReason::WrongOrigin, true));
+    assert_eq!(denied(world.redeem(&ticket, 1, &evil).await), (DenyReason::WrongOrigin, false));
     let nowhere = place("chat", None);
-    assert_eq!(denied(world.redeem(&ticket, 1, &nowhere).await), (DenyReason::WrongOrigin, true));
+    assert_eq!(denied(world.redeem(&ticket, 1, &nowhere).await), (DenyReason::WrongOrigin, false));
     let elsewhere = place("portcullis", Some("https://app.example"));
-    assert_eq!(denied(world.redeem(&ticket, 1, &elsewhere).await), (DenyReason::WrongAudience, true));
+    assert_eq!(denied(world.redeem(&ticket, 1, &elsewhere).await), (DenyReason::WrongAudience, false));
     let verdict = allowed(world.redeem(&ticket, 2, &place("chat", Some("https://app.example"))).await);
     assert_eq!(verdict.origins, [origin("https://app.example")]);
     assert_eq!(verdict.audiences, [audience("chat")]);
@@ -175,6 +176,99 @@ async fn what_is_not_a_ticket_is_not_redeemed() {
     assert_eq!(denied(world.redeem(&Secret::from("tk_"), 1, &anywhere()).await), (DenyReason::Malformed, true));
 }
 
+/// A key that may be presented in one place.
+async fn bound_key(world: &World) -> Secret {
+    let token = OpaqueToken::generate(
+        OpaqueKind::ApiKey,
+        portcullis_types::CredentialId::from_bytes([5; 16]),
+        &portcullis_types::SeededEntropy::new(5),
+    );
+    let id = world.api_key().await.key.id;
+    let mut row = world.store.read().await.expect("reads").credential(id).await.expect("reads").expect("it was made");
+    (row.id, row.digest) = (token.id, Some(token.digest()));
+    (row.audiences, row.origins) = (vec![audience("chat")], vec![origin("https://app.example")]);
+    let mut tx = world.store.write().await.expect("writes");
+    tx.insert_credential(&row).await.expect("writes");
+    tx.commit().await.expect("commits");
+    token.reveal()
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_nowhere_that_its_parent_is_not() {
+    let world = World::new().await;
+    let (access, key) = (world.log_in().await.1.access, bound_key(&world).await);
+    for (parent, asked, from, reason) in [
+        (&access, Some("chat"), None, DenyReason::WrongAudience),
+        (&key, None, None, DenyReason::WrongAudience),
+        (&key, Some("portcullis"), None, DenyReason::WrongAudience),
+        (&key, Some("chat"), Some("https://evil.example"), DenyReason::WrongOrigin),
+    ] {
+        let request = NewTicket { parent: parent.clone(), audience: asked.map(audience), origin: from.map(origin) };
+        let outcome = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
+        assert!(matches!(outcome, TicketOutcome::Denied(why) if why == reason), "{asked:?} {from:?}: {outcome:?}");
+    }
+    let ticket = world.ticket(&key, Some("chat"), None).await;
+    let place =
+        |from| PresentationContext { audience: Some(audience("chat")), origin: Some(origin(from)), ..anywhere() };
+    let evil = denied(world.redeem(&ticket, 1, &place("https://evil.example")).await);
+    assert_eq!(evil, (DenyReason::WrongOrigin, false), "the parent's origin is the ticket's");
+    let verdict = allowed(world.redeem(&ticket, 2, &place("https://app.example")).await);
+    assert_eq!(verdict.origins, [origin("https://app.example")]);
+}
+
+#[tokio::test]
+async fn a_ticket_that_says_more_than_its_parent_is_judged_by_both() {
+    let world = World::new().await;
+    let key = bound_key(&world).await;
+    let ticket = world.ticket(&key, Some("chat"), None).await;
+    let id = OpaqueToken::parse(ticket.expose_str().expect("text")).expect("a ticket").id;
+    let mut row = world.store.read().await.expect("reads").credential(id).await.expect("reads").expect("it was made");
+    let wide = OpaqueToken::generate(
+        OpaqueKind::Ticket,
+        portcullis_types::CredentialId::from_bytes([6; 16]),
+        &portcullis_types::SeededEntropy::new(6),
+    );
+    (row.id, row.digest, row.audiences, row.origins) = (wide.id, Some(wide.digest()), Vec::new(), Vec::new());
+    let mut tx = world.store.write().await.expect("writes");
+    tx.insert_credential(&row).await.expect("writes");
+    tx.commit().await.expect("commits");
+    let place =
+        |to, from| PresentationContext { audience: Some(audience(to)), origin: Some(origin(from)), ..anywhere() };
+    let elsewhere = world.redeem(&wide.reveal(), 1, &place("portcullis", "https://app.example")).await;
+    assert_eq!(denied(elsewhere), (DenyReason::WrongAudience, false));
+    let evil = world.redeem(&wide.reveal(), 1, &place("chat", "https://evil.example")).await;
+    assert_eq!(denied(evil), (DenyReason::WrongOrigin, false));
+    allowed(world.redeem(&wide.reveal(), 1, &place("chat", "https://app.example")).await);
+}
+
+/// Whoever holds what is dead costs a read, and keeps nobody from writing.
+#[tokio::test]
+async fn what_is_refused_anyway_keeps_no_writer_waiting() {
+    let world = World::new().await;
+    let (spent, old) = (world.log_in().await.1, world.log_in().await.1);
+    let redeemed = world.ticket(&old.access, None, None).await;
+    allowed(world.redeem(&redeemed, 1, &anywhere()).await);
+    let ticket = world.ticket(&spent.access, None, None).await;
+    world.revoke(RevokeTarget::Presented(spent.refresh.clone())).await;
+    let chat = PresentationContext { audience: Some(audience("chat")), ..anywhere() };
+    let live = world.ticket(&old.access, None, None).await;
+
+    let writer = world.store.write().await.expect("the only writer");
+    assert_eq!(denied(world.redeem(&redeemed, 2, &anywhere()).await), (DenyReason::Spent, true));
+    assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::SessionRevoked, true));
+    assert_eq!(denied(world.redeem(&live, 1, &chat).await), (DenyReason::WrongAudience, false));
+    let refreshed = world.authority.refresh_tokens(&actor(), &spent.refresh).await.expect("an outcome");
+    assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::SessionRevoked)));
+    let request = NewTicket { parent: spent.access.clone(), audience: None, origin: None };
+    let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
+    assert!(matches!(made, TicketOutcome::Denied(DenyReason::SessionRevoked)));
+    world.clock.advance(600 * SECOND);
+    let request = NewTicket { parent: old.access.clone(), audience: None, origin: None };
+    let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
+    assert!(matches!(made, TicketOutcome::Denied(DenyReason::Expired)));
+    drop(writer);
+}
+
 /// Whoever invents credentials costs a read, and keeps nobody from writing.
 #[tokio::test]
 async fn an_invented_credential_keeps_no_writer_waiting() {
@@ -185,7 +279,8 @@ async fn an_invented_credential_keeps_no_writer_waiting() {
     let writer = world.store.write().await.expect("the only writer");
     let ticket = invent(OpaqueKind::Ticket);
     assert_eq!(denied(world.redeem(&ticket, 1, &anywhere()).await), (DenyReason::Unknown, false));
-    let refreshed = world.authority.refresh_tokens(&invent(OpaqueKind::RefreshToken)).await.expect("an outcome");
+    let refreshed =
+        world.authority.refresh_tokens(&actor(), &invent(OpaqueKind::RefreshToken)).await.expect("an outcome");
     assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::Unknown)));
     let request = NewTicket { parent: invent(OpaqueKind::ApiKey), audience: None, origin: None };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");

@@ -155,7 +155,7 @@ async fn a_token_for_one_audience_does_not_satisfy_another() {
         if good {
             allowed(verdict);
         } else {
-            assert_eq!(denied(verdict), (DenyReason::WrongAudience, true));
+            assert_eq!(denied(verdict), (DenyReason::WrongAudience, false));
         }
     }
 }

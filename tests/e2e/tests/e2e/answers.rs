@@ -194,7 +194,9 @@ rows! {
 
     wrong_audience {
         let scene = Scene::new().await;
-        scene.of(async || in_connect(&scene.ticket_with(&[], json!({ "audience": "elsewhere" })).await)).await
+        // A token is for one audience and its tickets too; a key is for any.
+        let (_, key) = scene.api_key().await;
+        scene.of(async || in_connect(&scene.ticket_of(&key, &[], json!({ "audience": "elsewhere" })).await)).await
     }
 
     alg_none {
@@ -522,7 +524,8 @@ rows! {
     }
 
     authority_lost {
-        let scene = Scene::with_authority("[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n").await;
+        let short_lease = "[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n";
+        let scene = Scene::with(short_lease, "", "[freeze]\nmax_ms = 500").await;
         scene.after(async || in_connect(scene.token()), async |_, _| {
             scene.site.link.silence();
             None

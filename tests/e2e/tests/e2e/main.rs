@@ -7,6 +7,7 @@ mod fence;
 mod freeze;
 mod house;
 mod page;
+mod receipts;
 mod revocation;
 mod sdk;
 mod starting_and_stopping;

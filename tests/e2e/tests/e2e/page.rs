@@ -150,6 +150,12 @@ async fn revoking_a_session_closes_that_users_sockets_before_ones_eyes_and_no_ot
     page.both_closed("alice", 4511, "session revoked").await;
     page.assert_both_open("bob").await;
     page.wait("ruler-mark", json!({ "mark": "committed" })).await;
+    page.wait("receipt", json!({ "status": "enforced_by_acknowledgement", "enforced": true })).await;
+    for gateway in ["gateway-of-the-page-1", "gateway-of-the-page-2"] {
+        let has = json!({ "gateway": gateway, "state": "applied", "fenced": 1, "closed": 1 });
+        let part = page.wait("receipt-gateway", has).await;
+        assert!(part.text("text").contains("1 of 1 closed"), "{part:?}");
+    }
     // Bob's sockets do not only look open.
     page.say("bob", "still here", "room:lobby", 1, "bob").await;
     let heard = page.wait("bob-chat-message", json!({ "sender": "bob", "gateway": 1 })).await;

@@ -259,3 +259,27 @@ async fn changed_grants_reach_a_live_socket() {
     assert_eq!(refused["error"]["code"], json!(103));
     assert!(socket.is_alive().await);
 }
+
+#[tokio::test]
+async fn grants_taken_away_between_the_handshake_and_connect_are_gone() {
+    let site = Site::start().await;
+    let login = site.log_in("alice").await;
+    let gateway = &site.gateways[0];
+    let bearer = format!("Bearer {}", login.access_token);
+    let mut warm = Socket::open(&gateway.url(), &[("authorization", &bearer)]).await.expect("a handshake");
+    // Judged and registered at the handshake, and nothing was said yet.
+    test_harness::eventually("the handshake to be judged", || async {
+        (gateway.metric("portcullis_gateway_verdict_cache_misses", "").await >= 1.0).then_some(())
+    })
+    .await;
+    let seq = site.set_roles("alice", &[]).await.seq;
+    test_harness::eventually("the gateway to apply the change", || async {
+        (gateway.metric("portcullis_gateway_applied_seq", "").await >= seq as f64).then_some(())
+    })
+    .await;
+    warm.connect(None).await;
+    let refused = warm.call("subscribe", json!({ "channel": "room:secret" })).await.expect("an answer");
+    assert_eq!(refused["error"]["code"], json!(103));
+    let refused = warm.publish("room:secret", json!("leak")).await.expect("an answer");
+    assert_eq!(refused["error"]["code"], json!(103));
+}

@@ -11,6 +11,7 @@ use portcullis_types::{Boottime, Timestamp};
 
 use super::Enforcer;
 use crate::close::CloseReason;
+use crate::guard::Fence;
 
 /// Wall clock and boot time may move apart by so much between two looks; more means that this machine was copied,
 /// restored or set, and that its boot time may have stood still (assumption A4).
@@ -50,9 +51,13 @@ impl Enforcer {
         self.close_overdue(since, now);
     }
 
-    /// The lease is renewed.
-    pub(super) fn thaw(&mut self, now: Boottime) {
-        if self.lease.is_valid(now) && self.freeze.since.take().is_some() {
+    /// The lease was renewed. A task may have found it run out before this knew, so what counts is how it was.
+    pub(super) fn thaw(&mut self, was_valid: bool, now: Boottime) {
+        if !self.lease.is_valid(now) {
+            return;
+        }
+        let told = self.freeze.since.take().is_some();
+        if told || !was_valid {
             self.freeze.closed_up_to = None;
             self.call_everybody();
         }
@@ -76,7 +81,7 @@ impl Enforcer {
         let frozen = self.registry.iter().filter(|(_, member)| member.reference.is_some());
         let open = frozen.filter(|(_, member)| member.guard.fenced().is_none());
         for (_, member) in open.take(usize::try_from(most).unwrap_or(usize::MAX).max(1)) {
-            member.guard.fence(CloseReason::LeaseLost);
+            member.guard.fence(Fence { reason: CloseReason::LeaseLost, by: None, at: now });
         }
     }
 }

@@ -26,7 +26,7 @@ pub use stream::{Input, Output, ResyncReason, Welcome};
 use crate::close::CloseReason;
 use crate::connection_id::ConnectionId;
 use crate::denial::Denial;
-use crate::guard::{Guard, Wake};
+use crate::guard::{Fence, Guard, Wake};
 use crate::index::{RevocationIndex, Standing};
 use crate::lease::{Deadline, Lease};
 use crate::registry::{Member, Registry};
@@ -126,6 +126,9 @@ pub struct Enforcer {
     /// When each connection is judged again.
     revalidations: BTreeSet<(Boottime, ConnectionId)>,
     freeze: Freeze,
+    /// When a cursor was given up: until a checkpoint was accepted that counts from later, the head that was begun from
+    /// may lie before what the lease was renewed on.
+    unproven_since: Option<Boottime>,
 }
 
 impl Enforcer {
@@ -141,6 +144,7 @@ impl Enforcer {
             questions: Questions::default(),
             revalidations: BTreeSet::new(),
             freeze: Freeze::default(),
+            unproven_since: None,
         }
     }
 
@@ -202,9 +206,9 @@ impl Enforcer {
         guard
     }
 
-    /// The connection is over.
-    pub fn remove(&mut self, connection: ConnectionId) {
-        let Some(member) = self.registry.remove(connection) else { return };
+    /// The connection is over. What had fenced it, if it was fenced; said once.
+    pub fn remove(&mut self, connection: ConnectionId) -> Option<Fence> {
+        let member = self.registry.remove(connection)?;
         self.questions.withdraw(connection);
         match member.revalidate_at {
             Some(at) => {
@@ -212,11 +216,12 @@ impl Enforcer {
             }
             None => self.anonymous -= 1,
         }
+        member.guard.fence_set()
     }
 
     /// How the gateway stands at `now`.
     pub fn state(&self, now: Boottime) -> State {
-        match (self.is_synced(), self.lease.is_valid(now)) {
+        match (self.is_synced() && self.unproven_since.is_none(), self.lease.is_valid(now)) {
             (true, true) if self.stream.is_up() && !self.lease.is_ageing(now) => State::Live,
             (true, true) => State::Suspect,
             (_, false) if self.lease.was_held() => State::Isolated,
@@ -226,7 +231,7 @@ impl Enforcer {
 
     /// Whether connections with a credential are admitted at `now`.
     pub fn admits(&self, now: Boottime) -> bool {
-        self.is_synced() && self.lease.is_valid(now)
+        self.is_synced() && self.unproven_since.is_none() && self.lease.is_valid(now)
     }
 
     /// The last entry applied; none before the first welcome.

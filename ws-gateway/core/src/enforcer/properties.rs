@@ -3,19 +3,21 @@
 //! A simulated authority commits revocations; everything between it and the enforcer (entries, checkpoints, verdicts,
 //! answers, the stream itself) is delayed, lost or interleaved as proptest pleases, and time passes in between.
 //! What is checked after every step is the promise itself and not the rules that are meant to keep it:
-//! no guard passes a frame for something revoked L ago, nor for anything whose revocation was applied here.
+//! no guard passes a frame for something revoked L ago, nor for anything whose revocation was applied here; and nobody is
+//! closed whom no revocation concerns.
 //! Not covered: the authority's own faults (its state and its log are one vector here) and clock drift.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use portcullis_proto::auth::v1;
+use portcullis_types::CredentialId;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::tests::{rev, session_key, verdict, wall_at};
 use super::*;
-use crate::verdict::{Judgement, Refused};
+use crate::verdict::{CredentialReference, Judgement, Refused};
 
 const LEASE: Duration = Duration::from_secs(15);
 const PEOPLE: u8 = 4;
@@ -36,6 +38,8 @@ enum Event {
     AnswerQuestion,
     /// The oldest answer about a connection arrives, or is lost.
     DeliverAnswer { lost: bool },
+    /// The newest connection refreshes with a newer credential; the one before is over for the authority.
+    Refresh,
     /// The stream breaks and a new one is opened, on which the cursor is resumed or refused.
     Reconnect { refused: bool },
     /// Time passes.
@@ -51,6 +55,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (1..5_u8).prop_map(Event::Deliver),
         3 => Just(Event::AnswerQuestion),
         3 => proptest::bool::weighted(0.2).prop_map(|lost| Event::DeliverAnswer { lost }),
+        2 => Just(Event::Refresh),
         1 => proptest::bool::weighted(0.3).prop_map(|refused| Event::Reconnect { refused }),
         4 => (1..4_000_u16).prop_map(Event::Wait),
     ]
@@ -66,6 +71,8 @@ struct Connection {
     person: u8,
     /// The verdict it rests on was made here.
     seq: u64,
+    /// The credential it rests on.
+    reference: CredentialReference,
     guard: Arc<Guard>,
 }
 
@@ -80,18 +87,22 @@ struct World {
     sent: u64,
     probes: VecDeque<u64>,
     verdicts: VecDeque<(u8, Verdict)>,
-    questions: VecDeque<ConnectionId>,
-    answers: VecDeque<(ConnectionId, Judgement)>,
+    questions: VecDeque<(ConnectionId, CredentialReference)>,
+    answers: VecDeque<(ConnectionId, CredentialReference, Judgement)>,
     connections: Vec<Connection>,
     admitted: usize,
+    credentials: u128,
     /// Entries that the gateway took from the stream; a resync jumps over others.
     applied: BTreeSet<u64>,
+    /// Entries that the gateway said it enforces, one by one or as a whole.
+    claimed: BTreeSet<u64>,
 }
 
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            enforcer: Enforcer::new(Settings::default()),
+            // Questions come often, so that answers meet everything else.
+            enforcer: Enforcer::new(Settings { revalidate_every: Duration::from_secs(2), ..Settings::default() }),
             now: Boottime::from_nanos(3_600_000_000_000),
             log: Vec::new(),
             stream: VecDeque::new(),
@@ -102,7 +113,9 @@ impl World {
             answers: VecDeque::new(),
             connections: Vec::new(),
             admitted: 0,
+            credentials: 1_000,
             applied: BTreeSet::new(),
+            claimed: BTreeSet::new(),
         };
         world.reconnect(false);
         world
@@ -125,14 +138,15 @@ impl World {
             }
             Event::AnswerQuestion => self.answer_question(),
             Event::DeliverAnswer { lost } => {
-                if let Some((connection, judgement)) = self.answers.pop_front() {
+                if let Some((connection, reference, judgement)) = self.answers.pop_front() {
                     self.step(if lost {
                         Input::ReverifyFailed { connection }
                     } else {
-                        Input::Reverified { connection, judgement }
+                        Input::Reverified { connection, reference, judgement }
                     });
                 }
             }
+            Event::Refresh => self.refresh(),
             Event::Reconnect { refused } => self.reconnect(refused),
             Event::Wait(millis) => {
                 self.now = self.now + Duration::from_millis(millis.into());
@@ -170,7 +184,8 @@ impl World {
         let Some((person, verdict)) = self.verdicts.pop_front() else { return };
         let id = ConnectionId::new(self.connections.len() as u64);
         if let Ok(guard) = self.enforcer.register(id, &verdict, Arc::new(Silent), self.now) {
-            self.connections.push(Connection { person, seq: verdict.revision.seq, guard });
+            let (seq, reference) = (verdict.revision.seq, verdict.reference.clone());
+            self.connections.push(Connection { person, seq, reference, guard });
             self.admitted += 1;
         }
         if keep {
@@ -199,9 +214,26 @@ impl World {
     }
 
     fn answer_question(&mut self) {
-        let Some(connection) = self.questions.pop_front() else { return };
-        let person = self.connections[usize::try_from(connection.get()).expect("it fits")].person;
-        self.answers.push_back((connection, self.judge(person)));
+        let Some((id, reference)) = self.questions.pop_front() else { return };
+        let connection = &self.connections[usize::try_from(id.get()).expect("it fits")];
+        let mut judgement = self.judge(connection.person);
+        if connection.reference != reference {
+            judgement = Judgement::Denied(Refused { denial: Denial::Expired, permanent: true });
+        } else if let Judgement::Allowed(verdict) = &mut judgement {
+            verdict.reference = reference.clone();
+        }
+        self.answers.push_back((id, reference, judgement));
+    }
+
+    fn refresh(&mut self) {
+        let Some(last) = self.connections.len().checked_sub(1) else { return };
+        let Judgement::Allowed(mut newer) = self.judge(self.connections[last].person) else { return };
+        self.credentials += 1;
+        newer.reference.credential = CredentialId::from_bytes(self.credentials.to_be_bytes());
+        if self.enforcer.replace(ConnectionId::new(last as u64), &newer, self.now).is_ok() {
+            let connection = &mut self.connections[last];
+            (connection.seq, connection.reference) = (newer.revision.seq, newer.reference);
+        }
     }
 
     fn reconnect(&mut self, refused: bool) {
@@ -234,10 +266,15 @@ impl World {
                         bound: LEASE,
                     }));
                 }
-                Output::SendProbe { probe_id, .. } => self.probes.push_back(probe_id),
+                Output::SendProbe { probe_id, applied, .. } => {
+                    self.probes.push_back(probe_id);
+                    self.claimed.extend(1..=applied.map_or(0, |applied| applied.seq));
+                }
                 Output::Reconnect => self.open(),
-                Output::Reverify { connection, .. } => self.questions.push_back(connection),
-                Output::GrantsChanged { .. } => {}
+                Output::Reverify { connection, reference } => self.questions.push_back((connection, reference)),
+                Output::Acknowledge { revision, .. } => {
+                    self.claimed.insert(revision.seq);
+                }
             }
         }
     }
@@ -245,6 +282,9 @@ impl World {
     /// The promise.
     fn check(&self) -> Result<(), TestCaseError> {
         for connection in &self.connections {
+            let concerned = self.log.iter().any(|(person, _)| *person == connection.person);
+            let fenced = connection.guard.fenced().filter(|reason| *reason != CloseReason::LeaseLost);
+            prop_assert!(concerned || fenced.is_none(), "closed as {fenced:?} without a revocation");
             if connection.guard.check(self.now).is_err() {
                 continue;
             }
@@ -254,6 +294,7 @@ impl World {
                 }
                 prop_assert!(*committed + LEASE > self.now, "a frame passes {LEASE:?} after entry {seq}");
                 prop_assert!(!self.applied.contains(&seq), "a frame passes though entry {seq} was applied");
+                prop_assert!(!self.claimed.contains(&seq), "a frame passes though entry {seq} was said to be enforced");
             }
         }
         Ok(())

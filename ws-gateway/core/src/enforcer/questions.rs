@@ -12,6 +12,8 @@ use crate::connection_id::ConnectionId;
 #[derive(Clone, Copy, Debug)]
 struct Question {
     in_flight: bool,
+    /// The last answer was ahead of the log: ask again when this entry has been applied.
+    after: u64,
     /// The connection is suspended, and over if there is no answer by then.
     answer_by: Option<Boottime>,
     /// Asked because the log cannot be resumed: the lease is not renewed before the answer.
@@ -28,8 +30,12 @@ pub(super) struct Questions {
 impl Questions {
     /// Opens a question, or adds to the one that is open. It goes out with the next [`Questions::take_unsent`].
     pub(super) fn ask(&mut self, connection: ConnectionId, answer_by: Option<Boottime>, reconciling: bool) {
-        let question =
-            self.open.entry(connection).or_insert(Question { in_flight: false, answer_by: None, reconciling: false });
+        let question = self.open.entry(connection).or_insert(Question {
+            in_flight: false,
+            after: 0,
+            answer_by: None,
+            reconciling: false,
+        });
         question.answer_by = match (question.answer_by, answer_by) {
             (Some(old), Some(new)) => Some(old.min(new)),
             (old, new) => old.or(new),
@@ -40,10 +46,10 @@ impl Questions {
         }
     }
 
-    /// Those not in flight; they are now.
-    pub(super) fn take_unsent(&mut self) -> Vec<ConnectionId> {
+    /// Those not in flight that need not wait for a later entry; they are in flight now.
+    pub(super) fn take_unsent(&mut self, applied: u64) -> Vec<ConnectionId> {
         let mut out = Vec::new();
-        for (connection, question) in &mut self.open {
+        for (connection, question) in self.open.iter_mut().filter(|(_, question)| question.after <= applied) {
             if !std::mem::replace(&mut question.in_flight, true) {
                 out.push(*connection);
             }
@@ -53,8 +59,14 @@ impl Questions {
 
     /// There was no answer, or one that decides nothing: ask again.
     pub(super) fn repeat(&mut self, connection: ConnectionId) {
+        self.repeat_after(connection, 0);
+    }
+
+    /// The answer was ahead of the log: ask again when entry `seq` has been applied.
+    pub(super) fn repeat_after(&mut self, connection: ConnectionId, seq: u64) {
         if let Some(question) = self.open.get_mut(&connection) {
             question.in_flight = false;
+            question.after = seq;
         }
     }
 

@@ -5,7 +5,6 @@
 //! up to its head has been applied on the same chain (I13), and a resync never extends the lease (I15).
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +15,9 @@ use prost::Message as _;
 use super::{Enforcer, Settings, close_of};
 use crate::close::CloseReason;
 use crate::connection_id::ConnectionId;
+use crate::guard::Fence;
 use crate::index::{Effect, Fact, RevocationIndex, Standing};
-use crate::verdict::{CredentialReference, Judgement, Principal, Verdict};
+use crate::verdict::{CredentialReference, Judgement};
 
 /// What the authority says when a watch opens.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,8 @@ pub enum Input {
     Reverified {
         /// Which.
         connection: ConnectionId,
+        /// What was asked with.
+        reference: CredentialReference,
         /// How.
         judgement: Judgement,
     },
@@ -105,10 +107,17 @@ pub enum Output {
     SendProbe {
         /// Its id.
         probe_id: u64,
-        /// What we have applied.
-        applied: Revision,
+        /// Up to where everything is enforced; none while somebody from before a resync is not judged again.
+        applied: Option<Revision>,
         /// How many connections rest on a credential.
         sockets: u64,
+    },
+    /// Say that an entry is enforced; best effort, the next probe says so again.
+    Acknowledge {
+        /// Which.
+        revision: Revision,
+        /// How many connections it fenced.
+        fenced: u64,
     },
     /// Drop the stream and open another.
     Reconnect,
@@ -118,13 +127,6 @@ pub enum Output {
         connection: ConnectionId,
         /// What to ask with.
         reference: CredentialReference,
-    },
-    /// The connection rests on a new verdict: take its grants.
-    GrantsChanged {
-        /// Which.
-        connection: ConnectionId,
-        /// Who it is now, and may do.
-        principal: Arc<Principal>,
     },
 }
 
@@ -151,6 +153,8 @@ pub(super) struct Stream {
     opened_at: Boottime,
     /// When a probe was last answered, whether or not the answer renewed the lease.
     heard_at: Boottime,
+    /// When an answer last renewed the lease.
+    renewed_at: Boottime,
 }
 
 impl Default for Stream {
@@ -162,6 +166,7 @@ impl Default for Stream {
             last_probe: None,
             opened_at: Boottime::ZERO,
             heard_at: Boottime::ZERO,
+            renewed_at: Boottime::ZERO,
         }
     }
 }
@@ -189,11 +194,14 @@ impl Enforcer {
             Input::Checkpoint { probe_id, head, age } => self.checkpoint(probe_id, head, age, now),
             Input::ResyncRequired(_) => {
                 self.stream.must_resync = true;
+                self.unproven_since = Some(now);
                 self.drop_stream(&mut out);
             }
             Input::StreamLost => self.stream_lost(),
             Input::Tick { wall } => self.tick(wall, now, &mut out),
-            Input::Reverified { connection, judgement } => self.reverified(connection, judgement, now, &mut out),
+            Input::Reverified { connection, reference, judgement } => {
+                self.reverified(connection, &reference, judgement, now);
+            }
             Input::ReverifyFailed { connection } => self.questions.repeat(connection),
         }
         out
@@ -221,6 +229,8 @@ impl Enforcer {
     fn welcomed(&mut self, welcome: Welcome, now: Boottime, out: &mut Vec<Output>) {
         let sane = (Duration::from_millis(1)..=LONGEST_LEASE).contains(&welcome.lease)
             && !welcome.probe_interval.is_zero()
+            // A longer lease would make the bound that callers are promised a lie.
+            && welcome.lease <= welcome.bound
             && self.stream.phase == Phase::Opening;
         let asked_to_resume = self.index.is_some() && !self.stream.must_resync;
         let as_asked =
@@ -268,18 +278,21 @@ impl Enforcer {
         if index.append(revision, previous_chain, &facts, now).is_err() {
             return self.drop_stream(out);
         }
-        for fact in &facts {
-            self.enforce(fact, revision.seq, now);
-        }
+        let fenced = facts.iter().map(|fact| self.enforce(fact, revision, now)).sum();
+        // Only now: from here on nothing passes that this entry forbids.
+        out.push(Output::Acknowledge { revision, fenced });
         self.send_questions(out);
     }
 
-    fn enforce(&mut self, fact: &Fact, seq: u64, now: Boottime) {
+    /// How many connections it fenced that were not fenced before.
+    fn enforce(&mut self, fact: &Fact, by: Revision, now: Boottime) -> u64 {
+        let mut fenced = 0;
         for connection in self.registry.resting_on(&fact.key) {
-            let Some(member) = self.registry.get(connection).filter(|member| member.seq < seq) else { continue };
+            let Some(member) = self.registry.get(connection).filter(|member| member.seq < by.seq) else { continue };
             match fact.effect {
                 Effect::Kill => {
-                    member.guard.fence(close_of(fact.key.kind));
+                    let fence = Fence { reason: close_of(fact.key.kind), by: Some(by), at: now };
+                    fenced += u64::from(member.guard.fence(fence));
                 }
                 Effect::Reauthorize if member.reference.is_some() => {
                     member.guard.suspend();
@@ -289,14 +302,21 @@ impl Enforcer {
                 Effect::Reauthorize => {}
             }
         }
+        fenced
     }
 
     fn checkpoint(&mut self, probe_id: u64, head: Revision, age: Duration, now: Boottime) {
         let Some(index) = self.index.as_ref().filter(|_| self.stream.phase == Phase::Up) else { return };
         self.stream.heard_at = now;
         let caught_up = index.applied().seq >= head.seq && index.chain_at(head.seq) == Some(head.chain);
-        if caught_up && self.is_synced() && self.lease.renew(probe_id, age) {
-            self.thaw(now);
+        let was_valid = self.lease.is_valid(now);
+        if !caught_up || !self.is_synced() {
+            return;
+        }
+        if let Some(anchor) = self.lease.renew(probe_id, age) {
+            self.stream.renewed_at = now;
+            self.unproven_since = self.unproven_since.filter(|since| anchor < *since);
+            self.thaw(was_valid, now);
         }
     }
 
@@ -311,7 +331,7 @@ impl Enforcer {
         }
         self.freeze(now);
         for connection in self.questions.overdue(now) {
-            self.end(connection, CloseReason::AuthorityChanged);
+            self.end(connection, CloseReason::AuthorityChanged, now);
         }
         self.revalidate(now);
         if self.stream.phase == Phase::Up {
@@ -329,20 +349,24 @@ impl Enforcer {
     fn stream_is_useless(&self, now: Boottime) -> bool {
         let since = |what: Boottime| now.saturating_since(what.max(self.stream.opened_at));
         let silent = since(self.stream.heard_at) >= self.lease.length() / 2;
-        silent || (self.is_synced() && since(self.lease.anchor()) >= self.lease.length())
+        silent || (self.is_synced() && since(self.stream.renewed_at) >= self.lease.length())
     }
 
     fn probe(&mut self, now: Boottime, out: &mut Vec<Output>) {
-        let Some(applied) = self.applied() else { return };
+        if self.index.is_none() {
+            return;
+        }
+        // What was applied since a resync is not enforced on those who were admitted before it.
+        let applied = self.applied().filter(|_| self.is_synced());
         self.stream.last_probe = Some(now);
         let sockets = (self.registry.len() - self.anonymous) as u64;
         out.push(Output::SendProbe { probe_id: self.lease.probe_sent(now), applied, sockets });
     }
 
-    fn end(&mut self, connection: ConnectionId, reason: CloseReason) {
+    fn end(&mut self, connection: ConnectionId, reason: CloseReason, now: Boottime) {
         self.questions.withdraw(connection);
         if let Some(member) = self.registry.get(connection) {
-            member.guard.fence(reason);
+            member.guard.fence(Fence { reason, by: None, at: now });
         }
     }
 
@@ -359,33 +383,37 @@ impl Enforcer {
     }
 
     fn send_questions(&mut self, out: &mut Vec<Output>) {
-        for connection in self.questions.take_unsent() {
+        let applied = self.applied().map_or(0, |applied| applied.seq);
+        for connection in self.questions.take_unsent(applied) {
             if let Some(reference) = self.registry.get(connection).and_then(|member| member.reference.clone()) {
                 out.push(Output::Reverify { connection, reference });
             }
         }
     }
 
-    fn reverified(&mut self, connection: ConnectionId, judgement: Judgement, now: Boottime, out: &mut Vec<Output>) {
-        if self.registry.get(connection).is_none() {
+    fn reverified(
+        &mut self,
+        connection: ConnectionId,
+        reference: &CredentialReference,
+        judgement: Judgement,
+        now: Boottime,
+    ) {
+        // The connection may have moved to another credential since: then the answer is about the past.
+        if self.registry.get(connection).is_none_or(|member| member.reference.as_ref() != Some(reference)) {
             return;
         }
         let verdict = match judgement {
-            Judgement::Denied(refused) => return self.end(connection, refused.denial.into()),
+            Judgement::Denied(refused) => return self.end(connection, refused.denial.into(), now),
             Judgement::Allowed(verdict) => verdict,
         };
         let Some(index) = &self.index else { return };
         match index.standing(verdict.revision, &verdict.keys) {
-            Standing::Killed(kind) => self.end(connection, close_of(kind)),
-            // From before the entry that made us ask, or after one that is still on its way.
-            Standing::Stale | Standing::Ahead => self.questions.repeat(connection),
-            Standing::Current => self.adopt_answer(connection, &verdict, now, out),
+            Standing::Killed(kind) => self.end(connection, close_of(kind), now),
+            // From before the entry that made us ask.
+            Standing::Stale => self.questions.repeat(connection),
+            Standing::Ahead => self.questions.repeat_after(connection, verdict.revision.seq),
+            Standing::Current => self.adopt(connection, &verdict, now),
         }
-    }
-
-    fn adopt_answer(&mut self, connection: ConnectionId, verdict: &Verdict, now: Boottime, out: &mut Vec<Output>) {
-        self.adopt(connection, verdict, now);
-        out.push(Output::GrantsChanged { connection, principal: Arc::clone(&verdict.principal) });
     }
 }
 

@@ -75,7 +75,7 @@ impl StandIn {
         let welcome = v1::WatchWelcome {
             resumed: cursor.is_some(),
             position: Some(position),
-            lease_ms: 15_000,
+            lease_ms: 0,
             probe_interval_ms: 10,
             bound_ms: 15_000,
         };
@@ -103,7 +103,7 @@ impl RevocationsService for StandIn {
         let mut asked = request.into_inner();
         let first = asked.message().await?.and_then(|request| request.message);
         let Some(Ask::Start(start)) = first else { return Err(Status::invalid_argument("start comes first")) };
-        assert!(start.gateway_id.starts_with("cli-") && start.boot_id.len() == 16);
+        assert!(start.gateway_id.starts_with("cli-") && start.boot_id.len() == 16 && start.observer);
         let head = self.after(0).last().and_then(|entry| entry.revision);
         let opening = futures_util::stream::iter(self.opening(start.cursor));
         let probes = asked.filter_map(move |request| {
@@ -124,6 +124,13 @@ impl RevocationsService for StandIn {
         let after = request.into_inner().after.unwrap_or_default();
         let part = self.after(after.seq).into_iter().map(|entry| Ok(v1::FetchRangeResponse { entry: Some(entry) }));
         Ok(Response::new(Box::pin(futures_util::stream::iter(part.collect::<Vec<_>>()))))
+    }
+
+    async fn get_guarantee(
+        &self,
+        _: Request<v1::GetGuaranteeRequest>,
+    ) -> Result<Response<v1::GetGuaranteeResponse>, Status> {
+        Err(Status::unimplemented("not asked by a tail"))
     }
 }
 

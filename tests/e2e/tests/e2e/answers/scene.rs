@@ -53,7 +53,12 @@ impl Scene {
 
     /// The gateway is set up otherwise: keys of `[hub]`, or the site's own when empty; and more, as TOML tables.
     pub(super) async fn with_gateway(hub: &str, more: &str) -> Self {
-        let mut scene = Self::new().await;
+        Self::with("", hub, more).await
+    }
+
+    /// Both are set up otherwise.
+    pub(super) async fn with(authority: &str, hub: &str, more: &str) -> Self {
+        let mut scene = Self::with_authority(authority).await;
         let mut options = scene.site.gateway_options("gateway-other");
         if !hub.is_empty() {
             hub.clone_into(&mut options.hub);
@@ -77,7 +82,12 @@ impl Scene {
     }
 
     pub(super) async fn ticket_with(&self, headers: &[(&str, &str)], body: Value) -> String {
-        let bearer = format!("Bearer {}", self.token());
+        self.ticket_of(self.token(), headers, body).await
+    }
+
+    /// A ticket of another credential.
+    pub(super) async fn ticket_of(&self, parent: &str, headers: &[(&str, &str)], body: Value) -> String {
+        let bearer = format!("Bearer {parent}");
         let headers = [headers, &[("authorization", bearer.as_str())]].concat();
         let answer = self.edge().post("/v1/ws-ticket", &headers, &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text);

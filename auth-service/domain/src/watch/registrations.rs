@@ -1,0 +1,282 @@
+//! Which gateways may hold a lease, and what each has said that it enforces.
+//!
+//! Owns one registration for each run of a gateway's process, with the time of its last probe, the last position that it
+//! enforces as a whole, and its acknowledgements of single entries.
+//! Guarantees (PROTOCOL 4): a probe is recorded when it arrives, before the head that answers it is read. So a run that is
+//! not registered, or whose last recorded probe is older than a lease, can get a lease only from a head that includes
+//! whatever was committed before; and no run that may hold a lease is ever forgotten.
+//! Refuses: one registration more than [`Registrations::MOST`], when all of them may hold a lease.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use portcullis_types::{BootId, Boottime, GatewayId, Revision};
+
+use super::receipt::{Acknowledgement, GatewayReceipt, GatewayState, Receipt, Status};
+
+/// By how much a clock may run fast or slow: one part in this many.
+const DRIFT: u32 = 1_000;
+/// More than any rounding.
+const MARGIN: Duration = Duration::from_millis(10);
+/// For how long a run that cannot hold a lease is still shown.
+const SHOWN: Duration = Duration::from_secs(300);
+
+/// `span` of real time as this machine's clock may count it at most.
+fn at_most(span: Duration) -> Duration {
+    span + span / DRIFT + MARGIN
+}
+
+/// One run of a gateway's process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Run {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The run.
+    pub boot: BootId,
+}
+
+/// What gateways are given.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// L: for how long a gateway may trust what it knows, from when it sent a probe.
+    pub lease: Duration,
+    /// B: after how long a revocation is enforced, whatever fails.
+    pub bound: Duration,
+    /// The longest lease that a process before this one may have given; none when there was no such process.
+    pub lease_before: Option<Duration>,
+}
+
+/// A revocation that this process has read as committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Which.
+    pub revision: Revision,
+    /// When it was first read, or later.
+    pub seen: Boottime,
+}
+
+/// Every registration may hold a lease, and there is no room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many gateways may hold a lease")]
+pub struct TooManyGateways;
+
+#[derive(Debug)]
+struct Registration {
+    since: Boottime,
+    /// The last probe; it may have been answered.
+    probed: Option<Boottime>,
+    sockets: u64,
+    /// Everything up to here is enforced.
+    applied: Option<Revision>,
+    /// By position, newest last.
+    acknowledged: VecDeque<(Revision, Acknowledgement)>,
+}
+
+impl Registration {
+    fn new(now: Boottime) -> Self {
+        Self { since: now, probed: None, sockets: 0, applied: None, acknowledged: VecDeque::new() }
+    }
+
+    /// From when on it cannot hold a lease.
+    fn lease_over(&self, lease: Duration) -> Boottime {
+        self.probed.map_or(self.since, |probed| probed + at_most(lease))
+    }
+
+    fn acknowledgement(&self, revision: Revision) -> Option<Acknowledgement> {
+        let at = self.acknowledged.binary_search_by_key(&revision.seq, |(of, _)| of.seq).ok()?;
+        self.acknowledged.get(at).filter(|(of, _)| *of == revision).map(|(_, said)| *said)
+    }
+
+    /// Positions of one process are on one chain: the caller checks that before they come here.
+    fn has_applied(&self, revision: Revision) -> bool {
+        self.applied.is_some_and(|applied| applied.seq >= revision.seq) || self.acknowledgement(revision).is_some()
+    }
+
+    fn acknowledge(&mut self, revision: Revision, said: Acknowledgement) {
+        match self.acknowledged.binary_search_by_key(&revision.seq, |(of, _)| of.seq) {
+            Ok(_) => {}
+            Err(at) => self.acknowledged.insert(at, (revision, said)),
+        }
+        if self.acknowledged.len() > Registrations::MOST_ACKNOWLEDGEMENTS {
+            self.acknowledged.pop_front();
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Registrations {
+    terms: Terms,
+    began: Boottime,
+    runs: BTreeMap<Run, Registration>,
+}
+
+impl Registrations {
+    /// How many runs are remembered.
+    pub const MOST: usize = 2_048;
+    /// How many acknowledgements of one run are remembered; the oldest gives way, and `applied` stands for it.
+    pub const MOST_ACKNOWLEDGEMENTS: usize = 1_024;
+
+    /// Of a process that began to answer probes at `began` or later, and knows nothing of those before it.
+    pub const fn new(terms: Terms, began: Boottime) -> Self {
+        Self { terms, began, runs: BTreeMap::new() }
+    }
+
+    /// A run opens a watch. Before it is welcomed, so before it sends a probe.
+    pub fn register(&mut self, run: &Run, now: Boottime) -> Result<(), TooManyGateways> {
+        self.registration(run, now).map(drop)
+    }
+
+    /// A probe arrived. Before the head is read that answers it.
+    pub fn probed(&mut self, run: &Run, sockets: u64, now: Boottime) -> Result<(), TooManyGateways> {
+        let registration = self.registration(run, now)?;
+        registration.probed = registration.probed.max(Some(now));
+        registration.sockets = sockets;
+        Ok(())
+    }
+
+    /// It enforces everything up to `revision`, which is on this log. False if that was known.
+    pub fn applied(&mut self, run: &Run, revision: Revision) -> bool {
+        let Some(registration) = self.runs.get_mut(run) else { return false };
+        let news = registration.applied.is_none_or(|known| known.seq < revision.seq);
+        if news {
+            registration.applied = Some(revision);
+        }
+        news
+    }
+
+    /// Up to where it is known to enforce everything.
+    pub fn applied_by(&self, run: &Run) -> Option<Revision> {
+        self.runs.get(run)?.applied
+    }
+
+    /// It enforces this entry, which is on this log. True if by this word the entry became enforced everywhere.
+    pub fn acknowledge(&mut self, run: &Run, revision: Revision, said: Acknowledgement, now: Boottime) -> bool {
+        let before = self.is_enforced(revision, now);
+        if let Some(registration) = self.runs.get_mut(run) {
+            registration.acknowledge(revision, said);
+        }
+        !before && self.is_enforced(revision, now)
+    }
+
+    /// So many of the sockets that it fenced for this entry are closed.
+    pub fn closed(&mut self, run: &Run, revision: Revision, closed: u64) {
+        let Some(registration) = self.runs.get_mut(run) else { return };
+        let at = registration.acknowledged.binary_search_by_key(&revision.seq, |(of, _)| of.seq);
+        let found = at.ok().and_then(|at| registration.acknowledged.get_mut(at));
+        if let Some((_, said)) = found.filter(|(of, _)| *of == revision) {
+            said.closed = said.closed.max(closed.min(said.fenced));
+        }
+    }
+
+    /// How many runs may hold a lease, and how many are known that cannot.
+    pub fn count(&self, now: Boottime) -> (usize, usize) {
+        let able = self.runs.values().filter(|registration| now < registration.lease_over(self.terms.lease)).count();
+        (able, self.runs.len() - able)
+    }
+
+    /// How a revocation stands. It was read as committed before this is asked.
+    pub fn receipt(&self, of: Committed, now: Boottime) -> Receipt {
+        let by_time = of.seen + at_most(self.terms.bound);
+        let certain = by_time.max(self.blind_until());
+        let status = match self.proof(of.revision, now) {
+            _ if now < self.blind_until() => Status::Unknown,
+            true => Status::EnforcedByAcknowledgement,
+            false if now >= by_time => Status::EnforcedByTime,
+            false => Status::Pending,
+        };
+        let gateways: Vec<_> = self.shown(of, now).map(|(run, known)| self.line(run, known, of, now)).collect();
+        let leases = gateways.iter().filter(|line| line.state == GatewayState::Lagging).map(|line| line.lease_over);
+        Receipt {
+            revision: of.revision,
+            status,
+            elapsed: now.saturating_since(of.seen),
+            bound: self.terms.bound,
+            certain_in: if status.is_enforced() { Duration::ZERO } else { certain.saturating_since(now) },
+            changes_at: leases.chain([by_time, self.blind_until()]).filter(|at| *at > now).min(),
+            gateways,
+        }
+    }
+
+    /// Whether no gateway passes a frame that this revocation forbids, as far as that can be told.
+    fn is_enforced(&self, revision: Revision, now: Boottime) -> bool {
+        now >= self.blind_until() && self.proof(revision, now)
+    }
+
+    fn proof(&self, revision: Revision, now: Boottime) -> bool {
+        let lease = self.terms.lease;
+        self.runs.values().all(|known| now >= known.lease_over(lease) || known.has_applied(revision))
+    }
+
+    /// B for a revocation that is committed at `now`: longer than usual while a longer lease from before this process may
+    /// be held.
+    pub fn bound(&self, now: Boottime) -> Duration {
+        let longer = self.terms.lease_before.filter(|before| *before > self.terms.bound);
+        let until = longer.map_or(self.began, |before| self.began + at_most(before));
+        self.terms.bound.max(until.saturating_since(now))
+    }
+
+    /// Until then there may be leases from before this process, of which it knows nothing.
+    fn blind_until(&self) -> Boottime {
+        let before = self.terms.lease_before.map(|before| at_most(before.max(self.terms.bound)));
+        self.began + before.unwrap_or_default()
+    }
+
+    /// All but those whose lease was over before the revocation, and which ran again since.
+    fn shown(&self, of: Committed, now: Boottime) -> impl Iterator<Item = (&Run, &Registration)> {
+        self.runs.iter().filter(move |(run, known)| {
+            let over = known.lease_over(self.terms.lease);
+            let replaced =
+                || self.runs.iter().any(|(other, later)| other.gateway == run.gateway && later.since > known.since);
+            now < over || over > of.seen && known.probed.is_some() || (now < over + SHOWN && !replaced())
+        })
+    }
+
+    fn line(&self, run: &Run, known: &Registration, of: Committed, now: Boottime) -> GatewayReceipt {
+        let lease_over = known.lease_over(self.terms.lease);
+        let state = match known.has_applied(of.revision) {
+            true => GatewayState::Applied,
+            false if now >= lease_over => GatewayState::CannotHoldLease,
+            false => GatewayState::Lagging,
+        };
+        GatewayReceipt {
+            run: run.clone(),
+            state,
+            acknowledgement: known.acknowledgement(of.revision),
+            applied: known.applied,
+            sockets: known.sockets,
+            heard: known.probed.map(|probed| now.saturating_since(probed)),
+            lease_over,
+        }
+    }
+
+    fn registration(&mut self, run: &Run, now: Boottime) -> Result<&mut Registration, TooManyGateways> {
+        if !self.runs.contains_key(run) {
+            self.forget(now);
+            if self.runs.len() >= Self::MOST {
+                return Err(TooManyGateways);
+            }
+        }
+        Ok(self.runs.entry(run.clone()).or_insert_with(|| Registration::new(now)))
+    }
+
+    /// Makes room: by those that were shown for long enough, and if that is not enough by the one that was without a
+    /// lease for longest.
+    fn forget(&mut self, now: Boottime) {
+        let lease = self.terms.lease;
+        self.runs.retain(|_, known| now < known.lease_over(lease) + SHOWN);
+        if self.runs.len() < Self::MOST {
+            return;
+        }
+        let over = |known: &Registration| known.lease_over(lease);
+        let oldest = self.runs.iter().filter(|(_, known)| now >= over(known)).min_by_key(|(_, known)| over(known));
+        if let Some(run) = oldest.map(|(run, _)| run.clone()) {
+            self.runs.remove(&run);
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
