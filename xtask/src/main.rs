@@ -1,8 +1,10 @@
 //! `cargo xtask`: what a person who works on Portcullis runs.
 //!
-//! Owns `dev` (everything running on this machine, with a page to open) and `test` (everything that must pass).
+//! Owns `dev` (everything running on this machine, with a page to open), `test` (everything that must pass) and `bench`
+//! (what it costs).
 //! Few and small dependencies, because it is compiled before anything else.
 
+mod bench;
 mod dev;
 mod test;
 mod workspace;
@@ -25,12 +27,15 @@ enum Task {
     Dev(dev::DevArgs),
     /// Runs every check there is, from the formatting to the tests with real clients.
     Test,
+    /// Builds the programs as they are released and measures them beside bare ones.
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Dev(args) => dev::run(&args).map_err(|error| error.to_string()),
         Task::Test => test::run().map_err(|error| error.to_string()),
+        Task::Bench(args) => bench::run(&args).map_err(|error| error.to_string()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

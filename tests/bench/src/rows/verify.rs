@@ -1,0 +1,121 @@
+//! Verdicts per second over one connection, by kind of credential, and the authority's CPU for each.
+//!
+//! The floors: a bare tonic server that echoes a message of the same size on the same core, and a bare ES256
+//! verification in this process.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
+use bytes::Bytes;
+use tonic::transport::Channel;
+
+use super::{bare_grpc, grpc, micros, per_second, present};
+use crate::bare::grpc::v1::Item;
+use crate::bare::grpc::v1::bare_client::BareClient;
+use crate::error::{BenchError, Outcome, While as _};
+use crate::figures::{Figure, Spread};
+use crate::fleet::{Fleet, TENANT};
+use crate::machine;
+use crate::run::{Run, progress};
+
+const ROW: &str = "verify";
+/// Calls that wait for their answer at once, over the one connection.
+const AT_ONCE: [usize; 2] = [1, 16];
+
+/// How calls went: per second, CPU microseconds of the server for each, milliseconds of each.
+struct Calls {
+    rate: f64,
+    cpu: f64,
+    took: Vec<f64>,
+}
+
+pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
+    let count = run.scale.verdicts;
+    let fleet = Fleet::start(&run.folder, 0, run.cores).await?;
+    fleet.user("user").await;
+    let token = present(fleet.logins("user", 1).await?.pop(), "opening a session")?.bearer;
+    let (_, api_key) = fleet.admin.create_api_key(TENANT, "backend", &["verify"]).await;
+    let signature = signature_checks(count)?;
+    let (bare, address) = bare_grpc(run).await?;
+    let channel = grpc(address).await?;
+    let mut figures = Vec::new();
+    for at_once in AT_ONCE {
+        progress(ROW, format_args!("{count} echoes and verdicts of each kind, {at_once} at once"));
+        let echo = echoes(&channel, bare.pid()?, &token, count, at_once).await?;
+        for (kind, bearer, check) in [("access token", &token, signature), ("API key", &api_key, 0.0)] {
+            let calls = verdicts(&fleet, bearer, count, at_once).await?;
+            figures.extend(compare(&format!("{kind}, {at_once} at once"), &calls, &echo, check)?);
+        }
+    }
+    figures.push(Figure::single(ROW, "floor: one ES256 verification", "µs", signature));
+    Ok(figures)
+}
+
+fn compare(what: &str, calls: &Calls, echo: &Calls, check: f64) -> Outcome<Vec<Figure>> {
+    let echo_took = present(Spread::of(echo.took.iter().copied()), "calling the bare server")?.p50;
+    let took = Figure::spread(ROW, format!("{what}: call to answer"), "ms", calls.took.iter().copied());
+    let floor = if check > 0.0 { "ES256 + 2 echoes" } else { "2 echoes" };
+    Ok(vec![
+        Figure::single(ROW, what, "per second", calls.rate).beside("tonic echo", echo.rate),
+        Figure::single(ROW, format!("{what}: authority's CPU, each"), "µs", calls.cpu)
+            .beside(floor, check + 2.0 * echo.cpu),
+        present(took, "verifying")?.beside("tonic echo", echo_took),
+    ])
+}
+
+/// Microseconds of one verification.
+fn signature_checks(count: usize) -> Outcome<f64> {
+    let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
+    let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).during("making a key")?;
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref()).during("making a key")?;
+    let message = [b'x'; 400];
+    let signature = pair.sign(&random, &message).during("signing")?;
+    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
+    let began = machine::nanos();
+    for _ in 0..count {
+        public.verify(&message, signature.as_ref()).during("verifying a signature")?;
+    }
+    Ok(micros(machine::nanos().saturating_sub(began)) / count as f64)
+}
+
+async fn echoes(channel: &Channel, pid: u32, payload: &str, count: usize, at_once: usize) -> Outcome<Calls> {
+    let item = Item { at_us: 0, payload: Bytes::copy_from_slice(payload.as_bytes()) };
+    repeat(pid, count, at_once, || {
+        let (mut client, item) = (BareClient::new(channel.clone()), item.clone());
+        async move { client.echo(item).await.during("calling the bare server").map(drop) }
+    })
+    .await
+}
+
+async fn verdicts(fleet: &Fleet, bearer: &str, count: usize, at_once: usize) -> Outcome<Calls> {
+    repeat(fleet.authority_pid()?, count, at_once, || async {
+        let verdict = fleet.backend.verify(bearer).await;
+        let allowed = verdict.allowed.is_some();
+        allowed.then_some(()).ok_or_else(|| BenchError::new("verifying", format!("{verdict:?}")))
+    })
+    .await
+}
+
+/// So many callers, each of which waits for its answer and calls again.
+async fn repeat<F>(pid: u32, count: usize, at_once: usize, call: impl Fn() -> F) -> Outcome<Calls>
+where
+    F: Future<Output = Outcome<()>>,
+{
+    let one_caller = || async {
+        let mut took = Vec::new();
+        for _ in 0..count.div_ceil(at_once) {
+            let called = machine::nanos();
+            call().await?;
+            took.push(micros(machine::nanos().saturating_sub(called)) / 1_000.0);
+        }
+        Ok::<_, BenchError>(took)
+    };
+    // The first call opens the connection.
+    call().await?;
+    let (began, before) = (machine::nanos(), machine::cpu(pid)?);
+    let took = futures_util::future::try_join_all((0..at_once).map(|_| one_caller())).await?.concat();
+    let rate = per_second(took.len(), began);
+    let cpu = (machine::cpu(pid)? - before).as_secs_f64() * 1_000_000.0 / took.len() as f64;
+    Ok(Calls { rate, cpu, took })
+}
