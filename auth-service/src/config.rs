@@ -2,17 +2,13 @@
 //!
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
-mod misread;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
+use portcullis_config::Misread;
 use serde::Deserialize;
-
-use self::misread::Misread;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -220,15 +216,10 @@ impl Guarantee {
 impl Config {
     /// Reads the file, when one is named, and the environment over it, and checks the whole.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut figment = Figment::new();
-        if let Some(file) = file {
-            if !file.is_file() {
-                return Err(ConfigError::NoFile(file.to_owned()));
-            }
-            figment = figment.merge(Toml::file_exact(file));
+        if let Some(missing) = file.filter(|file| !file.is_file()) {
+            return Err(ConfigError::NoFile(missing.to_owned()));
         }
-        let figment = figment.merge(Env::prefixed("PORTCULLIS_AUTH__").split("__"));
-        Self::from_figment(&figment)
+        Self::from_figment(&portcullis_config::layers(file, "PORTCULLIS_AUTH__"))
     }
 
     fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
@@ -319,6 +310,8 @@ fn is_origin(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use figment::providers::{Format as _, Toml};
+
     use super::*;
 
     fn read(toml: &str) -> Result<Config, ConfigError> {

@@ -4,19 +4,16 @@
 //! (`PORTCULLIS_GATEWAY__`, `__` between levels). Refuses unknown keys, a verdict cache above five minutes, a listener that is
 //! reachable from outside without TLS before it, and an authority that would be spoken to in the clear over a network.
 
-mod misread;
-
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
 use gateway_core::{Action, Grants};
+use portcullis_config::Misread;
 use portcullis_types::{GatewayId, TenantId};
 use serde::Deserialize;
 
-pub use self::misread::Misread;
 use crate::origin::AllowedOrigin;
 
 /// The longest a verdict may be reused, whatever is configured.
@@ -325,12 +322,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads the file, if one is named, then the environment over it, and checks the rules.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut figment = Figment::new();
-        if let Some(file) = file {
-            figment = figment.merge(Toml::file_exact(file));
-        }
-        let environment = Env::prefixed("PORTCULLIS_GATEWAY__").split("__");
-        Self::from_figment(&figment.merge(environment))
+        Self::from_figment(&portcullis_config::layers(file, "PORTCULLIS_GATEWAY__"))
     }
 
     fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
@@ -413,6 +405,8 @@ fn is_loopback_endpoint(endpoint: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use figment::providers::{Format as _, Toml};
+
     use super::*;
 
     fn read(toml: &str) -> Result<Config, ConfigError> {
