@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::gateway::metric;
 use crate::{Api, Edge, Process};
 
 /// A running authority over a data directory.
@@ -23,14 +24,13 @@ const CONFIG: &str = r#"
 listen = "127.0.0.1:0"
 reflection = true
 
-[password]
-memory_kib = 64
-iterations = 1
-
 [log]
 format = "json"
 filter = "trace,h2=info,hyper=info,hyper_util=info,tower=info"
 "#;
+
+/// Unless a test says otherwise.
+const CHEAP_PASSWORDS: &str = "[password]\nmemory_kib = 64\niterations = 1\n";
 
 impl Authority {
     /// Starts one in `folder`; what is stored there is kept from an earlier one. `more` is TOML put before the rest.
@@ -39,8 +39,9 @@ impl Authority {
         let ready = folder.join("ready.json");
         let _ = std::fs::remove_file(&ready);
         let config = folder.join("auth-service.toml");
+        let passwords = if more.contains("[password]") { "" } else { CHEAP_PASSWORDS };
         let text = format!(
-            "data_dir = {:?}\nready_file = {ready:?}\n{CONFIG}\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = {allowed_origins:?}\n{more}\n",
+            "data_dir = {:?}\nready_file = {ready:?}\n{CONFIG}\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = {allowed_origins:?}\n{passwords}\n{more}\n",
             folder.join("data"),
         );
         std::fs::write(&config, text).expect("the configuration can be written");
@@ -65,6 +66,11 @@ impl Authority {
     /// The gRPC API as the administrator.
     pub async fn admin(&self) -> Api {
         Api::connect(self.grpc, &self.admin_key()).await
+    }
+
+    /// The value of a metric, summed over its labels that contain `labels`.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        metric(self.http, name, labels).await
     }
 
     /// The HTTP edge.

@@ -83,11 +83,19 @@ impl Gateway {
 
     /// The value of a metric, summed over its labels that contain `labels`.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let text = Edge::at(self.http).get("/metrics").await.expect("the gateway answers").text;
-        assert!(text.contains(&format!("# TYPE {name}")), "there is no metric {name}");
-        text.lines()
-            .filter(|line| line.starts_with(name) && line.contains(labels))
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-            .sum()
+        metric(self.http, name, labels).await
     }
+}
+
+/// The value of a program's metric, summed over its labels that contain `labels`.
+///
+/// # Panics
+/// When there is no such metric.
+pub(crate) async fn metric(http: SocketAddr, name: &str, labels: &str) -> f64 {
+    let text = Edge::at(http).get("/metrics").await.expect("the program answers").text;
+    assert!(text.contains(&format!("# TYPE {name}")), "there is no metric {name}");
+    text.lines()
+        .filter(|line| line.starts_with(name) && line.contains(labels))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
 }

@@ -283,3 +283,25 @@ async fn grants_taken_away_between_the_handshake_and_connect_are_gone() {
     let refused = warm.publish("room:secret", json!("leak")).await.expect("an answer");
     assert_eq!(refused["error"]["code"], json!(103));
 }
+
+#[tokio::test]
+async fn a_login_that_began_before_everybody_was_logged_out_ends_with_a_dead_session() {
+    // Hashing takes so long that the login is caught between reading the log and inserting its session.
+    let site = Site::start_with("[password]\nmemory_kib = 65536\niterations = 12\n").await;
+    let edge = site.edge();
+    let login = tokio::spawn(async move { edge.try_log_in("acme", "alice", test_harness::PASSWORD).await });
+    test_harness::eventually("the password to be hashed", || async {
+        (site.authority.metric("portcullis_auth_hash_queue_depth", "").await >= 1.0).then_some(())
+    })
+    .await;
+    site.backend.revoke_identity("acme", "alice").await;
+    assert!(!login.is_finished(), "the login was over before the revocation: hash for longer");
+    let answer = login.await.expect("the task ends");
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
+    let verdict = site.backend.verify(&token).await;
+    assert_eq!(verdict.deny_reason(), portcullis_proto::auth::v1::DenyReason::IdentityRevoked);
+    let mut socket = site.gateways[0].open().await;
+    let refused = socket.try_connect(Some(&token)).await.expect("an answer");
+    assert_eq!(refused.error(), Some((101, "identity_revoked")));
+}
