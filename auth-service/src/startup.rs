@@ -11,7 +11,7 @@ use auth_domain::{
     Audience, Authority, BootstrapError, HashError, KeyEncryptionKey, OpenError, Settings, Store, StoreError,
 };
 use auth_storage::{OpenStoreError, SqliteStore};
-use portcullis_types::{Clock, Entropy, InvalidName, Shutdown};
+use portcullis_types::{Clock, Entropy, InvalidName, Secret, Shutdown};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -247,12 +247,10 @@ async fn bootstrap(authority: &Authority, data_dir: &Path) -> Result<(PathBuf, b
     let path = data_dir.join("admin.key");
     // Whoever reads the ready file may stand elsewhere.
     let path = std::path::absolute(&path).unwrap_or(path);
-    let issued = authority.bootstrap().await?;
-    let is_first_start = issued.is_some();
-    if let Some(issued) = issued {
-        // A file that is there belongs to a store that is gone: its key opens nothing.
-        private_file::write(&path, issued.secret.expose_bytes())
-            .map_err(|source| StartError::File { path: path.clone(), source })?;
+    // A file that is there belongs to a store that is gone, or to a first start that did not end: its key opens nothing.
+    let keep = |key: &Secret| private_file::write(&path, key.expose_bytes()).map_err(Into::into);
+    let is_first_start = authority.bootstrap(keep).await?.is_some();
+    if is_first_start {
         tracing::info!(path = %path.display(), "first start: the administrator's key is in this file");
     }
     Ok((path, is_first_start))

@@ -1,6 +1,8 @@
 //! The first start: somebody must be able to make everybody else.
 
-use portcullis_types::{IdentityId, IdentityName, TenantId};
+use std::error::Error;
+
+use portcullis_types::{IdentityId, IdentityName, Secret, TenantId};
 
 use crate::audit::Actor;
 use crate::{
@@ -10,6 +12,9 @@ use crate::{
 /// Why the first start failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
+    /// The key could not be kept, so nothing was made.
+    #[error("the administrator's key cannot be kept")]
+    NotKept(#[source] Box<dyn Error + Send + Sync>),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -18,7 +23,13 @@ pub enum BootstrapError {
 impl Authority {
     /// Makes the tenant `system`, the service `admin` in it, and a key of it with every scope. None when that was done
     /// before: the key is shown once.
-    pub async fn bootstrap(&self) -> Result<Option<IssuedApiKey>, BootstrapError> {
+    ///
+    /// `keep` puts the key where the administrator finds it, before anything is committed: a crash in between leaves a key
+    /// that opens nothing and is replaced at the next start, and never a store that nobody can open.
+    pub async fn bootstrap(
+        &self,
+        keep: impl FnOnce(&Secret) -> Result<(), Box<dyn Error + Send + Sync>> + Send,
+    ) -> Result<Option<IssuedApiKey>, BootstrapError> {
         let name = IdentityName::try_from("admin").expect("the name is visible ASCII");
         let mut tx = self.store().write().await?;
         let issued = tx.head().revision();
@@ -45,6 +56,7 @@ impl Authority {
         tx.insert_credential(&row).await?;
         let target = format!("credential:{}", row.id);
         tx.insert_audit(&self.audit(&Actor::authority(), &admin.tenant, "authority.bootstrap", target)).await?;
+        keep(&secret).map_err(BootstrapError::NotKept)?;
         tx.commit().await?;
         Ok(Some(IssuedApiKey { key: row.into(), secret }))
     }

@@ -1,14 +1,16 @@
 //! Callers of the authority's own API, and the first start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden, IdentityKind,
-    ListError, NewApiKey, NewIdentity, Page, Scope, Scopes, Store as _,
+    Actor, BootstrapError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden,
+    IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes, Store as _,
 };
-use portcullis_types::{IdentityName, Secret, TenantId};
+use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 
-use crate::world::{World, actor, named, role, tenant};
+use crate::passwords::CountingHasher;
+use crate::world::{World, actor, named, open, role, tenant};
 
 async fn service(world: &World, name: &str) {
     let new = NewIdentity {
@@ -28,9 +30,28 @@ fn new_key(name: &str, scopes: Scopes) -> NewApiKey {
 #[tokio::test]
 async fn the_first_start_shows_one_key_and_the_second_none() {
     let world = World::new().await;
-    assert!(world.authority.bootstrap().await.expect("starts").is_none());
+    assert!(world.authority.bootstrap(|_| Ok(())).await.expect("starts").is_none());
     assert_eq!(world.admin.scopes, Scopes::all());
     assert!(world.admin.tenant.is_system());
+}
+
+#[tokio::test]
+async fn a_first_start_whose_key_was_not_kept_leaves_no_trace_and_is_made_again() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_700_000_000)));
+    let (_store, authority) = open(directory.path(), &clock, &Arc::new(CountingHasher::new()), 1).await;
+    let mut lost = None;
+    let refused = authority
+        .bootstrap(|key| {
+            lost = Some(key.clone());
+            Err("the disk is full".into())
+        })
+        .await;
+    assert!(matches!(refused, Err(BootstrapError::NotKept(_))));
+    let lost = lost.expect("it was offered");
+    assert!(authority.authenticate_caller(&lost).await.is_err(), "a key that was not kept opens nothing");
+    let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("still the first start");
+    assert!(authority.authenticate_caller(&key.secret).await.is_ok());
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ impl World {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_700_000_000)));
         let hasher = Arc::new(CountingHasher::new());
         let (store, authority) = open(directory.path(), &clock, &hasher, 1).await;
-        let key = authority.bootstrap().await.expect("starts").expect("the first start");
+        let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("the first start");
         let admin = authority.authenticate_caller(&key.secret).await.expect("its own key");
         authority.create_tenant(&actor(), tenant()).await.expect("a new tenant");
         let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
