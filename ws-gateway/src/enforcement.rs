@@ -89,6 +89,11 @@ impl Enforcement {
         &self.closings
     }
 
+    /// The last entry applied.
+    pub fn applied(&self) -> Option<Revision> {
+        *self.applied.borrow()
+    }
+
     /// Whether connections with a credential are admitted now.
     pub fn admits(&self) -> bool {
         let enforcer = self.lock();

@@ -23,5 +23,7 @@ pub fn refresh(metrics: &Metrics, standing: &Standing) {
         gauge.set(i64::from(state == standing.state));
     }
     metrics.applied_seq.set(standing.applied.map_or(0, |applied| applied.seq));
+    metrics.index_keys.set(standing.counts.index_keys as u64);
+    metrics.open_questions.set(standing.counts.questions as u64);
     metrics.lease_remaining.set(standing.lease_remaining.as_secs_f64());
 }

@@ -62,6 +62,10 @@ pub struct Metrics {
     pub applied_seq: Gauge<u64, AtomicU64>,
     /// How many entries the last known head was ahead of what was applied.
     pub lag_entries: Gauge<u64, AtomicU64>,
+    /// Revoked keys remembered.
+    pub index_keys: Gauge<u64, AtomicU64>,
+    /// Questions about open connections that the authority has not answered.
+    pub open_questions: Gauge<u64, AtomicU64>,
     /// How long the lease is still valid.
     pub lease_remaining: Gauge<f64, AtomicU64>,
     /// Entries applied.
@@ -102,6 +106,8 @@ impl Metrics {
             state: Family::default(),
             applied_seq: Gauge::default(),
             lag_entries: Gauge::default(),
+            index_keys: Gauge::default(),
+            open_questions: Gauge::default(),
             lease_remaining: Gauge::default(),
             entries: Counter::default(),
             fenced: Counter::default(),
@@ -145,6 +151,12 @@ impl Metrics {
         to.register("state", "1 for the state the enforcer is in", self.state.clone());
         to.register("applied_seq", "The last log entry applied", self.applied_seq.clone());
         to.register("lag_entries", "Entries between the known head and what is applied", self.lag_entries.clone());
+        to.register("index_keys", "Revoked keys remembered", self.index_keys.clone());
+        to.register(
+            "open_questions",
+            "Questions about open connections without an answer",
+            self.open_questions.clone(),
+        );
         to.register_with_unit("lease_remaining", "Time left", Unit::Seconds, self.lease_remaining.clone());
         to.register("entries_applied", "Log entries applied", self.entries.clone());
         to.register("fenced", "Sockets fenced", self.fenced.clone());

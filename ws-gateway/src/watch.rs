@@ -255,7 +255,7 @@ impl Driver {
         // Only now it is known to work: a welcome may still be one that the enforcer refuses.
         self.backoff.reset();
         let probe_id = checkpoint.probe_id;
-        let applied = self.parts.enforcement.standing().applied.map_or(0, |applied| applied.seq);
+        let applied = self.parts.enforcement.applied().map_or(0, |applied| applied.seq);
         self.parts.metrics.lag_entries.set(head.seq.saturating_sub(applied));
         self.step(Input::Checkpoint { probe_id, head, age: Duration::from_micros(age) });
     }

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::json;
-use test_harness::{Closed, Node, Site, eventually};
+use test_harness::{Closed, Login, Node, Site, Socket, eventually};
 
 const SHORT: &str = "[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n";
 
@@ -10,16 +10,21 @@ fn message(kind: &str) -> serde_json::Value {
     json!({ "push": { "message": { "data": { "type": kind } } } })
 }
 
+/// A login, and a socket of it on the first gateway.
+async fn logged_in(site: &Site, name: &str) -> (Login, Socket) {
+    let login = site.log_in(name).await;
+    let mut socket = site.gateways[0].open().await;
+    socket.connect(Some(&login.access_token)).await;
+    (login, socket)
+}
+
 #[tokio::test]
 async fn a_frozen_socket_passes_nothing_and_thaws_when_the_authority_is_heard_again() {
     let site = Site::start_with(SHORT).await;
-    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
     let gateway = &site.gateways[0];
-    let mut of_alice = gateway.open().await;
-    of_alice.connect(Some(&alice.access_token)).await;
+    let (_, mut of_alice) = logged_in(&site, "alice").await;
     of_alice.subscribe("room:lobby").await;
-    let mut of_bob = gateway.open().await;
-    of_bob.connect(Some(&bob.access_token)).await;
+    let (_, mut of_bob) = logged_in(&site, "bob").await;
     // Silence, not a cut: no error tells the gateway anything.
     site.link.silence();
     assert_eq!(of_alice.next().await, Ok(message("frozen")));
@@ -40,12 +45,8 @@ async fn a_frozen_socket_passes_nothing_and_thaws_when_the_authority_is_heard_ag
 #[tokio::test]
 async fn whoever_is_revoked_while_the_gateway_is_cut_off_is_closed_and_never_thaws() {
     let site = Site::start_with(SHORT).await;
-    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
-    let gateway = &site.gateways[0];
-    let mut of_alice = gateway.open().await;
-    of_alice.connect(Some(&alice.access_token)).await;
-    let mut of_bob = gateway.open().await;
-    of_bob.connect(Some(&bob.access_token)).await;
+    let (alice, mut of_alice) = logged_in(&site, "alice").await;
+    let (_, mut of_bob) = logged_in(&site, "bob").await;
     of_bob.subscribe("room:lobby").await;
     site.link.cut();
     assert_eq!(of_alice.next().await, Ok(message("frozen")));
@@ -64,12 +65,9 @@ async fn whoever_is_revoked_while_the_gateway_is_cut_off_is_closed_and_never_tha
 #[tokio::test]
 async fn a_gateway_that_wakes_from_a_pause_passes_no_frame_before_it_has_caught_up() {
     let site = Site::start_with(SHORT).await;
-    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
     let gateway = &site.gateways[0];
-    let mut of_alice = gateway.open().await;
-    of_alice.connect(Some(&alice.access_token)).await;
-    let mut of_bob = gateway.open().await;
-    of_bob.connect(Some(&bob.access_token)).await;
+    let (alice, mut of_alice) = logged_in(&site, "alice").await;
+    let (_, mut of_bob) = logged_in(&site, "bob").await;
     of_bob.subscribe("room:lobby").await;
 
     gateway.process.signal(Signal::STOP);
@@ -104,7 +102,7 @@ async fn the_published_sdk_neither_reconnects_nor_loses_its_subscription_over_a_
     site.link.silence();
     assert_eq!(sdk.event("message").await.0["data"], json!({ "type": "frozen" }));
     // Longer than the SDK's patience with a silent server (its ping interval and 10 s): only pings keep it.
-    let pings = gateway.metric("portcullis_gateway_handshakes", "").await;
+    let handshakes = gateway.metric("portcullis_gateway_handshakes", "").await;
     tokio::time::sleep(std::time::Duration::from_secs(13)).await;
     site.link.restore();
     assert_eq!(sdk.event("message").await.0["data"], json!({ "type": "thawed" }));
@@ -118,7 +116,7 @@ async fn the_published_sdk_neither_reconnects_nor_loses_its_subscription_over_a_
         let at_the_start = usize::from(forbidden == "connecting" || forbidden == "subscribing");
         assert!(times <= at_the_start, "{forbidden} {times} times");
     }
-    assert!(gateway.metric("portcullis_gateway_handshakes", "").await - pings <= 1.0, "somebody reconnected");
+    assert!(gateway.metric("portcullis_gateway_handshakes", "").await - handshakes <= 1.0, "somebody reconnected");
 }
 
 #[tokio::test]
