@@ -2,6 +2,8 @@
 //!
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
+mod keys;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use figment::Figment;
 use portcullis_config::Misread;
 use serde::Deserialize;
+
+pub(crate) use self::keys::Keys;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// What is issued.
     pub(crate) tokens: Tokens,
+    /// What signs, and what encrypts that at rest.
+    pub(crate) keys: Keys,
     /// How passwords are hashed.
     pub(crate) password: Password,
     /// What is promised about revocation.
@@ -149,6 +155,7 @@ impl Default for Config {
             grpc: Grpc::default(),
             http: Http::default(),
             tokens: Tokens::default(),
+            keys: Keys::default(),
             password: Password::default(),
             guarantee: Guarantee::default(),
             log: Log::default(),
@@ -229,7 +236,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        for (holds, key, rule) in self.rules() {
+        for (holds, key, rule) in self.rules().into_iter().chain(self.keys.rules()) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
             }
@@ -382,6 +389,9 @@ mod tests {
             ("tokens", "ticket_ttl_ms = 30001", "tokens.ticket_ttl_ms"),
             ("password", "parallelism = 0", "password.memory_kib"),
             ("password", "workers = 0", "password.workers"),
+            ("keys", "algorithm = 'RS256'", "keys.algorithm"),
+            ("keys", "jwks_max_age_ms = 0", "keys.jwks_max_age_ms"),
+            ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),
         ] {
             assert!(refused(&format!("[{section}]\n{line}")).contains(key), "{key}");
         }

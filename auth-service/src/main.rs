@@ -7,6 +7,8 @@ mod denial;
 mod grpc;
 mod hashing;
 mod http;
+mod kek;
+mod key_tending;
 mod leases_given;
 mod listen;
 mod logging;

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::watch::Terms;
-use auth_domain::{
-    Audience, Authority, BootstrapError, HashError, KeyEncryptionKey, OpenError, Settings, Store, StoreError,
-};
+use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, StoreError};
 use auth_storage::{OpenStoreError, SqliteStore};
 use portcullis_types::{Clock, Entropy, InvalidName, Secret, Shutdown};
 use tokio::net::TcpListener;
@@ -17,13 +15,14 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::hashing::HashPool;
 use crate::http::Edge;
+use crate::kek::{self, Source};
 use crate::leases_given::Given;
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::ready_file::{self, Ready};
 use crate::receipts::Receipts;
 use crate::tailer::{LogTail, SourceText as _};
-use crate::{grpc, http, private_file};
+use crate::{grpc, http, key_tending, private_file};
 
 /// How long the last calls may take on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -56,15 +55,24 @@ pub(crate) enum StartError {
     /// There are encrypted keys, and the file that opens them is gone.
     #[error("{} is missing: restore it, or the signing keys in the store cannot be used", .0.display())]
     KekMissing(PathBuf),
-    /// The file is not a key-encryption key.
-    #[error("{} does not hold 32 bytes", .0.display())]
+    /// The file holds no key-encryption keys.
+    #[error("{} does not hold key-encryption keys: one a line, the current one first, 64 hexadecimal digits or base64 of 32 bytes", .0.display())]
     KekDamaged(PathBuf),
+    /// The environment holds no key-encryption keys.
+    #[error(
+        "{} does not hold key-encryption keys: separated by commas, the current one first, 64 hexadecimal digits or base64 of 32 bytes",
+        kek::VARIABLE
+    )]
+    KekVariable,
+    /// Both a file and the environment have some.
+    #[error("key-encryption keys are given by `keys.kek_file` and by {}: take one of them away", kek::VARIABLE)]
+    TwoKeks,
     /// The password parameters are not argon2's.
     #[error("the parameters under `password` cannot be used")]
     Hash(#[from] HashError),
-    /// The default audience cannot be one.
-    #[error("`tokens.audience`: {0}")]
-    Audience(#[from] InvalidName),
+    /// A name in the configuration cannot be one.
+    #[error("configuration: {0}")]
+    Name(#[from] InvalidName),
     /// The rules did not open.
     #[error("the authority did not open")]
     Open(#[from] OpenError),
@@ -118,6 +126,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
 
     let shutdown = around.shutdown.clone();
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
+    shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("leases from before", lower(given.0, shutdown.clone()));
     let edge = Edge::new(Arc::clone(&authority), Arc::clone(&receipts), Arc::clone(&metrics), config);
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
@@ -193,14 +202,15 @@ async fn open_authority(
     store: Arc<SqliteStore>,
     metrics: Arc<Metrics>,
 ) -> Result<Authority, StartError> {
-    let kek = key_encryption_key(&config.data_dir, &*store, &*around.entropy).await?;
+    let source = Source::find(config.keys.kek_file.as_deref(), &config.data_dir, Source::from_environment())?;
+    let keks = source.read(&*store, &*around.entropy).await?;
     let passwords = HashPool::new(&config.password, Arc::clone(&around.entropy), metrics)?;
     let parts = auth_domain::Parts {
         store,
         clock: Arc::clone(&around.clock),
         entropy: Arc::clone(&around.entropy),
         passwords: Arc::new(passwords),
-        kek,
+        keks,
         settings: settings(config)?,
     };
     Ok(Authority::open(parts).await?)
@@ -218,27 +228,8 @@ fn settings(config: &Config) -> Result<Settings, InvalidName> {
         cache_ttl: CACHE_TTL,
         refresh_grace: REFRESH_GRACE,
         bound: config.guarantee.lease(),
+        keys: config.keys.settings()?,
     })
-}
-
-/// Made once, with the first signing key; never made again under keys that another one encrypted.
-async fn key_encryption_key(
-    data_dir: &Path,
-    store: &dyn Store,
-    entropy: &dyn Entropy,
-) -> Result<KeyEncryptionKey, StartError> {
-    let path = data_dir.join("kek");
-    let unusable = |source| StartError::File { path: path.clone(), source };
-    if let Some(kek) = private_file::read(&path).map_err(unusable)? {
-        let bytes = kek.expose_bytes().try_into().map_err(|_| StartError::KekDamaged(path.clone()))?;
-        return Ok(KeyEncryptionKey::new(bytes));
-    }
-    if !store.read().await?.signing_keys().await?.is_empty() {
-        return Err(StartError::KekMissing(path));
-    }
-    let kek: [u8; 32] = entropy.array();
-    private_file::write(&path, &kek).map_err(unusable)?;
-    Ok(KeyEncryptionKey::new(&kek))
 }
 
 /// On the first start, makes the administrator and hands its key over in a file: its path is logged, never the key.

@@ -42,6 +42,8 @@ words! {
     receipt_status: ReceiptStatus, "RECEIPT_STATUS_";
     /// Where a gateway stands to a revocation.
     gateway_state: GatewayState, "GATEWAY_STATE_";
+    /// Where a signing key stands.
+    signing_key_state: SigningKeyState, "SIGNING_KEY_STATE_";
     /// What a revocation names.
     key_kind: KeyKind, "KEY_KIND_";
 }

@@ -1,4 +1,4 @@
-//! Access tokens: JWT (RFC 7519) in the profile of RFC 9068, signed with ES256.
+//! Access tokens: JWT (RFC 7519) in the profile of RFC 9068, signed with ES256 or EdDSA.
 //!
 //! Guarantees: what is read was signed by a key that has a row, with that key's algorithm, as an access token, for this
 //! issuer. It says nothing about whether the token is still good: its row decides.
@@ -7,18 +7,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Header, Validation};
 use portcullis_types::{
     ClientId, CredentialId, IdentityId, Revision, Secret, SessionId, SigningKeyId, TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::keyring::{Algorithm, Signer};
 use crate::{Authority, Credential, DenyReason, Session, StoreError};
 
 /// The longest token that is looked at.
 const MAX_LEN: usize = 4_096;
 const TYP: &str = "at+jwt";
-const ALG: &str = "ES256";
 
 /// What a token says. Unknown claims are ignored, known ones have exactly their type.
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,11 +73,10 @@ pub(crate) fn looks_like_jwt(text: &str) -> bool {
 
 impl Authority {
     /// Signs a token for a credential under a session.
-    pub(crate) fn sign_access_token(&self, row: &Credential, session: &Session) -> Secret {
-        let (kid, key) = self.keyring().signing();
-        let mut header = Header::new(Algorithm::ES256);
+    pub(crate) fn sign_access_token(&self, signer: &Signer, row: &Credential, session: &Session) -> Secret {
+        let mut header = Header::new(signer.algorithm.jose());
         header.typ = Some(TYP.to_owned());
-        header.kid = Some(kid.to_string());
+        header.kid = Some(signer.id.to_string());
         let claims = Claims {
             iss: self.settings().issuer.clone(),
             sub: row.identity,
@@ -90,18 +89,21 @@ impl Authority {
             sid: session.id,
             rev: row.issued,
         };
-        let token = jsonwebtoken::encode(&header, &claims, key)
-            .expect("a P-256 key that was made or decrypted here signs; the claims are plain JSON");
+        let token = jsonwebtoken::encode(&header, &claims, &signer.key)
+            .expect("a key that was made or decrypted here signs by its own algorithm; the claims are plain JSON");
         Secret::from(token)
     }
 
     /// Reads a token and checks everything that needs no row; the outer result is the store's.
     pub(crate) async fn read_access_token(&self, text: &str) -> Result<Result<Signed, DenyReason>, StoreError> {
-        let Some(kid) = strict_kid(text) else { return Ok(Err(DenyReason::Invalid)) };
-        let Some(key) = self.keyring().public(&**self.store(), kid).await? else {
+        let Some((kid, algorithm)) = strict_header(text) else { return Ok(Err(DenyReason::Invalid)) };
+        let Some(known) = self.keyring().public(&**self.store(), kid).await? else {
             return Ok(Err(DenyReason::Invalid));
         };
-        let Ok(token) = jsonwebtoken::decode::<Claims>(text, &key, &signature_only()) else {
+        if known.algorithm != algorithm {
+            return Ok(Err(DenyReason::Invalid));
+        }
+        let Ok(token) = jsonwebtoken::decode::<Claims>(text, &known.key, &signature_only(algorithm)) else {
             return Ok(Err(DenyReason::Invalid));
         };
         let signed = Signed { claims: token.claims, key: kid };
@@ -110,8 +112,8 @@ impl Authority {
 }
 
 /// Times and names are checked here with our clock and our settings, so the library checks the signature alone.
-fn signature_only() -> Validation {
-    let mut validation = Validation::new(Algorithm::ES256);
+fn signature_only(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm.jose());
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
@@ -119,12 +121,13 @@ fn signature_only() -> Validation {
     validation
 }
 
-/// The `kid` of a header that says exactly what ours say.
-fn strict_kid(text: &str) -> Option<SigningKeyId> {
+/// The `kid` and `alg` of a header that says exactly what ours say.
+fn strict_header(text: &str) -> Option<(SigningKeyId, Algorithm)> {
     if !looks_like_jwt(text) {
         return None;
     }
     let header = URL_SAFE_NO_PAD.decode(text.split('.').next()?).ok()?;
     let header: StrictHeader = serde_json::from_slice(&header).ok()?;
-    (header.alg == ALG && header.typ == TYP).then_some(header.kid)
+    let algorithm = Algorithm::try_from(header.alg.as_str()).ok()?;
+    (header.typ == TYP).then_some((header.kid, algorithm))
 }

@@ -8,7 +8,7 @@ use portcullis_types::{Clock, Entropy, Secret, SigningKeyId, TenantId, Timestamp
 use crate::audit::{Actor, AuditEntry};
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
-use crate::{Audience, KeyEncryptionKey, Store, StoreError};
+use crate::{Audience, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings, Store, StoreError};
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub refresh_grace: Duration,
     /// B: how long after a revocation a frame may still pass, whatever fails.
     pub bound: Duration,
+    /// How signing keys come and go.
+    pub keys: KeySettings,
 }
 
 /// What an authority is made of.
@@ -45,7 +47,7 @@ pub struct Parts {
     /// Where passwords are hashed.
     pub passwords: Arc<dyn PasswordHasher>,
     /// What protects private keys at rest.
-    pub kek: KeyEncryptionKey,
+    pub keks: KeyEncryptionKeys,
     /// What an operator decided.
     pub settings: Settings,
 }
@@ -53,14 +55,9 @@ pub struct Parts {
 /// Why an authority did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The signing key is encrypted under another key-encryption key.
-    #[error("the signing key is encrypted under key-encryption key {wanted}, not under the given {given}")]
-    OtherKek {
-        /// The one that would open it.
-        wanted: String,
-        /// The one that was given.
-        given: String,
-    },
+    /// The signing key is encrypted under a key-encryption key that was not given.
+    #[error("the signing key cannot be decrypted: {0}")]
+    Kek(#[from] KekMissing),
     /// The signing key does not decrypt.
     #[error("signing key {0} does not decrypt: its row was changed")]
     KeyDamaged(SigningKeyId),
@@ -83,7 +80,10 @@ pub struct Authority {
 impl Authority {
     /// Loads or makes the signing key. Makes no tenant: that is [`Authority::bootstrap`].
     pub async fn open(parts: Parts) -> Result<Self, OpenError> {
-        let keyring = Keyring::open(&*parts.store, &parts.kek, &*parts.clock, &*parts.entropy).await?;
+        let keyring = {
+            let Parts { store, keks, settings, clock, entropy, .. } = &parts;
+            Keyring::open(&**store, keks, &settings.keys, &**clock, &**entropy).await?
+        };
         // Checked against when there is no password, so that an unknown name costs what a known one costs.
         let nobody: [u8; 32] = parts.entropy.array();
         let dummy_phc = parts.passwords.hash(Secret::new(nobody)).await?;
@@ -97,7 +97,7 @@ impl Authority {
 
     /// The public keys whose signatures are good, as a JSON Web Key Set.
     pub async fn jwks(&self) -> Result<serde_json::Value, StoreError> {
-        keyring::jwks(&**self.store()).await
+        keyring::jwks(&**self.store(), &self.key_plan(), self.now()).await
     }
 
     /// B: how long after a revocation a frame may still pass, whatever fails.
@@ -134,8 +134,18 @@ impl Authority {
         &self.keyring
     }
 
+    /// What encrypts and derives from now on.
     pub(crate) fn kek(&self) -> &KeyEncryptionKey {
-        &self.parts.kek
+        self.parts.keks.current()
+    }
+
+    /// What decrypts.
+    pub(crate) fn keks(&self) -> &KeyEncryptionKeys {
+        &self.parts.keks
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
     }
 
     pub(crate) fn audit(&self, actor: &Actor, tenant: &TenantId, action: &'static str, target: String) -> AuditEntry {

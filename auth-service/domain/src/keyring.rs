@@ -1,21 +1,30 @@
 //! The keys that sign access tokens.
 //!
-//! Guarantees: one key signs; its private half is never stored in the clear. Public halves are kept in memory as they
-//! are first needed, only those that have a row, so the map is bounded by the rows.
-//! The cryptographic library draws keys and signature nonces from its own random source.
+//! Guarantees: one key signs, and which one is read in the transaction that issues, so that every replica signs with the
+//! key that another has just put in place. A private half is never stored in the clear, and not at all once its key no
+//! longer signs. A key has one algorithm, and verifies nothing signed by another.
+//! Public halves are kept in memory as they are first needed, only those that have a row, so the map is bounded by the
+//! rows. The cryptographic library draws keys and signature nonces from its own random source.
+
+mod jwks;
+mod lifecycle;
+mod plan;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use portcullis_types::{Clock, Entropy, Secret, SigningKeyId, Timestamp, UuidSource};
-use serde_json::{Value, json};
+use portcullis_types::{Clock, Entropy, InvalidName, Secret, SigningKeyId, Timestamp, UuidSource};
 
-use crate::{KeyEncryptionKey, OpenError, Store, StoreError};
+pub(crate) use self::jwks::jwks;
+pub use self::lifecycle::{
+    ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError, RotateSigningKey, Rotation, SigningKeyStanding,
+};
+pub use self::plan::KeySettings;
+
+use crate::{KeyEncryptionKey, KeyEncryptionKeys, OpenError, ReadView, Store, StoreError};
 
 /// Where a signing key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +39,44 @@ pub enum KeyState {
     Revoked,
 }
 
+/// How a key signs. It never signs in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Es256, Self::EdDsa];
+
+    /// Its name in JOSE (RFC 7518, RFC 8037), in rows and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    pub(crate) const fn jose(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        }
+    }
+}
+
+impl TryFrom<&str> for Algorithm {
+    type Error = InvalidName;
+
+    fn try_from(text: &str) -> Result<Self, InvalidName> {
+        let known = Self::ALL.into_iter().find(|algorithm| algorithm.name() == text);
+        known.ok_or(InvalidName { what: "algorithm", rule: "ES256 or EdDSA" })
+    }
+}
+
 /// A signing key's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningKey {
@@ -37,62 +84,113 @@ pub struct SigningKey {
     pub id: SigningKeyId,
     /// Where it stands.
     pub state: KeyState,
-    /// The public half: an uncompressed point on P-256, 65 bytes.
+    /// How it signs.
+    pub algorithm: Algorithm,
+    /// The public half: an uncompressed point on P-256, 65 bytes, or an Ed25519 key, 32 bytes.
     pub public: Vec<u8>,
-    /// The private half as PKCS #8, encrypted and bound to the id.
+    /// The private half as PKCS #8, encrypted and bound to the id; empty once the key no longer signs.
     pub sealed_private: Vec<u8>,
     /// The key-encryption key that opens it.
     pub kek_id: String,
-    /// When it was made.
+    /// When it was made, and published.
     pub created_at: Timestamp,
+    /// Since when it signs, or from when it did.
+    pub signing_at: Option<Timestamp>,
+    /// Since when it no longer signs.
+    pub retained_at: Option<Timestamp>,
     /// The newest entry that killed it; kept for ever.
     pub revoked_seq: Option<u64>,
 }
 
+/// A key that signs, opened.
+pub(crate) struct Signer {
+    pub(crate) id: SigningKeyId,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: EncodingKey,
+}
+
+/// A public half, ready to verify.
+pub(crate) struct Verifier {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: DecodingKey,
+}
+
+#[derive(Default)]
 pub(crate) struct Keyring {
-    signing: (SigningKeyId, EncodingKey),
-    public: RwLock<HashMap<SigningKeyId, Arc<DecodingKey>>>,
+    /// The key that this process signed with last.
+    signer: RwLock<Option<Arc<Signer>>>,
+    public: RwLock<HashMap<SigningKeyId, Arc<Verifier>>>,
 }
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keyring").field("signing", &self.signing.0).finish_non_exhaustive()
+        let known = self.public.read().unwrap_or_else(PoisonError::into_inner).len();
+        f.debug_struct("Keyring").field("known", &known).finish_non_exhaustive()
     }
 }
 
 impl Keyring {
-    /// Loads the key that signs, or makes the first one.
+    /// Makes the first key where there is none, and opens the one that signs.
     pub(crate) async fn open(
         store: &dyn Store,
-        kek: &KeyEncryptionKey,
+        keks: &KeyEncryptionKeys,
+        settings: &KeySettings,
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<Self, OpenError> {
         let mut tx = store.write().await?;
-        let found = tx.signing_keys().await?.into_iter().find(|key| key.state == KeyState::Signing);
-        let row = match found {
+        let row = match tx.key_that_signs().await? {
             Some(row) => row,
             None => {
-                let row = generate(kek, clock, entropy);
-                if !tx.insert_signing_key(&row).await? {
-                    return Err(StoreError::Conflict.into());
+                let row = SigningKey {
+                    state: KeyState::Signing,
+                    signing_at: Some(clock.now()),
+                    ..generate(settings.algorithm, keks.current(), clock, entropy)
+                };
+                // Another replica may start at the same time: then its key is the one.
+                if tx.insert_signing_key(&row).await? {
+                    tx.commit().await?;
+                    row
+                } else {
+                    drop(tx);
+                    store.read().await?.key_that_signs().await?.ok_or(StoreError::Conflict)?
                 }
-                tx.commit().await?;
-                row
             }
         };
-        if row.kek_id != kek.id() {
-            return Err(OpenError::OtherKek { wanted: row.kek_id, given: kek.id().to_owned() });
-        }
-        let private = kek.open(row.id.as_bytes(), &row.sealed_private).map_err(|_| OpenError::KeyDamaged(row.id))?;
-        let signing = (row.id, EncodingKey::from_ec_der(private.expose_bytes()));
-        let public = HashMap::from([(row.id, decoding_key(&row))]);
-        Ok(Self { signing, public: RwLock::new(public) })
+        let this = Self::default();
+        this.open_signer(&row, keks)?;
+        Ok(this)
     }
 
-    /// The key that signs.
-    pub(crate) fn signing(&self) -> (SigningKeyId, &EncodingKey) {
-        (self.signing.0, &self.signing.1)
+    /// The key that signs in this transaction.
+    pub(crate) async fn signer(
+        &self,
+        view: &mut dyn ReadView,
+        keks: &KeyEncryptionKeys,
+    ) -> Result<Arc<Signer>, StoreError> {
+        let row = view.key_that_signs().await?.ok_or(StoreError::Corrupt { what: "no key signs" })?;
+        if let Some(known) = &*self.signer.read().unwrap_or_else(PoisonError::into_inner)
+            && known.id == row.id
+        {
+            return Ok(Arc::clone(known));
+        }
+        self.open_signer(&row, keks).map_err(|error| match error {
+            OpenError::Kek(missing) => StoreError::Sealed(missing),
+            OpenError::KeyDamaged(_) | OpenError::Hash(_) | OpenError::Store(_) => {
+                StoreError::Corrupt { what: "a signing key that does not decrypt" }
+            }
+        })
+    }
+
+    fn open_signer(&self, row: &SigningKey, keks: &KeyEncryptionKeys) -> Result<Arc<Signer>, OpenError> {
+        let private = unseal(row, keks)?;
+        let key = match row.algorithm {
+            Algorithm::Es256 => EncodingKey::from_ec_der(private.expose_bytes()),
+            Algorithm::EdDsa => EncodingKey::from_ed_der(private.expose_bytes()),
+        };
+        let signer = Arc::new(Signer { id: row.id, algorithm: row.algorithm, key });
+        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&signer));
+        Ok(signer)
     }
 
     /// The public half of a key that has a row, whatever its state: the row decides about that.
@@ -100,52 +198,62 @@ impl Keyring {
         &self,
         store: &dyn Store,
         id: SigningKeyId,
-    ) -> Result<Option<Arc<DecodingKey>>, StoreError> {
+    ) -> Result<Option<Arc<Verifier>>, StoreError> {
         if let Some(key) = self.public.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Some(Arc::clone(key)));
         }
         let Some(row) = store.read().await?.signing_key(id).await? else { return Ok(None) };
-        let key = decoding_key(&row);
+        let key = Arc::new(Verifier { algorithm: row.algorithm, key: decoding_key(&row) });
         self.public.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&key));
         Ok(Some(key))
     }
 }
 
-/// The public keys whose signatures are good, as a JSON Web Key Set (RFC 7517).
-pub(crate) async fn jwks(store: &dyn Store) -> Result<Value, StoreError> {
-    let keys = store.read().await?.signing_keys().await?;
-    let keys: Vec<_> = keys.iter().filter(|key| key.state != KeyState::Revoked).filter_map(jwk).collect();
-    Ok(json!({ "keys": keys }))
+fn decoding_key(row: &SigningKey) -> DecodingKey {
+    match row.algorithm {
+        Algorithm::Es256 => DecodingKey::from_ec_der(&row.public),
+        Algorithm::EdDsa => DecodingKey::from_ed_der(&row.public),
+    }
 }
 
-fn jwk(key: &SigningKey) -> Option<Value> {
-    let (tag, point) = key.public.split_first()?;
-    let (x, y) = point.split_at_checked(32)?;
-    (*tag == 4 && y.len() == 32).then(|| {
-        json!({
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": key.id.to_string(),
-            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        })
-    })
+/// The private half in the clear.
+fn unseal(row: &SigningKey, keks: &KeyEncryptionKeys) -> Result<Secret, OpenError> {
+    let kek = keks.named(&row.kek_id)?;
+    kek.open(row.id.as_bytes(), &row.sealed_private).map_err(|_| OpenError::KeyDamaged(row.id))
 }
 
-fn decoding_key(row: &SigningKey) -> Arc<DecodingKey> {
-    Arc::new(DecodingKey::from_ec_der(&row.public))
-}
-
-fn generate(kek: &KeyEncryptionKey, clock: &dyn Clock, entropy: &dyn Entropy) -> SigningKey {
+/// A new key, published now.
+fn generate(algorithm: Algorithm, kek: &KeyEncryptionKey, clock: &dyn Clock, entropy: &dyn Entropy) -> SigningKey {
     let id = SigningKeyId::new(UuidSource::new(clock, entropy));
+    let (public, private) = match algorithm {
+        Algorithm::Es256 => draw_p256(),
+        Algorithm::EdDsa => draw_ed25519(),
+    };
+    SigningKey {
+        id,
+        state: KeyState::Published,
+        algorithm,
+        public,
+        sealed_private: kek.seal(id.as_bytes(), &private, entropy),
+        kek_id: kek.id().to_owned(),
+        created_at: clock.now(),
+        signing_at: None,
+        retained_at: None,
+        revoked_seq: None,
+    }
+}
+
+fn draw_p256() -> (Vec<u8>, Secret) {
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let private = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new())
         .expect("the cryptographic library makes P-256 keys on every supported system");
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref()).expect("a key just made is a key");
-    SigningKey {
-        id,
-        state: KeyState::Signing,
-        public: pair.public_key().as_ref().to_vec(),
-        sealed_private: kek.seal(id.as_bytes(), &Secret::new(private.as_ref()), entropy),
-        kek_id: kek.id().to_owned(),
-        created_at: clock.now(),
-        revoked_seq: None,
-    }
+    (pair.public_key().as_ref().to_vec(), Secret::new(private.as_ref()))
+}
+
+fn draw_ed25519() -> (Vec<u8>, Secret) {
+    let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+        .expect("the cryptographic library makes Ed25519 keys on every supported system");
+    let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).expect("a key just made is a key");
+    (pair.public_key().as_ref().to_vec(), Secret::new(private.as_ref()))
 }

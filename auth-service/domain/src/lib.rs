@@ -50,16 +50,19 @@ pub use identities::{
     ChangeIdentityError, CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD,
     NewIdentity, SetPasswordError, SetRolesError,
 };
-pub use keyring::{KeyState, SigningKey};
+pub use keyring::{
+    Algorithm, KeySettings, KeyState, ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError,
+    RotateSigningKey, Rotation, SigningKey, SigningKeyStanding,
+};
 pub use login::{LoginAttempt, LoginError, LoginMode, LoginOutcome};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
 pub use passwords::{Argon2id, HashError, InvalidPassword, PasswordHasher, StoredPassword};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
-pub use sealing::{DoesNotOpen, KeyEncryptionKey};
+pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
-pub use store::{Answered, Committed, Head, LogEntry, ReadView, Store, StoreError, WriteTx};
+pub use store::{Answered, Committed, Head, KeyReads, KeyWrites, LogEntry, ReadView, Store, StoreError, WriteTx};
 pub use tenants::{CreateTenantError, Tenant};
 pub use tickets::{CreateTicketError, NewTicket, TicketOutcome};
 pub use tokens::{IssueError, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};

@@ -1,7 +1,8 @@
 //! What is encrypted before a store sees it, and what is derived instead of stored.
 //!
-//! One key-encryption key, given by the binary. From it come, by HKDF with a label each: the AES-256-GCM key that
-//! encrypts private signing keys, and the HMAC key from which the successor of a refresh token is derived.
+//! Key-encryption keys are given by the binary, in versions: what is new is encrypted under the current one, what an
+//! older one encrypted still opens. From each come, by HKDF with a label each: the AES-256-GCM key that encrypts private
+//! signing keys, and the HMAC key from which the successor of a refresh token is derived.
 
 use std::fmt;
 
@@ -15,6 +16,54 @@ pub struct KeyEncryptionKey {
     id: String,
     sealing: LessSafeKey,
     refresh: hmac::Key,
+}
+
+/// The key-encryption keys of this process: the current one, and older ones whose work still opens.
+#[derive(Debug)]
+pub struct KeyEncryptionKeys {
+    current: KeyEncryptionKey,
+    older: Vec<KeyEncryptionKey>,
+}
+
+/// No key-encryption key of this name was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key-encryption key {wanted} was not given; given: {given}")]
+pub struct KekMissing {
+    /// The one that would open it.
+    pub wanted: String,
+    /// Those that were given.
+    pub given: String,
+}
+
+impl KeyEncryptionKeys {
+    /// The current one, and those before it.
+    pub fn new(current: KeyEncryptionKey, older: Vec<KeyEncryptionKey>) -> Self {
+        Self { current, older }
+    }
+
+    /// What encrypts.
+    pub fn current(&self) -> &KeyEncryptionKey {
+        &self.current
+    }
+
+    /// All of them, the current one first.
+    pub fn iter(&self) -> impl Iterator<Item = &KeyEncryptionKey> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
+
+    /// The one of this name.
+    pub fn named(&self, id: &str) -> Result<&KeyEncryptionKey, KekMissing> {
+        self.iter().find(|kek| kek.id() == id).ok_or_else(|| KekMissing {
+            wanted: id.to_owned(),
+            given: self.iter().map(KeyEncryptionKey::id).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl From<KeyEncryptionKey> for KeyEncryptionKeys {
+    fn from(current: KeyEncryptionKey) -> Self {
+        Self::new(current, Vec::new())
+    }
 }
 
 /// It does not open: another key-encryption key, another name, or changed bytes.

@@ -12,6 +12,8 @@
 //! of their keys, and then the head row. Checks that a concurrent writer could outrun are therefore conditional
 //! writes here, which say whether they took place.
 
+mod keys;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -20,10 +22,12 @@ use portcullis_types::{
     Timestamp,
 };
 
+pub use self::keys::{KeyReads, KeyWrites};
+
 use crate::audit::AuditEntry;
 use crate::{
-    Batch, Credential, Identity, IdentityRef, IdentityState, Request, Role, RoleTotals, Scope, Session, SigningKey,
-    StoredPassword, Tenant,
+    Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
+    SigningKey, StoredPassword, Tenant,
 };
 
 /// Where the log ends.
@@ -100,6 +104,9 @@ pub enum StoreError {
         /// Which.
         what: &'static str,
     },
+    /// A row is encrypted under a key-encryption key that this process was not given.
+    #[error("a secret in the store cannot be decrypted")]
+    Sealed(#[source] KekMissing),
 }
 
 /// The rows and the log.
@@ -133,7 +140,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 /// One consistent snapshot.
 #[async_trait]
-pub trait ReadView: Send {
+pub trait ReadView: KeyReads + Send {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
 
@@ -224,7 +231,7 @@ pub trait ReadView: Send {
 /// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
 /// condition no longer holds.
 #[async_trait]
-pub trait WriteTx: ReadView {
+pub trait WriteTx: ReadView + KeyWrites {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 

@@ -150,7 +150,8 @@ impl Authority {
         if !tx.spend_refresh_token(token.id, next, now).await? {
             return Err(StoreError::Conflict);
         }
-        let next = self.successor(token, next);
+        let next =
+            OpaqueToken::from_secret(OpaqueKind::RefreshToken, next, self.kek().refresh_successor(&token.reveal()));
         let row = family.refresh_row(&next, Some(token.id), now, now + self.settings().refresh_ttl);
         tx.insert_credential(&row).await?;
         let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
@@ -172,12 +173,12 @@ impl Authority {
         let family = Family::of(standing, tx.head().revision())?;
         let row = tx.credential(successor).await?;
         let row = row.ok_or(StoreError::Corrupt { what: "a spent refresh token without its successor" })?;
-        let next = self.successor(token, successor);
         let within = now < spent_at + self.settings().refresh_grace;
         if within && row.spent.is_none() {
-            // Another key-encryption key would derive another token: then nothing is answered. Nor is anything beyond
+            // A key-encryption key that is gone would have derived it: then nothing is answered. Nor is anything beyond
             // the first repetition, so that a spent token does not bring access tokens without end. Nothing is killed.
-            if !digest_matches(&row, &next) || !tx.repeat_refresh_token(token.id, now).await? {
+            let Some(next) = self.successor(token, &row) else { return Ok(RefreshOutcome::Denied(DenyReason::Spent)) };
+            if !tx.repeat_refresh_token(token.id, now).await? {
                 return Ok(RefreshOutcome::Denied(DenyReason::Spent));
             }
             let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
@@ -194,8 +195,13 @@ impl Authority {
         Ok(RefreshOutcome::Denied(DenyReason::Spent))
     }
 
-    fn successor(&self, token: &OpaqueToken, id: CredentialId) -> OpaqueToken {
-        OpaqueToken::from_secret(OpaqueKind::RefreshToken, id, self.kek().refresh_successor(&token.reveal()))
+    /// The successor that the row is of: the key-encryption key may have changed since it was derived.
+    fn successor(&self, token: &OpaqueToken, row: &Credential) -> Option<OpaqueToken> {
+        let revealed = token.reveal();
+        self.keks()
+            .iter()
+            .map(|kek| OpaqueToken::from_secret(OpaqueKind::RefreshToken, row.id, kek.refresh_successor(&revealed)))
+            .find(|candidate| digest_matches(row, candidate))
     }
 
     async fn note_refresh(&self, tx: &mut dyn WriteTx, family: &Family, token: CredentialId) -> Result<(), StoreError> {
@@ -259,18 +265,19 @@ impl Authority {
         // Whole seconds, because `exp` has no more: the row and the token end at the same instant.
         let end = (now + self.settings().access_ttl).min(family.session.expires_at);
         let end = Timestamp::from_unix_seconds(end.as_unix_seconds());
+        let signer = self.keyring().signer(tx, self.keks()).await?;
         let row = Credential {
             id: CredentialId::new(self.ids()),
             kind: CredentialKind::AccessToken,
             digest: None,
             audiences: vec![self.settings().audience.clone()],
-            signing_key: Some(self.keyring().signing().0),
+            signing_key: Some(signer.id),
             expires_at: Some(end),
             ..family.row(refresh, CredentialKind::AccessToken, None, now, None)
         };
         tx.insert_credential(&row).await?;
         Ok(TokenPair {
-            access: self.sign_access_token(&row, &family.session),
+            access: self.sign_access_token(&signer, &row, &family.session),
             access_expires_in: end.saturating_since(now),
             refresh: refresh.reveal(),
             refresh_expires_in: refresh_row.expires_at.unwrap_or(now).saturating_since(now),

@@ -69,10 +69,7 @@ impl Api {
         let tenant = wire::tenant("tenant", &asked.tenant)?;
         let actor = admitted.act(Scope::Revoke, &tenant)?;
         let target = target_of(&tenant, asked.target)?;
-        let request_id = match asked.request_id.as_str() {
-            "" => None,
-            id => Some(RequestId::try_from(id).map_err(Failure::name("request_id"))?),
-        };
+        let request_id = request_id_of(&asked.request_id)?;
         let revocation = RevokeRequest { tenant, target, reason, request_id };
         let committed = self.authority.revoke(&actor, revocation).await?;
         Ok(v1::RevokeResponse {
@@ -106,7 +103,13 @@ fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> R
     }
 }
 
-const fn reason_of(reason: v1::RevocationReason) -> Reason {
+/// A caller's name for its request; empty means none.
+pub(super) fn request_id_of(text: &str) -> Result<Option<RequestId>, Failure> {
+    if text.is_empty() { Ok(None) } else { RequestId::try_from(text).map(Some).map_err(Failure::name("request_id")) }
+}
+
+/// Why, when it was said.
+pub(super) const fn reason_of(reason: v1::RevocationReason) -> Reason {
     match reason {
         v1::RevocationReason::Unspecified | v1::RevocationReason::Administrative => Reason::Administrative,
         v1::RevocationReason::Logout => Reason::Logout,

@@ -9,7 +9,8 @@ use auth_domain::watch::TooManyGateways;
 use auth_domain::{
     BeginError, CallerError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
     CreateTicketError, Forbidden, HashError, InvalidPage, InvalidPassword, IssueError, ListError, ListSessionsError,
-    LoginError, PutRoleError, RevokeError, SetPasswordError, SetRolesError, StoreError,
+    LoginError, PutRoleError, ReencryptError, RevokeError, RevokeSigningKeyError, RotateError, SetPasswordError,
+    SetRolesError, StoreError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::InvalidName;
@@ -68,6 +69,10 @@ pub(crate) enum Reason {
     ScopesExceeded,
     /// A bound on how many there may be is reached.
     TooMany,
+    /// Another signing key signs now than the one that should stop.
+    SigningKeyChanged,
+    /// A secret is encrypted under a key-encryption key that this replica was not given; metadata `kek_id`.
+    KekMissing,
     /// A request id was used with other content.
     RequestIdReused,
     /// Too many passwords wait to be hashed.
@@ -132,6 +137,8 @@ impl Reason {
             Self::ScopesNeedService => "SCOPES_NEED_SERVICE",
             Self::ScopesExceeded => "SCOPES_EXCEEDED",
             Self::TooMany => "TOO_MANY",
+            Self::SigningKeyChanged => "SIGNING_KEY_CHANGED",
+            Self::KekMissing => "KEK_MISSING",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::HashingOverloaded => "HASHING_OVERLOADED",
             Self::WatchesExhausted => "WATCHES_EXHAUSTED",
@@ -174,6 +181,8 @@ impl Reason {
             Self::IdentityDisabled
             | Self::LastAdministrator
             | Self::RequestIdReused
+            | Self::SigningKeyChanged
+            | Self::KekMissing
             | Self::ParentRefused
             | Self::RevisionForked => Code::FailedPrecondition,
             Self::TooMany
@@ -261,6 +270,10 @@ impl From<StoreError> for Failure {
             StoreError::Conflict => Self::new(Reason::WriteConflict, "another writer was faster; try again"),
             StoreError::Corrupt { what } => {
                 tracing::error!(what, "the store holds a row that means nothing");
+                Self::new(Reason::Internal, "internal error")
+            }
+            StoreError::Sealed(_) => {
+                tracing::error!(%error, cause, "a key-encryption key is missing");
                 Self::new(Reason::Internal, "internal error")
             }
         }
@@ -469,6 +482,45 @@ impl From<RevokeError> for Failure {
             RevokeError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
             RevokeError::Begin(error) => error.into(),
             RevokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RotateError> for Failure {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::OtherSigns(id) => {
+                Self::new(Reason::SigningKeyChanged, error.to_string()).about("signing_key_id", id.to_string())
+            }
+            RotateError::Begin(error) => error.into(),
+            RotateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeSigningKeyError> for Failure {
+    fn from(error: RevokeSigningKeyError) -> Self {
+        match error {
+            RevokeSigningKeyError::NotFound => Self::new(Reason::TargetNotFound, error.to_string()),
+            RevokeSigningKeyError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
+            RevokeSigningKeyError::Begin(error) => error.into(),
+            RevokeSigningKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReencryptError> for Failure {
+    fn from(error: ReencryptError) -> Self {
+        match error {
+            ReencryptError::Kek(missing) => {
+                Self::new(Reason::KekMissing, missing.to_string()).about("kek_id", missing.wanted)
+            }
+            ReencryptError::Damaged(id) => {
+                tracing::error!(%id, "a signing key does not decrypt");
+                Self::new(Reason::Internal, "internal error")
+            }
+            ReencryptError::Begin(error) => error.into(),
+            ReencryptError::Store(error) => error.into(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod errors;
 mod gate;
 mod health;
 mod identities;
+mod keys;
 mod revocations;
 mod roles;
 mod scopes;
@@ -29,6 +30,7 @@ use portcullis_proto::auth::v1::api_keys_service_server::ApiKeysServiceServer;
 use portcullis_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsServiceServer;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesServiceServer;
+use portcullis_proto::auth::v1::keys_service_server::KeysServiceServer;
 use portcullis_proto::auth::v1::revocations_service_server::RevocationsServiceServer;
 use portcullis_proto::auth::v1::roles_service_server::RolesServiceServer;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsServiceServer;
@@ -66,12 +68,13 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const MOST_BYTES_OUT: usize = 4 << 20;
 
 /// What health is told of: the process, and each service.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "",
     <ApiKeysServiceServer<Api> as NamedService>::NAME,
     <AuthenticationServiceServer<Api> as NamedService>::NAME,
     <CredentialsServiceServer<Api> as NamedService>::NAME,
     <IdentitiesServiceServer<Api> as NamedService>::NAME,
+    <KeysServiceServer<Api> as NamedService>::NAME,
     <RevocationsServiceServer<Api> as NamedService>::NAME,
     <RolesServiceServer<Api> as NamedService>::NAME,
     <TenantsServiceServer<Api> as NamedService>::NAME,
@@ -193,6 +196,7 @@ impl Api {
             AuthenticationServiceServer,
             CredentialsServiceServer,
             IdentitiesServiceServer,
+            KeysServiceServer,
             RevocationsServiceServer,
             RolesServiceServer,
             TenantsServiceServer,

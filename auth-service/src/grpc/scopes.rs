@@ -22,7 +22,7 @@ const fn for_any_key(path: &'static str) -> Method {
 }
 
 /// Every method of `portcullis.auth.v1`.
-pub(crate) const METHODS: [Method; 26] = [
+pub(crate) const METHODS: [Method; 30] = [
     method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
     method("/portcullis.auth.v1.IdentitiesService/CreateIdentity", Scope::IdentityWrite),
@@ -43,6 +43,10 @@ pub(crate) const METHODS: [Method; 26] = [
     method("/portcullis.auth.v1.CredentialsService/WatchEnforced", Scope::Revoke),
     method("/portcullis.auth.v1.ApiKeysService/CreateApiKey", Scope::Issue),
     method("/portcullis.auth.v1.ApiKeysService/ListApiKeys", Scope::IdentityRead),
+    method("/portcullis.auth.v1.KeysService/ListSigningKeys", Scope::Keys),
+    method("/portcullis.auth.v1.KeysService/RotateSigningKey", Scope::Keys),
+    method("/portcullis.auth.v1.KeysService/RevokeSigningKey", Scope::Keys),
+    method("/portcullis.auth.v1.KeysService/Reencrypt", Scope::Keys),
     method("/portcullis.auth.v1.TicketsService/CreateTicket", Scope::Issue),
     method("/portcullis.auth.v1.VerificationService/Verify", Scope::Verify),
     method("/portcullis.auth.v1.VerificationService/BatchVerify", Scope::Verify),

@@ -11,5 +11,6 @@ use super::problem::Problem;
 /// Reads the keys.
 pub(super) async fn jwks(State(edge): State<Edge>) -> Result<Response, Problem> {
     let keys = edge.authority.jwks().await?;
-    Ok(([(header::CACHE_CONTROL, "public, max-age=300")], Json(keys)).into_response())
+    let max_age = edge.authority.settings().keys.jwks_max_age.as_secs();
+    Ok(([(header::CACHE_CONTROL, format!("public, max-age={max_age}"))], Json(keys)).into_response())
 }

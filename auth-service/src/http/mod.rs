@@ -129,6 +129,10 @@ impl From<StoreError> for Problem {
                 tracing::error!(what, "the store holds a row that means nothing");
                 Self::Internal
             }
+            StoreError::Sealed(_) => {
+                tracing::error!(%error, cause, "a key-encryption key is missing");
+                Self::Internal
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod api_key;
 mod explain;
 mod identity;
+mod key;
 mod log;
 mod login;
 mod receipt;
@@ -53,6 +54,9 @@ pub(crate) enum Remote {
     /// Keys for programs.
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyCommand),
+    /// The keys that sign access tokens, and what encrypts them at rest.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Asks the authority for its verdict on a credential, and says it in words.
     Verify(verify::VerifyArgs),
     /// Logins that are or were.
@@ -83,6 +87,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Token(command) => token::run(command, &authority, printer).await,
         Remote::Ticket(command) => ticket::run(command, &authority, printer).await,
         Remote::ApiKey(command) => api_key::run(command, &authority, printer).await,
+        Remote::Key(command) => key::run(command, &authority, printer).await,
         Remote::Verify(args) => verify::run(args, &authority, printer).await,
         Remote::Session(command) => session::run(command, &authority, printer).await,
         Remote::Revoke(command) => revoke::run(command, &authority, printer).await,

@@ -75,18 +75,18 @@ pub(crate) struct TargetIdentityArgs {
 pub(crate) struct NoteArgs {
     /// Why; for people, never input to a decision.
     #[arg(long, value_enum, default_value_t = Reason::Administrative)]
-    reason: Reason,
+    pub(super) reason: Reason,
     /// A name of your own for this request: asked again with the same content, it is answered with the first answer.
     #[arg(long, default_value = "")]
-    request_id: String,
+    pub(super) request_id: String,
     /// Waits until it is enforced, for 30s or as long as is said, and prints the receipt as it fills in.
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
         value_parser = span::parse)]
-    wait: Option<Duration>,
+    pub(super) wait: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Reason {
+pub(super) enum Reason {
     /// An administrator asked for it.
     Administrative,
     /// The person logged out.
@@ -126,6 +126,16 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
     let answer = authority
         .call(request, async |channel, request| CredentialsServiceClient::new(channel).revoke(request).await)
         .await?;
+    tell(&answer, wait, authority, printer).await
+}
+
+/// Says what was revoked, and follows its receipt for as long as was asked.
+pub(super) async fn tell(
+    answer: &v1::RevokeResponse,
+    wait: Option<Duration>,
+    authority: &Authority,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let bound = span::millis_in_words(answer.enforced_within_ms);
     let view = View::Fields(vec![
         ("revision", words::revision(answer.revision.as_ref())),

@@ -3,6 +3,7 @@
 //! Owns: the suite (one public function for each sentence about a store), and what a store must offer to be put under
 //! it ([`Subject`]). Refuses: anything that only one kind of store can do.
 
+mod keys;
 mod log;
 mod rows;
 mod seed;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use auth_domain::Store;
 
+pub use keys::*;
 pub use log::*;
 pub use rows::*;
 pub use seed::Seed;
@@ -49,6 +51,8 @@ macro_rules! suite {
             a_row_reads_back_as_it_was_written,
             a_name_is_taken_once,
             one_key_signs,
+            a_signing_key_moves_on_from_the_state_it_is_in,
+            a_private_half_is_sealed_anew_once,
             lists_come_in_pages_without_gap_or_repetition,
             a_ticket_is_redeemed_by_one_handshake_of_many,
             a_ticket_is_not_redeemed_at_its_end,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Audience, Batch, Credential, CredentialKind, Identity, IdentityKind, IdentityState, KeyState, Label, Origin,
-    Reason, Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
+    Algorithm, Audience, Batch, Credential, CredentialKind, Identity, IdentityKind, IdentityState, KeyState, Label,
+    Origin, Reason, Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
 };
 use portcullis_types::{
     ClientId, CredentialId, Entropy, IdentityId, IdentityName, ManualClock, SeededEntropy, SessionId, SigningKeyId,
@@ -82,10 +82,13 @@ impl Seed {
         SigningKey {
             id,
             state: KeyState::Signing,
+            algorithm: Algorithm::Es256,
             public: vec![4; 65],
             sealed_private: vec![9; 150],
             kek_id: "kek".to_owned(),
             created_at: self.now(),
+            signing_at: Some(self.now()),
+            retained_at: None,
             revoked_seq: None,
         }
     }

@@ -57,6 +57,8 @@ clients! {
     credentials: credentials_service_client::CredentialsServiceClient;
     /// API keys.
     api_keys: api_keys_service_client::ApiKeysServiceClient;
+    /// Signing keys.
+    keys: keys_service_client::KeysServiceClient;
     /// Tickets.
     tickets: tickets_service_client::TicketsServiceClient;
     /// Verdicts.

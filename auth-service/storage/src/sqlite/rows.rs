@@ -224,10 +224,13 @@ pub(super) fn signing_key(row: &SqliteRow) -> Read<SigningKey> {
     Ok(SigningKey {
         id: SigningKeyId::from_bytes(row.array("id")?),
         state: row.word("state")?,
+        algorithm: row.name("algorithm")?,
         public: row.bytes("public_key")?.to_vec(),
         sealed_private: row.bytes("sealed_private")?.to_vec(),
         kek_id: row.text("kek_id")?.to_owned(),
         created_at: row.at("created_at")?,
+        signing_at: row.maybe_at("signing_at")?,
+        retained_at: row.maybe_at("retained_at")?,
         revoked_seq: row.maybe_seq("revoked_seq")?,
     })
 }

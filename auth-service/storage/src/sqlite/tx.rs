@@ -34,7 +34,10 @@ impl SqliteTx {
         Ok(Self { transaction, head, heads, _turn: turn })
     }
 
-    async fn write(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<SqliteQueryResult, StoreError> {
+    pub(super) async fn write(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<SqliteQueryResult, StoreError> {
         query.execute(&mut *self.transaction).await.map_err(unavailable)
     }
 
@@ -250,15 +253,18 @@ impl WriteTx for SqliteTx {
     }
 
     async fn insert_signing_key(&mut self, key: &SigningKey) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO signing_keys (id, state, public_key, sealed_private, kek_id, created_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO signing_keys (id, state, algorithm, public_key, sealed_private, kek_id, created_at,
+                   signing_at, retained_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql)
             .bind(&key.id.as_bytes()[..])
             .bind(key.state.word())
+            .bind(key.algorithm.name())
             .bind(&*key.public)
             .bind(&*key.sealed_private)
             .bind(&*key.kek_id)
-            .bind(key.created_at.as_micros());
+            .bind(key.created_at.as_micros())
+            .bind(key.signing_at.map(Timestamp::as_micros))
+            .bind(key.retained_at.map(Timestamp::as_micros));
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 

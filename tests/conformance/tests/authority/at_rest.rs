@@ -58,7 +58,7 @@ async fn another_key_encryption_key_opens_nothing() {
     let other = KeyEncryptionKey::new(&[8; 32]);
     let other_id = other.id().to_owned();
     let refused = Authority::open(parts(Arc::clone(&store), &clock, &hasher, other)).await;
-    assert!(matches!(refused, Err(OpenError::OtherKek { given, .. }) if given == other_id));
+    assert!(matches!(refused, Err(OpenError::Kek(missing)) if missing.given == other_id));
     let same = Authority::open(parts(store, &clock, &hasher, KeyEncryptionKey::new(&KEK))).await;
     assert!(same.is_ok());
 }

@@ -8,6 +8,7 @@ mod passwords;
 mod refresh;
 mod restore;
 mod revocation;
+mod signing_keys;
 mod sizes;
 mod tickets;
 mod verification;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Action, Actor, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, DenyReason, Grant, Identity,
-    IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey, LoginAttempt, LoginMode, LoginOutcome,
-    NewApiKey, NewIdentity, NewSession, NewTicket, Origin, Parts, Pattern, PresentationContext, Presented, Reason,
-    RevokeRequest, RevokeTarget, Role, Scopes, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome,
-    TokenPair, Verdict,
+    Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, DenyReason, Grant,
+    Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey, KeyEncryptionKeys, KeySettings,
+    LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession, NewTicket, Origin, Parts, Pattern,
+    PresentationContext, Presented, Reason, RevokeRequest, RevokeTarget, Role, Scopes, SessionCredentials, Settings,
+    SigningKey, Store, Target, TicketOutcome, TokenPair, Verdict,
 };
 use auth_storage::SqliteStore;
 use portcullis_types::{
@@ -60,6 +60,12 @@ pub(crate) fn actor() -> Actor {
     Actor::edge()
 }
 
+pub(crate) const KEYS: KeySettings = KeySettings {
+    algorithm: Algorithm::Es256,
+    rotate_every: Some(Duration::from_secs(30 * 86_400)),
+    jwks_max_age: Duration::from_secs(300),
+};
+
 fn settings() -> Settings {
     Settings {
         issuer: "https://portcullis.test".to_owned(),
@@ -71,6 +77,7 @@ fn settings() -> Settings {
         cache_ttl: Duration::from_secs(30),
         refresh_grace: Duration::from_secs(30),
         bound: Duration::from_secs(15),
+        keys: KEYS,
     }
 }
 
@@ -81,14 +88,14 @@ pub(crate) fn parts(
     store: Arc<dyn Store>,
     clock: &Arc<ManualClock>,
     hasher: &Arc<CountingHasher>,
-    kek: KeyEncryptionKey,
+    keks: impl Into<KeyEncryptionKeys>,
 ) -> Parts {
     Parts {
         store,
         clock: Arc::clone(clock) as _,
         entropy: Arc::new(SeededEntropy::new(1)),
         passwords: Arc::clone(hasher) as _,
-        kek,
+        keks: keks.into(),
         settings: settings(),
     }
 }

@@ -10,4 +10,5 @@ mod page;
 mod receipts;
 mod revocation;
 mod sdk;
+mod signing_keys;
 mod starting_and_stopping;
