@@ -1,8 +1,12 @@
-//! Stores behind the authority's port: SQLite.
+//! Stores behind the authority's port: SQLite and PostgreSQL.
 //!
-//! Owns: SQL, files, and the translation between rows and the domain's types.
+//! Owns: SQL, files, connections, and the translation between rows and the domain's types.
 //! Refuses: any rule. What a store must do is said by [`auth_domain::Store`] and tested once for all of them.
 
+mod postgres;
+mod rows;
 mod sqlite;
+mod words;
 
+pub use postgres::{DatabaseUrl, InvalidDatabaseUrl, OpenPostgresError, PostgresSettings, PostgresStore};
 pub use sqlite::{OpenStoreError, SqliteStore};

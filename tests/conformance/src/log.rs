@@ -311,7 +311,8 @@ pub async fn opening_again_keeps_the_log(subject: &impl Subject) {
     assert_eq!(append(&store, &seed).await.revision.seq, head.seq + 1);
 }
 
-/// Whoever revokes is not behind a queue of logins: at most the writer that runs and the one whose turn it is.
+/// Where one writer runs at a time: whoever revokes is not behind a queue of logins, but at most behind the writer that
+/// runs and the one whose turn it is.
 pub async fn an_urgent_writer_waits_for_at_most_two(subject: &impl Subject) {
     let store = subject.open(1).await;
     let seed = Seed::plant(&store).await;

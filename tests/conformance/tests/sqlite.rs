@@ -34,7 +34,7 @@ impl Subject for Sqlite {
     }
 }
 
-storage_conformance::suite!(sqlite);
+storage_conformance::suite!(sqlite, an_urgent_writer_waits_for_at_most_two);
 
 #[tokio::test]
 async fn a_second_process_in_one_directory_is_refused() {

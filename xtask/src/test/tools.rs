@@ -1,15 +1,20 @@
-//! The programs that the checks need besides cargo: Node, npm and Chromium.
+//! The programs that the checks need besides cargo: Node, npm, Chromium and PostgreSQL's.
 //!
 //! Installs what is missing when it may; otherwise names the one command that does.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 /// The oldest Node that the client tests run on.
 const NODE: u32 = 18;
 
 /// Each program, and the Debian packages that bring it.
-const TOOLS: [(&str, &str); 3] = [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")];
+const TOOLS: [(&str, &str); 4] =
+    [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium"), ("postgres", "postgresql")];
+
+/// Where Debian keeps PostgreSQL's server of each version, off the path.
+const SERVERS: &str = "/usr/lib/postgresql";
 
 /// Why a program is missing.
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +105,17 @@ fn apt(arguments: &[&str]) -> Result<(), ToolsError> {
 
 /// What a program answers to `--version`; none if it is not there.
 fn version_of(program: &str) -> Option<String> {
-    let answer = Command::new(program).arg("--version").output().ok()?;
+    let mut answer = Command::new(program).arg("--version").output();
+    if answer.is_err() && program == "postgres" {
+        answer = Command::new(server_off_the_path()?).arg("--version").output();
+    }
+    let answer = answer.ok()?;
     answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).trim().to_owned())
+}
+
+fn server_off_the_path() -> Option<PathBuf> {
+    let versions = std::fs::read_dir(SERVERS).ok()?.flatten();
+    versions.map(|version| version.path().join("bin").join("postgres")).find(|server| server.is_file())
 }
 
 fn is_new_enough(version: &str) -> bool {

@@ -4,6 +4,7 @@ use auth_domain::{Batch, Committed, Head, LogEntry, Request, StoreError, Target}
 use portcullis_types::{Revision, Timestamp};
 use sqlx::{SqliteConnection, SqlitePool};
 
+pub(super) use super::rows::number;
 use super::rows::{self, Columns};
 use super::unavailable;
 
@@ -156,9 +157,4 @@ pub(super) async fn remember(
     .await
     .map_err(unavailable)?;
     Ok(())
-}
-
-/// The log cannot reach 2^63 entries; a cursor from outside can claim to, and is then beyond every entry.
-pub(super) fn number(seq: u64) -> i64 {
-    i64::try_from(seq).unwrap_or(i64::MAX)
 }

@@ -10,10 +10,8 @@ mod keys;
 mod lock;
 mod log;
 mod reads;
-mod rows;
 mod store;
 mod tx;
-mod words;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -27,6 +25,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{Semaphore, watch};
 
+use crate::{rows, words};
 use lock::DirectoryLock;
 
 const DATABASE: &str = "authority.db";

@@ -12,6 +12,7 @@ use sqlx::{Sqlite, Transaction, query::Query};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::log::{self, number};
+use super::rows::list;
 use super::unavailable;
 use super::words::Word as _;
 
@@ -288,9 +289,4 @@ impl WriteTx for SqliteTx {
             .bind(entry.request.as_ref().map(|id| id.as_str()));
         self.write(query).await.map(drop)
     }
-}
-
-/// A JSON list. Lists of texts always encode.
-fn list<T: Into<serde_json::Value>>(items: impl Iterator<Item = T>) -> String {
-    serde_json::Value::from_iter(items).to_string()
 }

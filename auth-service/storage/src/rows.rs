@@ -8,28 +8,73 @@ use portcullis_types::{
     Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SessionId, SigningKeyId,
     TenantId, Timestamp,
 };
-use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{ColumnIndex, Database, Decode, Row, Type};
 
-use super::unavailable;
-use super::words::Word;
+use crate::words::Word;
+
+/// A row of any of the stores: columns are texts, bytes and numbers in all of them.
+pub(crate) trait Cells {
+    fn maybe_text(&self, column: &'static str) -> Read<Option<&str>>;
+    fn maybe_bytes(&self, column: &'static str) -> Read<Option<&[u8]>>;
+    fn maybe_number(&self, column: &'static str) -> Read<Option<i64>>;
+}
+
+impl Cells for SqliteRow {
+    fn maybe_text(&self, column: &'static str) -> Read<Option<&str>> {
+        cell(self, column)
+    }
+
+    fn maybe_bytes(&self, column: &'static str) -> Read<Option<&[u8]>> {
+        cell(self, column)
+    }
+
+    fn maybe_number(&self, column: &'static str) -> Read<Option<i64>> {
+        cell(self, column)
+    }
+}
+
+impl Cells for PgRow {
+    fn maybe_text(&self, column: &'static str) -> Read<Option<&str>> {
+        cell(self, column)
+    }
+
+    fn maybe_bytes(&self, column: &'static str) -> Read<Option<&[u8]>> {
+        cell(self, column)
+    }
+
+    fn maybe_number(&self, column: &'static str) -> Read<Option<i64>> {
+        cell(self, column)
+    }
+}
+
+fn cell<'r, R, T>(row: &'r R, column: &'static str) -> Read<Option<T>>
+where
+    R: Row,
+    T: Decode<'r, R::Database> + Type<R::Database>,
+    &'static str: ColumnIndex<R>,
+    R::Database: Database,
+{
+    row.try_get(column).map_err(|error| StoreError::Unavailable(Box::new(error)))
+}
 
 /// Reads columns by name.
-pub(super) struct Columns<'r>(pub(super) &'r SqliteRow);
+pub(crate) struct Columns<'r, R>(pub(crate) &'r R);
 
 type Read<T> = Result<T, StoreError>;
 
-impl Columns<'_> {
+impl<R: Cells> Columns<'_, R> {
     fn text(&self, column: &'static str) -> Read<&str> {
-        self.0.try_get(column).map_err(unavailable)
+        self.maybe_text(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
     fn maybe_text(&self, column: &'static str) -> Read<Option<&str>> {
-        self.0.try_get(column).map_err(unavailable)
+        self.0.maybe_text(column)
     }
 
     fn bytes(&self, column: &'static str) -> Read<&[u8]> {
-        self.0.try_get(column).map_err(unavailable)
+        self.0.maybe_bytes(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
     fn array<const N: usize>(&self, column: &'static str) -> Read<[u8; N]> {
@@ -37,23 +82,23 @@ impl Columns<'_> {
     }
 
     fn maybe_array<const N: usize>(&self, column: &'static str) -> Read<Option<[u8; N]>> {
-        let bytes: Option<&[u8]> = self.0.try_get(column).map_err(unavailable)?;
+        let bytes = self.0.maybe_bytes(column)?;
         bytes.map(|bytes| bytes.try_into().map_err(|_| StoreError::Corrupt { what: column })).transpose()
     }
 
     fn number(&self, column: &'static str) -> Read<i64> {
-        self.0.try_get(column).map_err(unavailable)
+        self.0.maybe_number(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
     fn maybe_number(&self, column: &'static str) -> Read<Option<i64>> {
-        self.0.try_get(column).map_err(unavailable)
+        self.0.maybe_number(column)
     }
 
-    pub(super) fn seq(&self, column: &'static str) -> Read<u64> {
+    pub(crate) fn seq(&self, column: &'static str) -> Read<u64> {
         u64::try_from(self.number(column)?).map_err(|_| StoreError::Corrupt { what: column })
     }
 
-    pub(super) fn maybe_seq(&self, column: &'static str) -> Read<Option<u64>> {
+    pub(crate) fn maybe_seq(&self, column: &'static str) -> Read<Option<u64>> {
         let seq = self.maybe_number(column)?.map(u64::try_from).transpose();
         seq.map_err(|_| StoreError::Corrupt { what: column })
     }
@@ -66,7 +111,7 @@ impl Columns<'_> {
         Ok(self.maybe_number(column)?.map(Timestamp::from_micros))
     }
 
-    pub(super) fn chain(&self, column: &'static str) -> Read<Chain> {
+    pub(crate) fn chain(&self, column: &'static str) -> Read<Chain> {
         self.array(column).map(Chain::from_bytes)
     }
 
@@ -94,12 +139,12 @@ impl Columns<'_> {
     }
 }
 
-pub(super) fn head(row: &SqliteRow) -> Read<Head> {
+pub(crate) fn head(row: &impl Cells) -> Read<Head> {
     let row = Columns(row);
     Ok(Head { seq: row.seq("seq")?, chain: row.chain("chain")? })
 }
 
-pub(super) fn log_entry(row: &SqliteRow) -> Read<LogEntry> {
+pub(crate) fn log_entry(row: &impl Cells) -> Read<LogEntry> {
     let row = Columns(row);
     Ok(LogEntry {
         seq: row.seq("seq")?,
@@ -110,7 +155,7 @@ pub(super) fn log_entry(row: &SqliteRow) -> Read<LogEntry> {
     })
 }
 
-pub(super) fn tenant(row: &SqliteRow) -> Read<Tenant> {
+pub(crate) fn tenant(row: &impl Cells) -> Read<Tenant> {
     let row = Columns(row);
     Ok(Tenant {
         name: row.name("name")?,
@@ -120,7 +165,7 @@ pub(super) fn tenant(row: &SqliteRow) -> Read<Tenant> {
 }
 
 /// An identity; its roles come as one text, separated by spaces, which no role's name has.
-pub(super) fn identity(row: &SqliteRow) -> Read<Identity> {
+pub(crate) fn identity(row: &impl Cells) -> Read<Identity> {
     let row = Columns(row);
     let roles = row.maybe_text("roles")?.unwrap_or_default();
     let mut roles: Vec<RoleName> = roles
@@ -140,11 +185,11 @@ pub(super) fn identity(row: &SqliteRow) -> Read<Identity> {
     })
 }
 
-pub(super) fn identity_id(row: &SqliteRow) -> Read<IdentityId> {
+pub(crate) fn identity_id(row: &impl Cells) -> Read<IdentityId> {
     Ok(IdentityId::from_bytes(Columns(row).array("id")?))
 }
 
-pub(super) fn password(row: &SqliteRow) -> Read<StoredPassword> {
+pub(crate) fn password(row: &impl Cells) -> Read<StoredPassword> {
     let row = Columns(row);
     Ok(StoredPassword {
         id: CredentialId::from_bytes(row.array("id")?),
@@ -153,7 +198,7 @@ pub(super) fn password(row: &SqliteRow) -> Read<StoredPassword> {
     })
 }
 
-pub(super) fn role(row: &SqliteRow) -> Read<Role> {
+pub(crate) fn role(row: &impl Cells) -> Read<Role> {
     let row = Columns(row);
     let corrupt = || StoreError::Corrupt { what: "grants" };
     let grants: Vec<(String, String)> = serde_json::from_str(row.text("grants")?).map_err(|_| corrupt())?;
@@ -164,7 +209,7 @@ pub(super) fn role(row: &SqliteRow) -> Read<Role> {
     Ok(Role { grants: grants.collect::<Read<_>>()?, tenant: row.name("tenant")?, name: row.name("name")? })
 }
 
-pub(super) fn session(row: &SqliteRow) -> Read<Session> {
+pub(crate) fn session(row: &impl Cells) -> Read<Session> {
     let row = Columns(row);
     Ok(Session {
         id: SessionId::from_bytes(row.array("id")?),
@@ -179,7 +224,7 @@ pub(super) fn session(row: &SqliteRow) -> Read<Session> {
     })
 }
 
-pub(super) fn credential(row: &SqliteRow) -> Read<Credential> {
+pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {
     let row = Columns(row);
     Ok(Credential {
         id: CredentialId::from_bytes(row.array("id")?),
@@ -202,7 +247,7 @@ pub(super) fn credential(row: &SqliteRow) -> Read<Credential> {
     })
 }
 
-fn spent(row: &Columns<'_>) -> Read<Option<Spent>> {
+fn spent(row: &Columns<'_, impl Cells>) -> Read<Option<Spent>> {
     let (successor, redeemed_by) = (row.maybe_array("successor")?, row.maybe_array("redeemed_by")?);
     match (row.maybe_at("spent_at")?, successor, redeemed_by) {
         (None, None, None) => Ok(None),
@@ -219,7 +264,7 @@ fn scopes(text: &str) -> Read<Scopes> {
     scopes.collect::<Result<_, _>>().map_err(|_| StoreError::Corrupt { what: "scopes" })
 }
 
-pub(super) fn signing_key(row: &SqliteRow) -> Read<SigningKey> {
+pub(crate) fn signing_key(row: &impl Cells) -> Read<SigningKey> {
     let row = Columns(row);
     Ok(SigningKey {
         id: SigningKeyId::from_bytes(row.array("id")?),
@@ -235,8 +280,18 @@ pub(super) fn signing_key(row: &SqliteRow) -> Read<SigningKey> {
     })
 }
 
-pub(super) fn answered(row: &SqliteRow) -> Read<Answered> {
+pub(crate) fn answered(row: &impl Cells) -> Read<Answered> {
     let row = Columns(row);
     let committed = Committed { revision: row.revision("seq", "chain")?, committed_at: row.at("committed_at")? };
     Ok(Answered { content: row.array("content")?, committed })
+}
+
+/// The log cannot reach 2^63 entries; a cursor from outside can claim to, and is then beyond every entry.
+pub(crate) fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+/// A JSON list. Lists of texts always encode.
+pub(crate) fn list<T: Into<serde_json::Value>>(items: impl Iterator<Item = T>) -> String {
+    serde_json::Value::from_iter(items).to_string()
 }

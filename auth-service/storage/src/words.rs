@@ -3,7 +3,7 @@
 use auth_domain::{CredentialKind, IdentityKind, IdentityState, KeyState};
 
 /// An enum whose values have words in rows.
-pub(super) trait Word: Copy + Sized + 'static {
+pub(crate) trait Word: Copy + Sized + 'static {
     const ALL: &'static [Self];
     const WHAT: &'static str;
     fn word(self) -> &'static str;

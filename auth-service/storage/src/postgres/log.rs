@@ -1,0 +1,248 @@
+//! The revocation log: its beginning, its head, its entries, and the one statement that appends.
+
+use auth_domain::{Batch, Committed, Head, Request, StoreError, Target};
+use portcullis_types::{Chain, Revision, Timestamp};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row as _};
+
+use super::refused;
+use super::session::Session;
+use crate::rows::{self, Columns, number};
+
+/// Who waits for entries listens here.
+pub(super) const CHANNEL: &str = "portcullis_log";
+
+/// Appends: the head row last, its new state in the log and in the marked rows, the answer remembered, the listeners
+/// woken at commit. One statement, so that the head is locked for this and the commit only.
+/// $1 payload, $2 time, $3 to $6 the request and its content or nulls, $7 and $8 the keys of what is marked.
+macro_rules! append {
+    ($($marks:literal)*) => {
+        concat!(
+            "WITH h AS (
+                 UPDATE revocation_head
+                 SET seq = seq + 1, prev_chain = chain, chain = substr(sha256(chain || sha256($1)), 1, 16)
+                 WHERE shard = 0 RETURNING seq, prev_chain, chain),
+             l AS (
+                 INSERT INTO revocation_log (shard, seq, prev_chain, chain, committed_at, payload)
+                 SELECT 0, seq, prev_chain, chain, $2, $1 FROM h),
+             a AS (
+                 INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at)
+                 SELECT $3, $4, $5, $6, seq, ('x' || encode(substr(chain, 1, 8), 'hex'))::bit(64)::bigint, $2 FROM h
+                 WHERE $3::text IS NOT NULL),
+             k AS (SELECT * FROM unnest($7::text[], $8::bytea[]) k (tenant, id))",
+            $($marks,)*
+            " SELECT seq, chain, pg_notify('portcullis_log', '') FROM h"
+        )
+    };
+}
+
+/// How rows of a kind are locked in the order of their keys, and marked with the number of the entry that kills them:
+/// in the statement that appends it or, where a batch kills rows of several kinds, after it.
+struct Kind {
+    lock: &'static str,
+    append: &'static str,
+    mark: &'static str,
+}
+
+const APPEND: &str = append!();
+
+const TENANTS: Kind = Kind {
+    lock: "SELECT 1 FROM tenants t JOIN unnest($1::text[], $2::bytea[]) k (tenant, id) ON t.name = k.tenant
+           ORDER BY t.name FOR NO KEY UPDATE OF t",
+    append: append!(", m AS (UPDATE tenants t SET revoked_seq = h.seq FROM h, k WHERE t.name = k.tenant)"),
+    mark: "UPDATE tenants t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
+           WHERE t.name = k.tenant",
+};
+
+macro_rules! rows_with_tenant_and_id {
+    ($table:literal) => {
+        Kind {
+            lock: concat!(
+                "SELECT 1 FROM ",
+                $table,
+                " t JOIN unnest($1::text[], $2::bytea[]) k (tenant, id) ON t.tenant = k.tenant AND t.id = k.id
+                 ORDER BY t.tenant, t.id FOR NO KEY UPDATE OF t"
+            ),
+            append: append!(
+                ", m AS (UPDATE " $table
+                " t SET revoked_seq = h.seq FROM h, k WHERE t.tenant = k.tenant AND t.id = k.id)"
+            ),
+            mark: concat!(
+                "UPDATE ",
+                $table,
+                " t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
+                 WHERE t.tenant = k.tenant AND t.id = k.id"
+            ),
+        }
+    };
+}
+
+const IDENTITIES: Kind = rows_with_tenant_and_id!("identities");
+const SESSIONS: Kind = rows_with_tenant_and_id!("sessions");
+const CREDENTIALS: Kind = rows_with_tenant_and_id!("credentials");
+
+/// A client application has no row before it is killed for the first time: locking it makes one.
+const CLIENTS: Kind = Kind {
+    lock: "INSERT INTO clients AS t (tenant, id, revoked_seq)
+           SELECT tenant, convert_from(id, 'UTF8'), 0 FROM unnest($1::text[], $2::bytea[]) k (tenant, id) ORDER BY 1, 2
+           ON CONFLICT (tenant, id) DO UPDATE SET revoked_seq = t.revoked_seq RETURNING 1",
+    append: append!(
+        ", m AS (UPDATE clients t SET revoked_seq = h.seq FROM h, k
+                 WHERE t.tenant = k.tenant AND t.id = convert_from(k.id, 'UTF8'))"
+    ),
+    mark: "UPDATE clients t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
+           WHERE t.tenant = k.tenant AND t.id = convert_from(k.id, 'UTF8')",
+};
+
+const SIGNING_KEYS: Kind = Kind {
+    lock: "SELECT 1 FROM signing_keys t JOIN unnest($1::text[], $2::bytea[]) k (tenant, id) ON t.id = k.id
+           ORDER BY t.id FOR NO KEY UPDATE OF t",
+    append: append!(", m AS (UPDATE signing_keys t SET revoked_seq = h.seq FROM h, k WHERE t.id = k.id)"),
+    mark: "UPDATE signing_keys t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
+           WHERE t.id = k.id",
+};
+
+/// In the order in which they are locked: whoever contains before what is contained.
+const KINDS: [&Kind; 6] = [&TENANTS, &IDENTITIES, &SESSIONS, &CREDENTIALS, &CLIENTS, &SIGNING_KEYS];
+
+/// The rows of one kind that a batch kills, by the columns of their keys, each once.
+struct Killed<'b> {
+    kind: &'static Kind,
+    tenants: Vec<&'b str>,
+    ids: Vec<&'b [u8]>,
+}
+
+/// Where the row of a target is: the place of its kind in [`KINDS`], and its key. A role is not alive: what rests on it
+/// is judged again.
+fn row_of(target: &Target) -> Option<(usize, &str, &[u8])> {
+    Some(match target {
+        Target::Tenant(tenant) => (0, tenant.as_str(), &[]),
+        Target::Identity(tenant, id) => (1, tenant.as_str(), id.as_bytes()),
+        Target::Session(tenant, id) => (2, tenant.as_str(), id.as_bytes()),
+        Target::Credential(tenant, id) => (3, tenant.as_str(), id.as_bytes()),
+        Target::Client(tenant, id) => (4, tenant.as_str(), id.as_str().as_bytes()),
+        Target::SigningKey(id) => (5, "", id.as_bytes()),
+        Target::Role(..) => return None,
+    })
+}
+
+fn killed_by(batch: &Batch) -> Vec<Killed<'_>> {
+    let mut rows: Vec<_> = batch.killed().filter_map(row_of).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let of_one_kind = rows.chunk_by(|one, other| one.0 == other.0).map(|rows| Killed {
+        kind: KINDS[rows[0].0],
+        tenants: rows.iter().map(|row| row.1).collect(),
+        ids: rows.iter().map(|row| row.2).collect(),
+    });
+    of_one_kind.collect()
+}
+
+impl Killed<'_> {
+    /// Every one has a row, or nothing is killed.
+    async fn lock(&self, session: &mut Session) -> Result<(), StoreError> {
+        let query = sqlx::query(self.kind.lock).bind(&self.tenants).bind(&self.ids);
+        if session.all(query).await?.len() == self.ids.len() {
+            Ok(())
+        } else {
+            Err(StoreError::Corrupt { what: "a batch kills what has no row" })
+        }
+    }
+
+    async fn mark(&self, session: &mut Session, head: Head) -> Result<(), StoreError> {
+        let query = sqlx::query(self.kind.mark).bind(number(head.seq)).bind(&self.tenants).bind(&self.ids);
+        session.execute(query).await.map(drop)
+    }
+}
+
+/// Locks what the batch kills, then appends it, marks what it kills, and remembers what it answers.
+pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) -> Result<Head, StoreError> {
+    let killed = killed_by(batch);
+    for rows in &killed {
+        rows.lock(session).await?;
+    }
+    let (first, others) = match killed.split_first() {
+        Some((first, others)) => (Some(first), others),
+        None => (None, &[][..]),
+    };
+    let query = sqlx::query(first.map_or(APPEND, |rows| rows.kind.append)).bind(batch.payload()).bind(at.as_micros());
+    let query = match batch.answers() {
+        Some((request, content)) => of_request(query, request).bind(&content[..]),
+        None => query.bind(None::<&str>).bind(None::<&str>).bind(None::<&str>).bind(None::<&[u8]>),
+    };
+    let query = match first {
+        Some(rows) => query.bind(&rows.tenants).bind(&rows.ids),
+        None => query.bind(Vec::<&str>::new()).bind(Vec::<&[u8]>::new()),
+    };
+    let head = rows::head(&session.one(query).await?)?;
+    for rows in others {
+        rows.mark(session, head).await?;
+    }
+    Ok(head)
+}
+
+/// Remembers what a named request was answered with.
+pub(super) async fn remember(
+    session: &mut Session,
+    request: &Request,
+    content: &[u8; 32],
+    answer: Committed,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let query = of_request(sqlx::query(sql), request)
+        .bind(&content[..])
+        .bind(number(answer.revision.seq))
+        .bind(answer.revision.chain.cast_signed())
+        .bind(answer.committed_at.as_micros());
+    session.execute(query).await.map(drop)
+}
+
+fn of_request<'q>(query: Query<'q, Postgres, PgArguments>, request: &'q Request) -> Query<'q, Postgres, PgArguments> {
+    query.bind(request.tenant.as_str()).bind(request.actor.as_str()).bind(request.id.as_str())
+}
+
+/// Writes the head of an empty log, once for a store.
+pub(super) async fn begin(connection: &mut PgConnection, genesis: [u8; 16]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO revocation_head (shard, seq, prev_chain, chain, genesis) VALUES (0, 0, $1, $1, $1)
+               ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(&genesis[..]).execute(connection).await.map_err(refused)?;
+    Ok(())
+}
+
+pub(super) async fn head(connection: &mut PgConnection) -> Result<Head, StoreError> {
+    let sql = "SELECT seq, chain FROM revocation_head WHERE shard = 0";
+    rows::head(&sqlx::query(sql).fetch_one(connection).await.map_err(refused)?)
+}
+
+/// The head as the statement that begins a transaction answers it, in text.
+pub(super) fn head_of(row: &PgRow) -> Result<Head, StoreError> {
+    let chain: [u8; 16] = row.try_get("chain").map_err(refused)?;
+    Ok(Head { seq: Columns(row).seq("seq")?, chain: Chain::from_bytes(chain) })
+}
+
+pub(super) async fn horizon(connection: &mut PgConnection) -> Result<u64, StoreError> {
+    let sql = "SELECT horizon_seq FROM revocation_head WHERE shard = 0";
+    Columns(&sqlx::query(sql).fetch_one(connection).await.map_err(refused)?).seq("horizon_seq")
+}
+
+/// At most `limit` entries after `seq`, oldest first.
+pub(super) fn after<'q>(seq: u64, limit: u32) -> Query<'q, Postgres, PgArguments> {
+    let sql = "SELECT seq, prev_chain, chain, committed_at, payload FROM revocation_log
+               WHERE shard = 0 AND seq > $1 ORDER BY seq LIMIT $2";
+    sqlx::query(sql).bind(number(seq)).bind(i64::from(limit))
+}
+
+/// The chain after entry `seq` is the chain of that entry, or, for the horizon and for 0, what the next one began with.
+pub(super) fn chain_at<'q>(seq: u64) -> Query<'q, Postgres, PgArguments> {
+    let sql = "SELECT chain FROM revocation_head WHERE shard = 0 AND seq = $1
+               UNION ALL SELECT chain FROM revocation_log WHERE shard = 0 AND seq = $1
+               UNION ALL SELECT prev_chain FROM revocation_log WHERE shard = 0 AND seq = $2
+               LIMIT 1";
+    sqlx::query(sql).bind(number(seq)).bind(number(seq).saturating_add(1))
+}
+
+pub(super) fn position(seq: u64, row: Option<&PgRow>) -> Result<Option<Revision>, StoreError> {
+    row.map(|row| Ok(Revision { seq, chain: Columns(row).chain("chain")?.short() })).transpose()
+}

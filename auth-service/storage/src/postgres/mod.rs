@@ -1,0 +1,194 @@
+//! One database, any number of authorities on it.
+//!
+//! Guarantees: the head row is the last lock that an append takes and is held until its commit, so entries are in
+//! commit order and every snapshot sees a prefix, whoever writes. A commit is answered only when the database said that
+//! it is as durable as it promises; one that was not answered in time, or was answered with a warning, has an unknown
+//! outcome and its connection is given up. Notifications only wake: what is new is read from the log.
+//! Refuses: a server that only follows another one, a version without what the log needs, and a connection in the clear
+//! that leaves the machine, unless the configuration asks for it.
+//!
+//! Reads and writes have connections of their own, of bounded number; who finds none waits, and after a while gets an
+//! error. Some of those for writes are kept for urgent ones. One connection more follows the log.
+
+mod columns;
+mod commit;
+mod keys;
+mod log;
+mod reads;
+mod session;
+mod store;
+mod tail;
+mod tx;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{Head, StoreError};
+use portcullis_types::Entropy;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool};
+use tokio::sync::{Semaphore, watch};
+
+use commit::Commits;
+use tail::Tail;
+
+pub use url::{DatabaseUrl, InvalidDatabaseUrl};
+
+/// The oldest version that has every function used here and is still looked after.
+const OLDEST: i32 = 130_000;
+/// Connections for writes that only urgent ones use.
+const KEPT: u32 = 2;
+/// What other replicas and whoever looks at the server see.
+const NAME: &str = "portcullis";
+
+/// How a store uses its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// Connections that read, at most.
+    pub readers: u32,
+    /// Connections that write, at most; two of them are kept for what is urgent.
+    pub writers: u32,
+    /// How long to wait for a connection, and for the answer to a statement.
+    pub patience: Duration,
+    /// How long to wait for the answer to a commit, which includes its replication. After that its outcome is unknown.
+    pub commit_patience: Duration,
+}
+
+impl Default for PostgresSettings {
+    fn default() -> Self {
+        Self { readers: 8, writers: 8, patience: Duration::from_secs(10), commit_patience: Duration::from_secs(5) }
+    }
+}
+
+/// Rows and log in a database that other processes use too.
+#[derive(Debug)]
+pub struct PostgresStore {
+    readers: PgPool,
+    writers: PgPool,
+    /// Held by writers that are not urgent; fewer than there are connections.
+    turns: Arc<Semaphore>,
+    commits: Arc<Commits>,
+    heads: watch::Sender<Head>,
+    patience: Duration,
+    tail: Tail,
+}
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenPostgresError {
+    /// The database could not be reached, or refused.
+    #[error("the database cannot be opened")]
+    Database(#[from] sqlx::Error),
+    /// The server is older than what is used of it.
+    #[error("PostgreSQL {found} is too old: version 13 or newer is needed")]
+    TooOld {
+        /// What it says it is.
+        found: String,
+    },
+    /// The schema is not one that this program knows.
+    #[error("the schema cannot be brought up to date")]
+    Schema(#[from] sqlx::migrate::MigrateError),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Log(#[from] StoreError),
+}
+
+impl PostgresStore {
+    /// Opens the store; where the database is empty, one of the replicas that open it makes the schema, and the
+    /// beginning of the chain is drawn from its `entropy`.
+    pub async fn open(
+        url: &DatabaseUrl,
+        settings: &PostgresSettings,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, OpenPostgresError> {
+        let options = url.options().clone().application_name(NAME).disable_statement_logging();
+        prepare(&options, entropy).await?;
+        let options = bounded(options, settings);
+        let readers = pool(settings.readers.max(1), settings).connect_with(options.clone()).await?;
+        let writers = settings.writers.max(KEPT + 1);
+        let turns = usize::try_from(writers - KEPT).unwrap_or(1);
+        let writers = pool(writers, settings).connect_with(options.clone()).await?;
+        let head = log::head(&mut *readers.acquire().await?).await?;
+        let heads = watch::Sender::new(head);
+        Ok(Self {
+            readers,
+            writers,
+            turns: Arc::new(Semaphore::new(turns)),
+            commits: Arc::new(Commits::new(settings.commit_patience)),
+            tail: Tail::follow(options, heads.clone(), settings.patience),
+            heads,
+            patience: settings.patience,
+        })
+    }
+
+    /// Waits for what runs and leaves the database. Further calls are refused.
+    pub async fn close(&self) {
+        self.tail.stop();
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+}
+
+/// Brings the schema up to date, which waits for another replica that does the same, and begins the log.
+async fn prepare(options: &PgConnectOptions, entropy: &dyn Entropy) -> Result<(), OpenPostgresError> {
+    // Not bounded as the others are: another replica's migration may take long.
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let mut connection = pool.acquire().await?;
+    let (version, text): (i32, String) =
+        sqlx::query_as("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
+            .fetch_one(&mut *connection)
+            .await?;
+    if version < OLDEST {
+        return Err(OpenPostgresError::TooOld { found: text });
+    }
+    refuse_followers(&mut connection).await?;
+    drop(connection);
+    sqlx::migrate!("../../migrations/postgres").run(&pool).await?;
+    log::begin(&mut *pool.acquire().await?, entropy.array()).await?;
+    pool.close().await;
+    Ok(())
+}
+
+/// The server gives up by itself what its client no longer waits for, and never answers a commit before it is durable.
+fn bounded(options: PgConnectOptions, settings: &PostgresSettings) -> PgConnectOptions {
+    let patience = settings.patience.as_millis().to_string();
+    // Longer: a client that is alive ends its transactions itself.
+    let idle = (settings.patience * 3).as_millis().to_string();
+    options.options([
+        ("synchronous_commit", "on"),
+        ("statement_timeout", &*patience),
+        ("lock_timeout", &*patience),
+        ("idle_in_transaction_session_timeout", &*idle),
+        // The marks of a batch and the rows of a verdict are found by their keys, however few rows there are yet.
+        ("jit", "off"),
+    ])
+}
+
+fn pool(connections: u32, settings: &PostgresSettings) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(settings.patience)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(refuse_followers(connection)))
+}
+
+/// A follower may be behind by any time, and answers all the same.
+async fn refuse_followers(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let follows: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await?;
+    if follows {
+        let why = "the database server is a standby: the address must lead to the primary";
+        return Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ReadOnlyFilesystem, why)));
+    }
+    Ok(())
+}
+
+/// What the database says of a statement that it did not carry out.
+fn refused(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // Serialisation failure, deadlock, a lock not given in time, and a row that another writer has made meanwhile.
+        Some("40001" | "40P01" | "55P03" | "23505") => StoreError::Conflict,
+        Some(_) | None => StoreError::Unavailable(Box::new(error)),
+    }
+}

@@ -1,0 +1,74 @@
+//! Where the log ends, as other replicas append to it. Every notification, every new connection and every tick means the
+//! same: the head is read. What was sent while there was no connection is thus never missed.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use auth_domain::{Head, StoreError};
+use sqlx::Acquire as _;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::log::{self, CHANNEL};
+use super::refused;
+use super::tx::announce;
+
+/// How often the head is read though nobody announced a new one.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long to wait before the next connection after one failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The task that follows the log. It ends with the store.
+#[derive(Debug)]
+pub(super) struct Tail(AbortHandle);
+
+impl Tail {
+    pub(super) fn follow(options: PgConnectOptions, heads: watch::Sender<Head>, patience: Duration) -> Self {
+        let task = tokio::spawn(async move {
+            loop {
+                let Err(error) = listen(options.clone(), &heads, patience).await;
+                tracing::warn!(%error, "the end of the revocation log cannot be followed; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Self(task.abort_handle())
+    }
+
+    pub(super) fn stop(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn listen(
+    options: PgConnectOptions,
+    heads: &watch::Sender<Head>,
+    patience: Duration,
+) -> Result<Infallible, StoreError> {
+    let late = |late| StoreError::Unavailable(Box::new(late));
+    // A pool of the one connection: what listens is never shared.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(patience)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| Box::pin(super::refuse_followers(connection)))
+        .connect_lazy_with(options);
+    let mut listener = PgListener::connect_with(&pool).await.map_err(refused)?;
+    listener.listen(CHANNEL).await.map_err(refused)?;
+    loop {
+        let connection = listener.acquire().await.map_err(refused)?;
+        announce(heads, timeout(patience, log::head(connection)).await.map_err(late)??);
+        if let Ok(Err(error)) = timeout(LOOK_AGAIN, listener.try_recv()).await {
+            return Err(refused(error));
+        }
+        while listener.next_buffered().is_some() {}
+    }
+}

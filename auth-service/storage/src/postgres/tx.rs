@@ -1,0 +1,291 @@
+//! A snapshot or a transaction, and what it writes. Commits run to their end in a task of their own, so that a caller
+//! that leaves can neither tear one nor keep its entry from being announced.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use auth_domain::{
+    AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role, Session as SessionRow,
+    SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
+};
+use portcullis_types::{CredentialId, IdentityId, RedemptionId, RoleName, TenantId, Timestamp};
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgQueryResult};
+use sqlx::query::Query;
+use tokio::sync::watch;
+
+use super::commit::Commits;
+use super::log;
+use super::session::Session;
+use crate::rows::{list, number};
+use crate::words::Word as _;
+
+/// A transaction with the head that was read first in it. Dropped, it is rolled back.
+pub(super) struct PgTx {
+    pub(super) session: Session,
+    pub(super) head: Head,
+    pub(super) commits: Arc<Commits>,
+    pub(super) heads: watch::Sender<Head>,
+}
+
+impl PgTx {
+    pub(super) async fn write(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<PgQueryResult, StoreError> {
+        self.session.execute(query).await
+    }
+
+    async fn append_and_commit(mut self, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {
+        let head = log::append(&mut self.session, &batch, at).await?;
+        self.session.commit(&self.commits).await?;
+        announce(&self.heads, head);
+        Ok(Committed { revision: head.revision(), committed_at: at })
+    }
+}
+
+/// Only forward: another writer, or the listener, may have announced a newer one already.
+pub(super) fn announce(heads: &watch::Sender<Head>, head: Head) {
+    heads.send_if_modified(|announced| {
+        let newer = head.seq > announced.seq;
+        if newer {
+            *announced = head;
+        }
+        newer
+    });
+}
+
+async fn to_its_end<T: Send + 'static>(
+    commit: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(commit).await.map_err(|failure| StoreError::UnknownOutcome(Box::new(failure)))?
+}
+
+#[async_trait]
+impl WriteTx for PgTx {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let Self { session, commits, .. } = *self;
+            session.commit(&commits).await
+        })
+        .await
+    }
+
+    async fn commit_with(self: Box<Self>, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {
+        to_its_end(self.append_and_commit(batch, at)).await
+    }
+
+    async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO tenants (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql).bind(tenant.name.to_string()).bind(tenant.created_at.as_micros());
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn insert_identity(&mut self, identity: &Identity) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO identities (tenant, id, kind, name, state, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+                   ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql)
+            .bind(identity.tenant.as_str())
+            .bind(&identity.id.as_bytes()[..])
+            .bind(identity.kind.word())
+            .bind(identity.name.as_str())
+            .bind(identity.state.word())
+            .bind(identity.created_at.as_micros());
+        let inserted = self.write(query).await?.rows_affected() == 1;
+        if inserted {
+            self.set_identity_roles(&identity.tenant, identity.id, &identity.roles).await?;
+        }
+        Ok(inserted)
+    }
+
+    async fn set_identity_state(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        state: IdentityState,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE identities SET state = $1 WHERE tenant = $2 AND id = $3";
+        let query = sqlx::query(sql).bind(state.word()).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn set_identity_roles(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        roles: &[RoleName],
+    ) -> Result<(), StoreError> {
+        // Whoever sets them at the same time comes after, and sees what was set here.
+        let sql = "SELECT 1 FROM identities WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE";
+        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
+        let sql = "DELETE FROM identity_roles WHERE tenant = $1 AND identity = $2";
+        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
+        for role in roles {
+            let sql = "INSERT INTO identity_roles (tenant, identity, role) VALUES ($1, $2, $3)";
+            let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(role.as_str());
+            self.write(query).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_password(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        password: &StoredPassword,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO passwords (tenant, identity, id, phc, set_at) VALUES ($1, $2, $3, $4, $5)
+                   ON CONFLICT (tenant, identity)
+                   DO UPDATE SET id = excluded.id, phc = excluded.phc, set_at = excluded.set_at";
+        let query = sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(&password.id.as_bytes()[..])
+            .bind(&*password.phc)
+            .bind(password.set_at.as_micros());
+        self.write(query).await.map(drop)
+    }
+
+    async fn rehash_password(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        password: &StoredPassword,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE passwords SET phc = $1 WHERE tenant = $2 AND identity = $3 AND id = $4";
+        let query = sqlx::query(sql)
+            .bind(&*password.phc)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(&password.id.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn put_role(&mut self, role: &Role) -> Result<(), StoreError> {
+        let sql = "INSERT INTO roles (tenant, name, grants, bytes) VALUES ($1, $2, $3, $4)
+                   ON CONFLICT (tenant, name) DO UPDATE SET grants = excluded.grants, bytes = excluded.bytes";
+        let grants = list(role.grants.iter().map(|grant| [grant.action.name(), grant.pattern.as_str()]));
+        let query = sqlx::query(sql)
+            .bind(role.tenant.as_str())
+            .bind(role.name.as_str())
+            .bind(grants)
+            .bind(number(role.bytes()));
+        self.write(query).await.map(drop)
+    }
+
+    async fn insert_session(&mut self, session: &SessionRow) -> Result<(), StoreError> {
+        let sql = "INSERT INTO sessions (tenant, id, identity, device, client, issue_seq, issue_chain, created_at,
+                   expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let query = sqlx::query(sql)
+            .bind(session.tenant.as_str())
+            .bind(&session.id.as_bytes()[..])
+            .bind(&session.identity.as_bytes()[..])
+            .bind(session.device.as_ref().map(|label| label.as_str()))
+            .bind(session.client.as_ref().map(|client| client.as_str()))
+            .bind(number(session.issued.seq))
+            .bind(session.issued.chain.cast_signed())
+            .bind(session.created_at.as_micros())
+            .bind(session.expires_at.as_micros());
+        self.write(query).await.map(drop)
+    }
+
+    async fn insert_credential(&mut self, row: &Credential) -> Result<(), StoreError> {
+        let sql = "INSERT INTO credentials (id, tenant, identity, session, kind, digest, parent, label, scopes,
+                   audiences, origins, issue_seq, issue_chain, signing_key, created_at, expires_at, spent_at,
+                   successor, redeemed_by)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+        let scopes = row.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ");
+        let (spent_at, successor, redeemed_by) = match &row.spent {
+            None => (None, None, None),
+            Some(Spent::Rotated { successor, at }) => (Some(at.as_micros()), Some(successor.as_bytes()), None),
+            Some(Spent::Redeemed { by, at }) => (Some(at.as_micros()), None, Some(by.as_bytes())),
+        };
+        let query = sqlx::query(sql)
+            .bind(&row.id.as_bytes()[..])
+            .bind(row.tenant.as_str())
+            .bind(&row.identity.as_bytes()[..])
+            .bind(row.session.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(row.kind.word())
+            .bind(row.digest.as_ref().map(|digest| &digest[..]))
+            .bind(row.parent.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(row.label.as_ref().map(|label| label.as_str()))
+            .bind(scopes)
+            .bind(list(row.audiences.iter().map(|audience| audience.as_str())))
+            .bind(list(row.origins.iter().map(|origin| origin.as_str())))
+            .bind(number(row.issued.seq))
+            .bind(row.issued.chain.cast_signed())
+            .bind(row.signing_key.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(row.created_at.as_micros())
+            .bind(row.expires_at.map(Timestamp::as_micros))
+            .bind(spent_at)
+            .bind(successor.map(|id| &id[..]))
+            .bind(redeemed_by.map(|id| &id[..]));
+        self.write(query).await.map(drop)
+    }
+
+    async fn spend_refresh_token(
+        &mut self,
+        id: CredentialId,
+        successor: CredentialId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE credentials SET spent_at = $1, successor = $2
+                   WHERE id = $3 AND kind = 'refresh_token' AND spent_at IS NULL";
+        let query = sqlx::query(sql).bind(at.as_micros()).bind(&successor.as_bytes()[..]).bind(&id.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn repeat_refresh_token(&mut self, id: CredentialId, at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE credentials SET repeated_at = $1
+                   WHERE id = $2 AND kind = 'refresh_token' AND spent_at IS NOT NULL AND repeated_at IS NULL";
+        let query = sqlx::query(sql).bind(at.as_micros()).bind(&id.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn redeem_ticket(
+        &mut self,
+        id: CredentialId,
+        redemption: RedemptionId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE credentials SET redeemed_by = $1, spent_at = coalesce(spent_at, $2)
+                   WHERE id = $3 AND kind = 'ticket' AND expires_at > $2
+                     AND (redeemed_by IS NULL OR redeemed_by = $1)";
+        let query = sqlx::query(sql).bind(&redemption.as_bytes()[..]).bind(at.as_micros()).bind(&id.as_bytes()[..]);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn insert_signing_key(&mut self, key: &SigningKey) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO signing_keys (id, state, algorithm, public_key, sealed_private, kek_id, created_at,
+                   signing_at, retained_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql)
+            .bind(&key.id.as_bytes()[..])
+            .bind(key.state.word())
+            .bind(key.algorithm.name())
+            .bind(&*key.public)
+            .bind(&*key.sealed_private)
+            .bind(&*key.kek_id)
+            .bind(key.created_at.as_micros())
+            .bind(key.signing_at.map(Timestamp::as_micros))
+            .bind(key.retained_at.map(Timestamp::as_micros));
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn insert_answer(
+        &mut self,
+        request: &Request,
+        content: &[u8; 32],
+        answer: Committed,
+    ) -> Result<(), StoreError> {
+        log::remember(&mut self.session, request, content, answer).await
+    }
+
+    async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let sql = "INSERT INTO audit (at, tenant, actor, action, target, request) VALUES ($1, $2, $3, $4, $5, $6)";
+        let query = sqlx::query(sql)
+            .bind(entry.at.as_micros())
+            .bind(entry.tenant.as_str())
+            .bind(entry.actor.as_str())
+            .bind(entry.action)
+            .bind(&*entry.target)
+            .bind(entry.request.as_ref().map(|id| id.as_str()));
+        self.write(query).await.map(drop)
+    }
+}
