@@ -3,6 +3,7 @@
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
 mod keys;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,15 +14,19 @@ use portcullis_config::Misread;
 use serde::Deserialize;
 
 pub(crate) use self::keys::Keys;
+pub(crate) use self::store::{Store, StoreKind};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Where the database, its lock and the two key files live; made with mode 0700.
+    /// Where the files of this process live: the database and its lock unless that is elsewhere, and key files. Made with
+    /// mode 0700.
     pub(crate) data_dir: PathBuf,
     /// Written with the bound addresses once the service listens; absent: not written.
     pub(crate) ready_file: Option<PathBuf>,
+    /// Where rows and the log are kept.
+    pub(crate) store: Store,
     /// The listener for programs.
     pub(crate) grpc: Grpc,
     /// The listener for people, browsers and standards.
@@ -152,6 +157,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("data"),
             ready_file: None,
+            store: Store::default(),
             grpc: Grpc::default(),
             http: Http::default(),
             tokens: Tokens::default(),
@@ -236,7 +242,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        for (holds, key, rule) in self.rules().into_iter().chain(self.keys.rules()) {
+        for (holds, key, rule) in self.rules().into_iter().chain(self.keys.rules()).chain(self.store.rules()) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
             }
@@ -389,6 +395,8 @@ mod tests {
             ("tokens", "ticket_ttl_ms = 30001", "tokens.ticket_ttl_ms"),
             ("password", "parallelism = 0", "password.memory_kib"),
             ("password", "workers = 0", "password.workers"),
+            ("store", "writers = 2", "store.writers"),
+            ("store", "url_file = 'url'", "store.url_file"),
             ("keys", "algorithm = 'RS256'", "keys.algorithm"),
             ("keys", "jwks_max_age_ms = 0", "keys.jwks_max_age_ms"),
             ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),

@@ -17,6 +17,7 @@ mod private_file;
 mod ready_file;
 mod receipts;
 mod startup;
+mod store;
 mod tailer;
 #[cfg(test)]
 mod tests;

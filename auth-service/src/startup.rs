@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::watch::Terms;
-use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, StoreError};
-use auth_storage::{OpenStoreError, SqliteStore};
+use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError};
 use portcullis_types::{Clock, Entropy, InvalidName, Secret, Shutdown};
 use tokio::net::TcpListener;
 
@@ -21,8 +20,9 @@ use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::ready_file::{self, Ready};
 use crate::receipts::Receipts;
+use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
-use crate::{grpc, http, key_tending, private_file};
+use crate::{grpc, http, key_tending, private_file, store};
 
 /// How long the last calls may take on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,8 +38,8 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The store did not open.
-    #[error("the store in the data directory did not open")]
-    OpenStore(#[from] OpenStoreError),
+    #[error(transparent)]
+    OpenStore(#[from] StoreStartError),
     /// The store did not answer.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
@@ -90,7 +90,7 @@ pub(crate) struct Running {
     pub(crate) http: SocketAddr,
     /// Where the first administrator's key is.
     pub(crate) admin_key_file: PathBuf,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     log: Arc<LogTail>,
     shutdown: Shutdown,
 }
@@ -114,7 +114,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let (grpc, http) = (address_of(&grpc_listener, config.grpc.listen), address_of(&http_listener, config.http.listen));
 
     let metrics = Arc::new(Metrics::new());
-    let store = Arc::new(SqliteStore::open(&config.data_dir, &*around.entropy).await?);
+    let store = store::open(config, store::from_environment(), &*around.entropy).await?;
     let authority = Arc::new(open_authority(config, &around, Arc::clone(&store), Arc::clone(&metrics)).await?);
     let (admin_key_file, is_first_start) = bootstrap(&authority, &config.data_dir).await?;
     let log = LogTail::open(Arc::clone(authority.store()), Arc::clone(&around.clock), Arc::clone(&metrics)).await?;
@@ -199,7 +199,7 @@ fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
 async fn open_authority(
     config: &Config,
     around: &Surroundings,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
 ) -> Result<Authority, StartError> {
     let source = Source::find(config.keys.kek_file.as_deref(), &config.data_dir, Source::from_environment())?;

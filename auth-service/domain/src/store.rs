@@ -136,6 +136,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Entries up to this one are no longer kept; 0 when all are.
     async fn horizon(&self) -> Result<u64, StoreError>;
+
+    /// Waits for what runs and leaves. Further calls are refused.
+    async fn close(&self);
 }
 
 /// One consistent snapshot.

@@ -121,13 +121,6 @@ impl PostgresStore {
             patience: settings.patience,
         })
     }
-
-    /// Waits for what runs and leaves the database. Further calls are refused.
-    pub async fn close(&self) {
-        self.tail.stop();
-        self.readers.close().await;
-        self.writers.close().await;
-    }
 }
 
 /// Brings the schema up to date, which waits for another replica that does the same, and begins the log.

@@ -85,4 +85,10 @@ impl Store for PostgresStore {
     async fn horizon(&self) -> Result<u64, StoreError> {
         self.ask(async |connection| log::horizon(connection).await).await
     }
+
+    async fn close(&self) {
+        self.tail.stop();
+        self.readers.close().await;
+        self.writers.close().await;
+    }
 }

@@ -97,12 +97,6 @@ impl SqliteStore {
         let head = log::head(&mut *readers.acquire().await?).await?;
         Ok(Self { writer, turn: Arc::new(Semaphore::new(1)), readers, heads: watch::Sender::new(head), _lock: lock })
     }
-
-    /// Waits for what runs and folds the write-ahead log into the file. Further calls are refused.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
 }
 
 fn options(file: &Path) -> SqliteConnectOptions {

@@ -58,6 +58,12 @@ impl Store for SqliteStore {
     async fn horizon(&self) -> Result<u64, StoreError> {
         log::horizon(&mut *self.readers.acquire().await.map_err(unavailable)?).await
     }
+
+    /// And folds the write-ahead log into the file.
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
 }
 
 fn late(elapsed: tokio::time::error::Elapsed) -> StoreError {
