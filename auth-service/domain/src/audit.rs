@@ -4,20 +4,29 @@
 
 use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 
+use crate::asking::Asked;
 use crate::{Caller, RequestId};
 
-/// Who stands behind a change, and the key that lets it.
+/// Who stands behind a change, the key that lets it, and what the caller names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     text: Box<str>,
     key: Option<CredentialId>,
+    asked: Option<Asked>,
 }
 
 impl Actor {
     /// The service that calls the API, by the key it calls with. What it asks for begins only while that key is good.
     pub fn caller(caller: &Caller) -> Self {
         let Caller { tenant, identity, credential, .. } = caller;
-        Self { text: format!("identity:{tenant}/{identity}/{credential}").into(), key: Some(*credential) }
+        Self { text: format!("identity:{tenant}/{identity}/{credential}").into(), key: Some(*credential), asked: None }
+    }
+
+    /// The same, asking for what has this name.
+    #[must_use]
+    pub fn asking(mut self, asked: Option<Asked>) -> Self {
+        self.asked = asked;
+        self
     }
 
     /// An identity acting for itself.
@@ -50,8 +59,13 @@ impl Actor {
         self.key
     }
 
+    /// What the caller names what it asks for, when it does.
+    pub(crate) const fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+
     fn of(text: impl Into<Box<str>>) -> Self {
-        Self { text: text.into(), key: None }
+        Self { text: text.into(), key: None, asked: None }
     }
 }
 

@@ -149,6 +149,7 @@ impl Authority {
     }
 
     pub(crate) fn audit(&self, actor: &Actor, tenant: &TenantId, action: &'static str, target: String) -> AuditEntry {
-        AuditEntry { at: self.now(), tenant: tenant.clone(), actor: actor.clone(), action, target, request: None }
+        let request = actor.asked().map(|asked| asked.id.clone());
+        AuditEntry { at: self.now(), tenant: tenant.clone(), actor: actor.clone(), action, target, request }
     }
 }

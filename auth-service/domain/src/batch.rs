@@ -11,6 +11,9 @@ use prost::Message as _;
 
 use crate::Request;
 
+/// A request, the digest of what was asked, and what the answer is about.
+type Answers = (Request, [u8; 32], Option<String>);
+
 /// What a fact names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -150,7 +153,7 @@ impl Fact {
 #[derive(Clone, Debug)]
 pub struct Batch {
     facts: Vec<Fact>,
-    answers: Option<(Request, [u8; 32])>,
+    answers: Option<Answers>,
 }
 
 impl Batch {
@@ -175,10 +178,10 @@ impl Batch {
         self
     }
 
-    /// The same, remembered as the answer to a request with this content.
+    /// The same, remembered as the answer to a request with this content, about this id or name.
     #[must_use]
-    pub fn answering(mut self, request: Request, content: [u8; 32]) -> Self {
-        self.answers = Some((request, content));
+    pub fn answering(mut self, request: Request, content: [u8; 32], subject: Option<String>) -> Self {
+        self.answers = Some((request, content, subject));
         self
     }
 
@@ -192,9 +195,9 @@ impl Batch {
         self.facts.iter().filter(|fact| fact.effect == Effect::Kill).map(|fact| &fact.target)
     }
 
-    /// The request it answers, and the digest of what was asked.
-    pub fn answers(&self) -> Option<(&Request, &[u8; 32])> {
-        self.answers.as_ref().map(|(request, content)| (request, content))
+    /// The request it answers, the digest of what was asked, and what the answer is about.
+    pub fn answers(&self) -> Option<(&Request, &[u8; 32], Option<&str>)> {
+        self.answers.as_ref().map(|(request, content, subject)| (request, content, subject.as_deref()))
     }
 
     /// The bytes that the log stores, hashes and forwards.

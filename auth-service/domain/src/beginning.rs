@@ -15,6 +15,9 @@ pub enum BeginError {
     /// The caller's key is no longer good.
     #[error("the caller's key is no longer good")]
     CallerRefused,
+    /// The request id named another request before.
+    #[error("this request id was used for another request")]
+    RequestIdReused,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

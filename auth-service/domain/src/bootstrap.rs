@@ -5,9 +5,7 @@ use std::error::Error;
 use portcullis_types::{IdentityId, IdentityName, Secret, TenantId};
 
 use crate::audit::Actor;
-use crate::{
-    Authority, Identity, IdentityKind, IdentityRef, IdentityState, IssuedApiKey, Label, Scopes, StoreError, Tenant,
-};
+use crate::{Authority, Identity, IdentityKind, IdentityRef, IssuedApiKey, Label, Scopes, StoreError, Tenant};
 
 /// Why the first start failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,21 +31,12 @@ impl Authority {
         let name = IdentityName::try_from("admin").expect("the name is visible ASCII");
         let mut tx = self.store().write().await?;
         let issued = tx.head().revision();
-        let tenant = Tenant { name: TenantId::system(), created_at: self.now(), revoked_seq: None };
+        let tenant = Tenant::new(TenantId::system(), self.now());
         tx.insert_tenant(&tenant).await?;
         if tx.identity(&tenant.name, &IdentityRef::Name(name.clone())).await?.is_some() {
             return Ok(None);
         }
-        let admin = Identity {
-            id: IdentityId::new(self.ids()),
-            tenant: tenant.name,
-            kind: IdentityKind::Service,
-            name,
-            state: IdentityState::Active,
-            roles: Vec::new(),
-            created_at: self.now(),
-            revoked_seq: None,
-        };
+        let admin = Identity::new(IdentityId::new(self.ids()), tenant.name, IdentityKind::Service, name, self.now());
         if !tx.insert_identity(&admin).await? {
             return Ok(None);
         }

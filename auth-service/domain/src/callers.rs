@@ -67,8 +67,8 @@ impl Authority {
             .and_then(|text| OpaqueToken::parse(text).ok())
             .filter(|token| token.kind == OpaqueKind::ApiKey)
             .ok_or(CallerError::Unauthenticated)?;
-        let mut view = self.store().read().await?;
-        let standing = Standing::of(view.as_mut(), token.id).await?.ok_or(CallerError::Unauthenticated)?;
+        let (head, standing) = Standing::now(&**self.store(), token.id).await?;
+        let standing = standing.ok_or(CallerError::Unauthenticated)?;
         let known = standing.credential.kind == CredentialKind::ApiKey
             && standing.identity.kind == IdentityKind::Service
             && digest_matches(&standing.credential, &token);
@@ -81,7 +81,7 @@ impl Authority {
             credential: standing.credential.id,
             scopes: standing.credential.scopes,
             keys: standing.keys(),
-            revision: view.head().revision(),
+            revision: head.revision(),
         })
     }
 }

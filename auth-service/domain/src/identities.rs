@@ -1,16 +1,21 @@
-//! Who exists in a tenant, and whether it may act.
+//! Who exists in a tenant. How identities live on is in `identity_states` and `identity_updates`.
 
 use portcullis_types::{IdentityId, IdentityName, RoleName, Secret, TenantId, Timestamp};
 
+use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::passwords::{HashError, InvalidPassword, check_password};
 use crate::{
-    Authority, BeginError, Committed, ListError, MAX_GRANT_BYTES, Page, Paged, ReadView, Scope, StoreError, WriteTx,
+    Attributes, Authority, BeginError, Committed, IdentityFilter, Label, ListError, MAX_GRANT_BYTES, Page, Paged,
+    ReadView, StoreError, WriteTx,
 };
 
 /// The most roles that one identity holds.
 pub const MAX_ROLES_HELD: usize = 64;
+
+/// How the names of deleted identities begin; no other name does.
+pub const TOMBSTONE: &str = "deleted:";
 
 /// What an identity is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +33,8 @@ pub enum IdentityState {
     Active,
     /// It is refused.
     Disabled,
+    /// It is refused for ever: a tombstone, whose id and newest entry are kept and nothing else.
+    Deleted,
 }
 
 /// A subject in a tenant.
@@ -39,16 +46,60 @@ pub struct Identity {
     pub tenant: TenantId,
     /// What it is.
     pub kind: IdentityKind,
-    /// What it logs in with, unique in its tenant.
+    /// What it logs in with, unique in its tenant. A tombstone's begins with [`TOMBSTONE`].
     pub name: IdentityName,
+    /// What people call it.
+    pub display_name: Option<Label>,
+    /// What its tenant notes about it.
+    pub attributes: Attributes,
     /// Where it stands.
     pub state: IdentityState,
     /// Its roles, by name.
     pub roles: Vec<RoleName>,
+    /// Counts its changes.
+    pub version: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// The newest entry that ended its sessions; kept for ever.
     pub revoked_seq: Option<u64>,
+}
+
+impl Identity {
+    /// A new one, without roles.
+    pub fn new(
+        id: IdentityId,
+        tenant: TenantId,
+        kind: IdentityKind,
+        name: IdentityName,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            tenant,
+            kind,
+            name,
+            display_name: None,
+            attributes: Attributes::default(),
+            state: IdentityState::Active,
+            roles: Vec::new(),
+            version: 1,
+            created_at,
+            revoked_seq: None,
+        }
+    }
+
+    /// What it takes on a page of a list, at most.
+    fn listed_bytes(&self) -> usize {
+        const FRAMING: usize = 256;
+        let roles: usize = self.roles.iter().map(|role| role.as_str().len() + 2).sum();
+        let display = self.display_name.as_ref().map_or(0, |name| name.as_str().len());
+        FRAMING
+            + self.name.as_str().len()
+            + display
+            + roles
+            + self.attributes.bytes()
+            + 6 * self.attributes.iter().count()
+    }
 }
 
 /// Names an identity in a tenant.
@@ -69,10 +120,29 @@ pub struct NewIdentity {
     pub kind: IdentityKind,
     /// What it logs in with.
     pub name: IdentityName,
+    /// What people call it.
+    pub display_name: Option<Label>,
+    /// What its tenant notes about it.
+    pub attributes: Attributes,
     /// Its password, when it has one.
     pub password: Option<Secret>,
     /// Its roles.
     pub roles: Vec<RoleName>,
+}
+
+impl NewIdentity {
+    /// Without a password, roles, or anything that is only said of it.
+    pub fn plain(tenant: TenantId, kind: IdentityKind, name: IdentityName) -> Self {
+        Self {
+            tenant,
+            kind,
+            name,
+            display_name: None,
+            attributes: Attributes::default(),
+            password: None,
+            roles: Vec::new(),
+        }
+    }
 }
 
 /// Why an identity was not made.
@@ -84,6 +154,9 @@ pub enum CreateIdentityError {
     /// The name is taken.
     #[error("an identity of this name exists in the tenant")]
     NameTaken,
+    /// The name is one of a tombstone.
+    #[error("the names of identities do not begin with {TOMBSTONE}")]
+    NameReserved,
     /// There is no such role.
     #[error("no such role: {0}")]
     RoleNotFound(RoleName),
@@ -99,23 +172,6 @@ pub enum CreateIdentityError {
     /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// It did not begin.
-    #[error(transparent)]
-    Begin(#[from] BeginError),
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why an identity was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeIdentityError {
-    /// There is no such identity.
-    #[error("no such identity")]
-    NotFound,
-    /// Nobody could administer any more.
-    #[error("the last administrator of the system tenant cannot be disabled")]
-    LastAdministrator,
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -144,38 +200,20 @@ pub enum SetPasswordError {
     Store(#[from] StoreError),
 }
 
-/// Why roles were not set.
-#[derive(Debug, thiserror::Error)]
-pub enum SetRolesError {
-    /// There is no such identity.
-    #[error("no such identity")]
-    NotFound,
-    /// There is no such role.
-    #[error("no such role: {0}")]
-    RoleNotFound(RoleName),
-    /// More roles than an identity holds.
-    #[error("an identity holds at most {MAX_ROLES_HELD} roles")]
-    TooManyRoles,
-    /// Roles with more grants than an identity holds.
-    #[error("the grants of an identity have at most {MAX_GRANT_BYTES} bytes")]
-    TooManyGrants,
-    /// It did not begin.
-    #[error(transparent)]
-    Begin(#[from] BeginError),
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Why roles cannot be held.
-enum Unholdable {
+pub(crate) enum Unholdable {
+    /// There is no such role.
     Missing(RoleName),
+    /// Their grants are too many.
     TooLarge,
 }
 
 impl Authority {
     /// Makes an identity.
     pub async fn create_identity(&self, actor: &Actor, new: NewIdentity) -> Result<Identity, CreateIdentityError> {
+        if new.name.as_str().starts_with(TOMBSTONE) {
+            return Err(CreateIdentityError::NameReserved);
+        }
         let roles = distinct(new.roles).ok_or(CreateIdentityError::TooManyRoles)?;
         let password = match new.password {
             Some(password) => {
@@ -184,31 +222,31 @@ impl Authority {
             }
             None => None,
         };
-        let mut tx = self.begin(actor).await?;
-        tx.tenant(&new.tenant).await?.ok_or(CreateIdentityError::TenantNotFound)?;
-        match unholdable(tx.as_mut(), &new.tenant, &roles).await? {
+        let mut change = match self.begin_named(actor, &new.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(mut before) => return Ok(before.identity(&new.tenant).await?),
+        };
+        change.tenant(&new.tenant).await?.ok_or(CreateIdentityError::TenantNotFound)?;
+        match unholdable(&mut *change, &new.tenant, &roles).await? {
             Some(Unholdable::Missing(role)) => return Err(CreateIdentityError::RoleNotFound(role)),
             Some(Unholdable::TooLarge) => return Err(CreateIdentityError::TooManyGrants),
             None => {}
         }
+        let id = IdentityId::new(self.ids());
         let identity = Identity {
-            id: IdentityId::new(self.ids()),
-            tenant: new.tenant,
-            kind: new.kind,
-            name: new.name,
-            state: IdentityState::Active,
+            display_name: new.display_name,
+            attributes: new.attributes,
             roles,
-            created_at: self.now(),
-            revoked_seq: None,
+            ..Identity::new(id, new.tenant, new.kind, new.name, self.now())
         };
-        if !tx.insert_identity(&identity).await? {
+        if !change.insert_identity(&identity).await? {
             return Err(CreateIdentityError::NameTaken);
         }
         if let Some(password) = password {
-            tx.set_password(&identity.tenant, identity.id, &password).await?;
+            change.set_password(&identity.tenant, identity.id, &password).await?;
         }
-        self.note(tx.as_mut(), actor, &identity, "identity.create").await?;
-        tx.commit().await?;
+        self.note(&mut *change, actor, &identity, "identity.create").await?;
+        change.commit(identity.id.to_string(), self.now()).await?;
         Ok(identity)
     }
 
@@ -217,58 +255,31 @@ impl Authority {
         self.store().read().await?.identity(tenant, which).await
     }
 
-    /// Reads a tenant's identities, by name.
-    pub async fn identities(&self, tenant: &TenantId, page: Page) -> Result<Paged<Identity>, ListError> {
-        let query = format!("identities:{tenant}");
+    /// Reads identities by reference, in one snapshot; none where there is none.
+    pub async fn identities_by_reference(
+        &self,
+        tenant: &TenantId,
+        which: &[IdentityRef],
+    ) -> Result<Vec<Option<Identity>>, StoreError> {
+        let mut view = self.store().read().await?;
+        let mut found = Vec::with_capacity(which.len());
+        for one in which {
+            found.push(view.identity(tenant, one).await?);
+        }
+        Ok(found)
+    }
+
+    /// Reads a tenant's identities that pass the filter, by name.
+    pub async fn identities(
+        &self,
+        tenant: &TenantId,
+        filter: &IdentityFilter,
+        page: Page,
+    ) -> Result<Paged<Identity>, ListError> {
+        let query = format!("identities:{tenant}:{filter:?}");
         let after = page.position(&query)?;
-        let rows = self.store().read().await?.identities(tenant, after.as_deref(), page.fetch()).await?;
-        Ok(page.cut(&query, rows, |identity| identity.name.to_string()))
-    }
-
-    /// Refuses everything of an identity from now on, and ends its sessions for ever.
-    pub async fn disable_identity(
-        &self,
-        actor: &Actor,
-        tenant: &TenantId,
-        which: &IdentityRef,
-    ) -> Result<(Identity, Committed), ChangeIdentityError> {
-        let mut tx = self.begin_urgently(actor).await?;
-        let mut identity = tx.identity(tenant, which).await?.ok_or(ChangeIdentityError::NotFound)?;
-        if self.is_last_administrator(tx.as_mut(), &identity).await? {
-            return Err(ChangeIdentityError::LastAdministrator);
-        }
-        identity.state = IdentityState::Disabled;
-        tx.set_identity_state(tenant, identity.id, identity.state).await?;
-        self.note(tx.as_mut(), actor, &identity, "identity.disable").await?;
-        let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::Disabled);
-        let committed = tx.commit_with(batch, self.now()).await?;
-        identity.revoked_seq = Some(committed.revision.seq);
-        Ok((identity, committed))
-    }
-
-    /// Whether nobody of `system` could administer any more without this identity.
-    async fn is_last_administrator(&self, view: &mut dyn ReadView, identity: &Identity) -> Result<bool, StoreError> {
-        if !identity.tenant.is_system() {
-            return Ok(false);
-        }
-        let holders = view.live_holders(&identity.tenant, Scope::Admin, self.now(), 2).await?;
-        Ok(holders == [identity.id])
-    }
-
-    /// Allows an identity new sessions again. What was revoked stays dead.
-    pub async fn enable_identity(
-        &self,
-        actor: &Actor,
-        tenant: &TenantId,
-        which: &IdentityRef,
-    ) -> Result<Identity, ChangeIdentityError> {
-        let mut tx = self.begin(actor).await?;
-        let mut identity = tx.identity(tenant, which).await?.ok_or(ChangeIdentityError::NotFound)?;
-        identity.state = IdentityState::Active;
-        tx.set_identity_state(tenant, identity.id, identity.state).await?;
-        self.note(tx.as_mut(), actor, &identity, "identity.enable").await?;
-        tx.commit().await?;
-        Ok(identity)
+        let rows = self.store().read().await?.find_identities(tenant, filter, after.as_deref(), page.fetch()).await?;
+        Ok(page.cut_to_fit(&query, rows, Identity::listed_bytes, |identity| identity.name.to_string()))
     }
 
     /// Sets the password, and ends every session that there is.
@@ -283,39 +294,21 @@ impl Authority {
         self.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
         check_password(&password)?;
         let password = self.new_password(password).await?;
-        let mut tx = self.begin_urgently(actor).await?;
-        let identity = tx.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
-        tx.set_password(tenant, identity.id, &password).await?;
-        self.note(tx.as_mut(), actor, &identity, "identity.set_password").await?;
-        let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
-        Ok(tx.commit_with(batch, self.now()).await?)
-    }
-
-    /// Sets the roles, and has live sockets judged again.
-    pub async fn set_identity_roles(
-        &self,
-        actor: &Actor,
-        tenant: &TenantId,
-        which: &IdentityRef,
-        roles: Vec<RoleName>,
-    ) -> Result<(Identity, Committed), SetRolesError> {
-        let roles = distinct(roles).ok_or(SetRolesError::TooManyRoles)?;
-        let mut tx = self.begin_urgently(actor).await?;
-        let mut identity = tx.identity(tenant, which).await?.ok_or(SetRolesError::NotFound)?;
-        match unholdable(tx.as_mut(), tenant, &roles).await? {
-            Some(Unholdable::Missing(role)) => return Err(SetRolesError::RoleNotFound(role)),
-            Some(Unholdable::TooLarge) => return Err(SetRolesError::TooManyGrants),
-            None => {}
+        let mut change = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(before.committed()?),
+        };
+        let identity = change.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
+        if identity.state == IdentityState::Deleted {
+            return Err(SetPasswordError::NotFound);
         }
-        tx.set_identity_roles(tenant, identity.id, &roles).await?;
-        identity.roles = roles;
-        self.note(tx.as_mut(), actor, &identity, "identity.set_roles").await?;
-        let batch = Batch::reauthorize(Target::Identity(tenant.clone(), identity.id));
-        let committed = tx.commit_with(batch, self.now()).await?;
-        Ok((identity, committed))
+        change.set_password(tenant, identity.id, &password).await?;
+        self.note(&mut *change, actor, &identity, "identity.set_password").await?;
+        let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
+        Ok(change.commit_with(batch, identity.id.to_string(), self.now()).await?)
     }
 
-    async fn note(
+    pub(crate) async fn note(
         &self,
         tx: &mut dyn WriteTx,
         actor: &Actor,
@@ -327,13 +320,14 @@ impl Authority {
 }
 
 /// In order and each once; none when there are too many.
-fn distinct(mut roles: Vec<RoleName>) -> Option<Vec<RoleName>> {
+pub(crate) fn distinct(mut roles: Vec<RoleName>) -> Option<Vec<RoleName>> {
     roles.sort();
     roles.dedup();
     (roles.len() <= MAX_ROLES_HELD).then_some(roles)
 }
 
-async fn unholdable(
+/// Why these roles cannot be held, when they cannot.
+pub(crate) async fn unholdable(
     view: &mut dyn ReadView,
     tenant: &TenantId,
     roles: &[RoleName],

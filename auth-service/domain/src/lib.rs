@@ -8,6 +8,8 @@
 
 mod access_token;
 mod api_keys;
+mod asking;
+mod attributes;
 mod audit;
 mod authority;
 mod batch;
@@ -18,6 +20,8 @@ mod constraints;
 mod credentials;
 mod grants;
 mod identities;
+mod identity_states;
+mod identity_updates;
 mod keyring;
 mod login;
 mod paging;
@@ -29,6 +33,7 @@ mod sealing;
 mod sessions;
 mod standing;
 mod store;
+mod tenant_states;
 mod tenants;
 mod tickets;
 mod tokens;
@@ -37,6 +42,8 @@ mod verification;
 pub mod watch;
 
 pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MAX_API_KEYS, NewApiKey};
+pub use asking::{ANSWERS_KEPT, Asked};
+pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 pub use audit::{Actor, AuditEntry};
 pub use authority::{Authority, OpenError, Parts, Settings};
 pub use batch::{Batch, CloseCode, Effect, Fact, Reason, Target};
@@ -47,9 +54,11 @@ pub use constraints::{Audience, Label, Origin};
 pub use credentials::{Credential, CredentialKind, Spent};
 pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
 pub use identities::{
-    ChangeIdentityError, CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD,
-    NewIdentity, SetPasswordError, SetRolesError,
+    CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD, NewIdentity,
+    SetPasswordError, TOMBSTONE,
 };
+pub use identity_states::ChangeIdentityError;
+pub use identity_updates::{IdentityUpdate, UpdateIdentityError};
 pub use keyring::{
     Algorithm, KeySettings, KeyState, ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError,
     RotateSigningKey, Rotation, SigningKey, SigningKeyStanding,
@@ -58,12 +67,16 @@ pub use login::{LoginAttempt, LoginError, LoginMode, LoginOutcome};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
 pub use passwords::{Argon2id, HashError, InvalidPassword, PasswordHasher, StoredPassword};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
-pub use roles::{MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
+pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
 pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
-pub use store::{Answered, Committed, Head, KeyReads, KeyWrites, LogEntry, ReadView, Store, StoreError, WriteTx};
-pub use tenants::{CreateTenantError, Tenant};
+pub use store::{
+    Answered, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LifecycleReads, LifecycleWrites,
+    LogEntry, ReadView, SessionFilter, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
+};
+pub use tenant_states::ChangeTenantError;
+pub use tenants::{CreateTenantError, Tenant, TenantState};
 pub use tickets::{CreateTicketError, NewTicket, TicketOutcome};
 pub use tokens::{IssueError, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
 pub use verdict::{

@@ -11,7 +11,7 @@ use portcullis_types::{ClientId, IdentityName, Revision, Secret, TenantId};
 use crate::audit::Actor;
 use crate::passwords::{HashError, StoredPassword};
 use crate::tokens::Opening;
-use crate::{Authority, BeginError, Identity, IdentityRef, IdentityState, Label, NewSession, StoreError};
+use crate::{Authority, BeginError, Identity, IdentityRef, IdentityState, Label, NewSession, StoreError, TenantState};
 
 /// What a login is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,8 @@ impl Authority {
         let mut tx = self.begin(actor).await?;
         let now = tx.identity(&attempt.tenant, &IdentityRef::Id(identity.id)).await?;
         let unchanged = tx.password(&attempt.tenant, identity.id).await?.is_some_and(|row| row.id == password.id);
-        let Some(identity) = now.filter(|identity| unchanged && may_log_in(identity)) else {
+        let open = tx.tenant(&attempt.tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active);
+        let Some(identity) = now.filter(|identity| unchanged && open && may_log_in(identity)) else {
             return Ok(LoginOutcome::Denied);
         };
         let opening = Opening { issued, device: attempt.device, client: attempt.client, mode: attempt.mode };
@@ -114,6 +115,6 @@ impl Authority {
 fn may_log_in(identity: &Identity) -> bool {
     match identity.state {
         IdentityState::Active => true,
-        IdentityState::Disabled => false,
+        IdentityState::Disabled | IdentityState::Deleted => false,
     }
 }

@@ -11,6 +11,8 @@ use crate::StoreError;
 
 /// The most items on one page.
 pub const MAX_PAGE: u32 = 1_000;
+/// The most that the items of one page take in an answer.
+const MAX_PAGE_BYTES: usize = 3 << 20;
 const DEFAULT_PAGE: u32 = 100;
 const BINDING: usize = 8;
 
@@ -90,6 +92,33 @@ impl Page {
             return Paged { items, next: None };
         }
         items.truncate(size);
+        Self::with_next(query, items, position)
+    }
+
+    /// As [`Page::cut`], for items of which a page's number may be too large for one answer: then it has fewer.
+    pub(crate) fn cut_to_fit<T>(
+        &self,
+        query: &str,
+        mut items: Vec<T>,
+        bytes: impl Fn(&T) -> usize,
+        position: impl Fn(&T) -> String,
+    ) -> Paged<T> {
+        let mut left = MAX_PAGE_BYTES;
+        let fitting = items.iter().take_while(|item| {
+            let fits = bytes(item) <= left;
+            left = left.saturating_sub(bytes(item));
+            fits
+        });
+        // One always fits, or the list would never end.
+        let fitting = fitting.count().max(1);
+        if fitting >= items.len() {
+            return self.cut(query, items, position);
+        }
+        items.truncate(fitting.min(self.size() as usize));
+        Self::with_next(query, items, position)
+    }
+
+    fn with_next<T>(query: &str, items: Vec<T>, position: impl Fn(&T) -> String) -> Paged<T> {
         let next = items.last().map(|last| {
             let mut bytes = binding(query).to_vec();
             bytes.extend_from_slice(position(last).as_bytes());
@@ -117,6 +146,20 @@ mod tests {
         let next = Page::new(2, &page.next.expect("there is more")).expect("a small page");
         assert_eq!(next.position("letters"), Ok(Some("b".to_owned())));
         assert_eq!(next.position("digits"), Err(InvalidPage::Token));
+    }
+
+    #[test]
+    fn a_page_of_large_items_has_fewer() {
+        let page = Page::new(4, "").expect("a small page");
+        let third = |_: &u8| MAX_PAGE_BYTES / 3;
+        let cut = page.cut_to_fit("q", vec![1, 2, 3, 4, 5], third, ToString::to_string);
+        assert_eq!((cut.items, cut.next.is_some()), (vec![1, 2, 3], true));
+        let cut = page.cut_to_fit("q", vec![1, 2, 3], third, ToString::to_string);
+        assert_eq!((cut.items, cut.next), (vec![1, 2, 3], None));
+        let cut = page.cut_to_fit("q", vec![1, 2], |_| MAX_PAGE_BYTES + 1, ToString::to_string);
+        assert_eq!((cut.items, cut.next.is_some()), (vec![1], true));
+        let cut = page.cut_to_fit("q", vec![1, 2, 3, 4, 5], |_| 1, ToString::to_string);
+        assert_eq!((cut.items, cut.next.is_some()), (vec![1, 2, 3, 4], true));
     }
 
     #[test]

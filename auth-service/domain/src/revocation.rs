@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::verification::Form;
-use crate::{Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx};
+use crate::{
+    Answered, Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx,
+};
 
 /// A caller's name for a request.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -92,6 +94,9 @@ pub enum RevokeError {
     /// The request id named another request before.
     #[error("this request id was used for another request")]
     RequestIdReused,
+    /// Nobody could administer any more.
+    #[error("the key of the last administrator of the system tenant cannot be revoked")]
+    LastAdministrator,
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -114,7 +119,10 @@ impl Authority {
         if let Some(name) = &name
             && let Some(before) = tx.answered(name).await?
         {
-            return if before.content == content { Ok(before.committed) } else { Err(RevokeError::RequestIdReused) };
+            return match before.committed {
+                Some(committed) if before.content == content => Ok(committed),
+                _ => Err(RevokeError::RequestIdReused),
+            };
         }
         let found = resolve(tx.as_mut(), &request, presented.as_ref()).await?;
         if let Some(seq) = found.dead_since
@@ -122,10 +130,16 @@ impl Authority {
         {
             let before = Committed { revision: entry.revision(), committed_at: entry.committed_at };
             if let Some(name) = &name {
-                tx.insert_answer(name, &content, before).await?;
+                let answer = Answered { content, committed: Some(before), subject: None };
+                tx.insert_answer(name, &answer, self.now()).await?;
                 tx.commit().await?;
             }
             return Ok(before);
+        }
+        if let Target::Credential(tenant, key) = &found.target
+            && self.is_last_administrators_key(tx.as_mut(), tenant, *key).await?
+        {
+            return Err(RevokeError::LastAdministrator);
         }
         self.append(tx, actor, &request, found.target, name.map(|name| (name, content))).await
     }
@@ -144,7 +158,7 @@ impl Authority {
         tx.insert_audit(&entry).await?;
         let mut batch = Batch::kill(target, request.reason);
         if let Some((name, content)) = answers {
-            batch = batch.answering(name, content);
+            batch = batch.answering(name, content, None);
         }
         Ok(tx.commit_with(batch, self.now()).await?)
     }

@@ -2,6 +2,7 @@
 
 use portcullis_types::{RoleName, TenantId};
 
+use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Target};
 use crate::{Authority, BeginError, Committed, Grant, MAX_GRANTS, ReadView, StoreError};
@@ -46,6 +47,20 @@ pub struct RoleTotals {
     pub bytes: u64,
 }
 
+/// Why a role was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteRoleError {
+    /// There is no such role.
+    #[error("no such role: {0}")]
+    NotFound(RoleName),
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a role was not put.
 #[derive(Debug, thiserror::Error)]
 pub enum PutRoleError {
@@ -87,7 +102,10 @@ impl Authority {
         // In a snapshot, because it reads every holder. A change that it misses breaks no answer: 64 roles of the
         // largest size still fit in one.
         spare_holders(self.store().read().await?.as_mut(), &role).await?;
-        let mut tx = self.begin_urgently(actor).await?;
+        let mut tx = match self.begin_named_urgently(actor, &role.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok((role, before.maybe_committed())),
+        };
         tx.tenant(&role.tenant).await?.ok_or(PutRoleError::TenantNotFound)?;
         let before = tx.role(&role.tenant, &role.name).await?;
         let existed = before.is_some();
@@ -101,14 +119,39 @@ impl Authority {
         }
         tx.put_role(&role).await?;
         tx.insert_audit(&self.audit(actor, &role.tenant, "role.put", format!("role:{}", role.name))).await?;
+        let subject = role.name.to_string();
         let committed = if existed {
             let batch = Batch::reauthorize(Target::Role(role.tenant.clone(), role.name.clone()));
-            Some(tx.commit_with(batch, self.now()).await?)
+            Some(tx.commit_with(batch, subject, self.now()).await?)
         } else {
-            tx.commit().await?;
+            tx.commit(subject, self.now()).await?;
             None
         };
         Ok((role, committed))
+    }
+
+    /// Takes a role from everybody who has it, removes it, and has their live sockets judged again.
+    pub async fn delete_role(
+        &self,
+        actor: &Actor,
+        tenant: &TenantId,
+        name: &RoleName,
+    ) -> Result<Committed, DeleteRoleError> {
+        let mut change = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(before.committed()?),
+        };
+        if !change.delete_role(tenant, name).await? {
+            return Err(DeleteRoleError::NotFound(name.clone()));
+        }
+        change.insert_audit(&self.audit(actor, tenant, "role.delete", format!("role:{name}"))).await?;
+        let batch = Batch::reauthorize(Target::Role(tenant.clone(), name.clone()));
+        Ok(change.commit_with(batch, name.to_string(), self.now()).await?)
+    }
+
+    /// Reads a role.
+    pub async fn role(&self, tenant: &TenantId, name: &RoleName) -> Result<Option<Role>, StoreError> {
+        self.store().read().await?.role(tenant, name).await
     }
 
     /// Reads a tenant's roles, by name.

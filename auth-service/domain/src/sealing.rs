@@ -2,7 +2,8 @@
 //!
 //! Key-encryption keys are given by the binary, in versions: what is new is encrypted under the current one, what an
 //! older one encrypted still opens. From each come, by HKDF with a label each: the AES-256-GCM key that encrypts private
-//! signing keys, and the HMAC key from which the successor of a refresh token is derived.
+//! signing keys, the HMAC key from which the successor of a refresh token is derived, and the one under which the content
+//! of a named request is digested.
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ pub struct KeyEncryptionKey {
     id: String,
     sealing: LessSafeKey,
     refresh: hmac::Key,
+    requests: hmac::Key,
 }
 
 /// The key-encryption keys of this process: the current one, and older ones whose work still opens.
@@ -78,10 +80,12 @@ impl KeyEncryptionKey {
         let sealing = UnboundKey::new(&AES_256_GCM, derive(key, b"portcullis signing keys at rest").expose_bytes())
             .expect("AES-256 takes the 32 bytes that HKDF gave");
         let refresh = derive(key, b"portcullis refresh successors");
+        let requests = derive(key, b"portcullis named requests");
         Self {
             id: id[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
             sealing: LessSafeKey::new(sealing),
             refresh: hmac::Key::new(hmac::HMAC_SHA256, refresh.expose_bytes()),
+            requests: hmac::Key::new(hmac::HMAC_SHA256, requests.expose_bytes()),
         }
     }
 
@@ -117,10 +121,17 @@ impl KeyEncryptionKey {
     /// The secret of the one refresh token that follows this one. It takes the token itself, which no store has: neither
     /// the key nor the rows are enough to foresee it.
     pub(crate) fn refresh_successor(&self, token: &Secret) -> [u8; 32] {
-        let tag = hmac::sign(&self.refresh, token.expose_bytes());
-        let mut secret = [0; 32];
-        secret.copy_from_slice(tag.as_ref());
-        secret
+        bytes_of(&hmac::sign(&self.refresh, token.expose_bytes()))
+    }
+
+    /// The digest of what a named request asks. Keyed, so that whoever reads the rows cannot try passwords on it.
+    pub(crate) fn request_content(&self, method: &str, message: &Secret) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.requests);
+        for part in [method.as_bytes(), message.expose_bytes()] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        bytes_of(&context.sign())
     }
 }
 
@@ -128,6 +139,12 @@ impl fmt::Debug for KeyEncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyEncryptionKey").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+fn bytes_of(tag: &hmac::Tag) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(tag.as_ref());
+    bytes
 }
 
 fn derive(key: &[u8; 32], label: &[u8]) -> Secret {
@@ -165,5 +182,15 @@ mod tests {
         assert_eq!(kek.refresh_successor(&token), KeyEncryptionKey::new(&[1; 32]).refresh_successor(&token));
         assert_ne!(kek.refresh_successor(&token), kek.refresh_successor(&Secret::from("rt_2")));
         assert_ne!(kek.refresh_successor(&token), KeyEncryptionKey::new(&[2; 32]).refresh_successor(&token));
+    }
+
+    #[test]
+    fn the_content_of_a_request_depends_on_the_key_the_method_and_the_message() {
+        let (kek, message) = (KeyEncryptionKey::new(&[1; 32]), Secret::from("message"));
+        let content = kek.request_content("Create", &message);
+        assert_eq!(content, KeyEncryptionKey::new(&[1; 32]).request_content("Create", &message));
+        assert_ne!(content, kek.request_content("Createm", &Secret::from("essage")));
+        assert_ne!(content, kek.request_content("Create", &Secret::from("another")));
+        assert_ne!(content, KeyEncryptionKey::new(&[2; 32]).request_content("Create", &message));
     }
 }

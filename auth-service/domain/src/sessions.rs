@@ -2,7 +2,7 @@
 
 use portcullis_types::{ClientId, IdentityId, Revision, SessionId, TenantId, Timestamp};
 
-use crate::{Authority, IdentityRef, InvalidPage, Label, Page, Paged, ReadView, StoreError};
+use crate::{Authority, Identity, IdentityRef, InvalidPage, Label, Page, Paged, ReadView, SessionFilter, StoreError};
 
 /// One login of an identity on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,16 +62,29 @@ pub enum ListSessionsError {
 }
 
 impl Authority {
-    /// Reads an identity's sessions, newest first.
+    /// Reads a session, and where it stands.
+    pub async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<ListedSession>, StoreError> {
+        let mut view = self.store().read().await?;
+        let Some(session) = view.session(tenant, id).await? else { return Ok(None) };
+        let identity = view.identity(tenant, &IdentityRef::Id(session.identity)).await?;
+        let identity = identity.ok_or(StoreError::Corrupt { what: "a session without its identity" })?;
+        let tenant_revoked = view.tenant(tenant).await?.and_then(|row| row.revoked_seq);
+        let above = identity.revoked_seq.max(tenant_revoked);
+        let state = state_of(view.as_mut(), &session, above, self.now()).await?;
+        Ok(Some(ListedSession { session, state }))
+    }
+
+    /// Reads an identity's sessions that pass the filter, newest first.
     pub async fn sessions(
         &self,
         tenant: &TenantId,
         which: &IdentityRef,
+        filter: SessionFilter,
         page: Page,
     ) -> Result<Paged<ListedSession>, ListSessionsError> {
         let mut view = self.store().read().await?;
         let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
-        let query = format!("sessions:{tenant}/{}", identity.id);
+        let query = query_of(tenant, &identity, &filter);
         let before = match page.position(&query)? {
             Some(text) => Some(SessionId::try_from(&*text).map_err(|_| InvalidPage::Token)?),
             None => None,
@@ -79,12 +92,18 @@ impl Authority {
         let tenant_revoked = view.tenant(tenant).await?.and_then(|row| row.revoked_seq);
         let above = identity.revoked_seq.max(tenant_revoked);
         let mut listed = Vec::new();
-        for session in view.sessions(tenant, identity.id, before, page.fetch()).await? {
+        for session in view.find_sessions(tenant, identity.id, &filter, before, page.fetch()).await? {
             let state = state_of(view.as_mut(), &session, above, self.now()).await?;
             listed.push(ListedSession { session, state });
         }
         Ok(page.cut(&query, listed, |item| item.session.id.to_string()))
     }
+}
+
+/// What a page token is bound to. The time at which sessions are asked to be live moves on from page to page.
+fn query_of(tenant: &TenantId, identity: &Identity, filter: &SessionFilter) -> String {
+    let SessionFilter { device, client, begun_before, live_at } = filter;
+    format!("sessions:{tenant}/{}:{device:?}:{client:?}:{begun_before:?}:{}", identity.id, live_at.is_some())
 }
 
 async fn state_of(

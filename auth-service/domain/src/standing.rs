@@ -2,14 +2,17 @@
 //!
 //! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
 //! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
-//! not on this chain. What has no session dies only by its own key, and is refused while its identity is disabled.
+//! not on this chain. What has no session dies only by its own key, and is refused while its identity is disabled or its
+//! tenant suspended, and for ever once its identity is deleted.
 
-use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Revision, Timestamp};
+use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::batch::Target;
+use crate::store::{SigningKeyMark, StandingRows};
 use crate::{
-    Credential, DenyReason, Head, Identity, IdentityState, KeyState, ReadView, Session, SigningKey, StoreError, Tenant,
+    Credential, DenyReason, Grant, Head, Identity, IdentityState, KeyState, ReadView, Session, Store, StoreError,
+    Tenant, TenantState,
 };
 
 /// A refusal: why, and whether it is for ever.
@@ -35,39 +38,33 @@ pub(crate) struct Standing {
     pub(crate) credential: Credential,
     pub(crate) session: Option<Session>,
     pub(crate) identity: Identity,
+    pub(crate) grants: Vec<Grant>,
     tenant: Tenant,
-    signing_key: Option<SigningKey>,
+    signing_key: Option<SigningKeyMark>,
     client_revoked_seq: Option<u64>,
     on_this_chain: bool,
 }
 
 impl Standing {
-    /// Reads it; none when there is no such credential.
+    /// Reads it in a snapshot; none when there is no such credential.
     pub(crate) async fn of(view: &mut dyn ReadView, id: CredentialId) -> Result<Option<Self>, StoreError> {
-        let Some(credential) = view.credential(id).await? else { return Ok(None) };
-        let tenant = view.tenant(&credential.tenant).await?;
-        let tenant = tenant.ok_or(StoreError::Corrupt { what: "a credential without its tenant" })?;
-        let identity = view.identity(&credential.tenant, &crate::IdentityRef::Id(credential.identity)).await?;
-        let identity = identity.ok_or(StoreError::Corrupt { what: "a credential without its identity" })?;
-        let session = match credential.session {
-            Some(id) => view.session(&credential.tenant, id).await?,
-            None => None,
-        };
-        let signing_key = match credential.signing_key {
-            Some(id) => view.signing_key(id).await?,
-            None => None,
-        };
-        if session.is_some() != credential.session.is_some()
-            || signing_key.is_some() != credential.signing_key.is_some()
-        {
-            return Err(StoreError::Corrupt { what: "a credential without its session or its signing key" });
-        }
-        let client_revoked_seq = match session.as_ref().and_then(|session| session.client.as_ref()) {
-            Some(client) => view.client_revoked_seq(&credential.tenant, client).await?,
-            None => None,
-        };
-        let on_this_chain = is_on_chain(view, credential.issued).await?;
-        Ok(Some(Self { credential, session, identity, tenant, signing_key, client_revoked_seq, on_this_chain }))
+        let head = view.head();
+        Ok(view.standing(id).await?.map(|rows| Self::from_rows(head, rows)))
+    }
+
+    /// Reads it in a snapshot of its own, with the head of that snapshot.
+    pub(crate) async fn now(store: &dyn Store, id: CredentialId) -> Result<(Head, Option<Self>), StoreError> {
+        let (head, rows) = store.standing(id).await?;
+        Ok((head, rows.map(|rows| Self::from_rows(head, rows))))
+    }
+
+    /// Below the horizon nothing is known any more: a row of this store is then believed, because it came with the store.
+    fn from_rows(head: Head, rows: StandingRows) -> Self {
+        let StandingRows { credential, session, identity, grants, tenant, signing_key, client_revoked_seq, issued_on } =
+            rows;
+        let issued = credential.issued;
+        let on_this_chain = issued.seq <= head.seq && issued_on.is_none_or(|known| known == issued);
+        Self { credential, session, identity, grants, tenant, signing_key, client_revoked_seq, on_this_chain }
     }
 
     /// Whether it is good: neither revoked, nor over, nor refused by state. Use and constraints are judged elsewhere.
@@ -89,9 +86,11 @@ impl Standing {
         if self.session.as_ref().is_some_and(|session| now >= session.expires_at) {
             return Err(Denial::permanent(DenyReason::SessionRevoked));
         }
-        match self.identity.state {
-            IdentityState::Active => Ok(()),
-            IdentityState::Disabled => Err(Denial::transient(DenyReason::IdentityDisabled)),
+        match (self.identity.state, self.tenant.state) {
+            (IdentityState::Deleted, _) => Err(Denial::permanent(DenyReason::IdentityDisabled)),
+            (_, TenantState::Suspended) => Err(Denial::transient(DenyReason::TenantRevoked)),
+            (IdentityState::Disabled, TenantState::Active) => Err(Denial::transient(DenyReason::IdentityDisabled)),
+            (IdentityState::Active, TenantState::Active) => Ok(()),
         }
     }
 
@@ -103,7 +102,7 @@ impl Standing {
         // A session that was inserted with a revision older than its own ancestors' end is dead from its birth.
         let oldest = self.credential.issued.seq.min(session.issued.seq);
         let killed_by = |seq: Option<u64>| seq.is_some_and(|seq| oldest < seq);
-        let key = self.signing_key.as_ref();
+        let key = self.signing_key;
         let denied = [
             (session.revoked_seq.is_some(), DenyReason::SessionRevoked),
             (killed_by(self.identity.revoked_seq), DenyReason::IdentityRevoked),
@@ -146,13 +145,4 @@ impl Standing {
 /// Whether what was presented is what was issued.
 pub(crate) fn digest_matches(row: &Credential, token: &OpaqueToken) -> bool {
     row.digest.is_some_and(|digest| digest.ct_eq(&token.digest()).into())
-}
-
-/// Below the horizon nothing is known any more: a row of this store is then believed, because it came with the store.
-async fn is_on_chain(view: &mut dyn ReadView, issued: Revision) -> Result<bool, StoreError> {
-    let Head { seq, .. } = view.head();
-    if issued.seq > seq {
-        return Ok(false);
-    }
-    Ok(view.revision_at(issued.seq).await?.is_none_or(|known| known == issued))
 }

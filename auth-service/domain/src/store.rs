@@ -13,6 +13,8 @@
 //! writes here, which say whether they took place.
 
 mod keys;
+mod lifecycle;
+mod standing;
 
 use std::fmt;
 
@@ -23,7 +25,8 @@ use portcullis_types::{
 };
 
 pub use self::keys::{KeyReads, KeyWrites};
-
+pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
+pub use self::standing::{SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
 use crate::{
     Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
@@ -78,12 +81,14 @@ pub struct Committed {
 }
 
 /// What a request was answered with before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// The digest of what was asked.
     pub content: [u8; 32],
-    /// The answer.
-    pub committed: Committed,
+    /// The entry, when the answer has one.
+    pub committed: Option<Committed>,
+    /// What it was about: an id, or a name. Never a secret.
+    pub subject: Option<String>,
 }
 
 /// Why a store did not do what was asked.
@@ -121,6 +126,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As [`Store::write`], behind at most one of those that began so, however many wait.
     async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError>;
 
+    /// Where a credential stands, and the head of the same snapshot: one statement, because every call costs one.
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError>;
+
     /// The head, read after the call began.
     async fn head(&self) -> Result<Head, StoreError>;
 
@@ -143,7 +151,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 /// One consistent snapshot.
 #[async_trait]
-pub trait ReadView: KeyReads + Send {
+pub trait ReadView: KeyReads + StandingReads + LifecycleReads + Send {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
 
@@ -159,13 +167,6 @@ pub trait ReadView: KeyReads + Send {
 
     /// An identity with its roles.
     async fn identity(&mut self, tenant: &TenantId, which: &IdentityRef) -> Result<Option<Identity>, StoreError>;
-    /// Identities by name, after a name.
-    async fn identities(
-        &mut self,
-        tenant: &TenantId,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Identity>, StoreError>;
     /// An identity's password.
     async fn password(&mut self, tenant: &TenantId, identity: IdentityId)
     -> Result<Option<StoredPassword>, StoreError>;
@@ -181,14 +182,6 @@ pub trait ReadView: KeyReads + Send {
 
     /// A session.
     async fn session(&mut self, tenant: &TenantId, id: SessionId) -> Result<Option<Session>, StoreError>;
-    /// An identity's sessions, newest first, before an id.
-    async fn sessions(
-        &mut self,
-        tenant: &TenantId,
-        identity: IdentityId,
-        before: Option<SessionId>,
-        limit: u32,
-    ) -> Result<Vec<Session>, StoreError>;
 
     /// A credential. Its id is all that a presented one gives away, so the tenant is read and not given.
     async fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>, StoreError>;
@@ -234,7 +227,7 @@ pub trait ReadView: KeyReads + Send {
 /// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
 /// condition no longer holds.
 #[async_trait]
-pub trait WriteTx: ReadView + KeyWrites {
+pub trait WriteTx: ReadView + KeyWrites + LifecycleWrites {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 
@@ -247,14 +240,14 @@ pub trait WriteTx: ReadView + KeyWrites {
 
     /// A new identity with its roles.
     async fn insert_identity(&mut self, identity: &Identity) -> Result<bool, StoreError>;
-    /// Another state.
+    /// Another state, of one that is not deleted; then one version on.
     async fn set_identity_state(
         &mut self,
         tenant: &TenantId,
         identity: IdentityId,
         state: IdentityState,
     ) -> Result<bool, StoreError>;
-    /// Other roles, which exist.
+    /// Other roles, which exist; then one version on.
     async fn set_identity_roles(
         &mut self,
         tenant: &TenantId,
@@ -305,13 +298,9 @@ pub trait WriteTx: ReadView + KeyWrites {
     /// A new signing key. False when another one signs already and this one would too.
     async fn insert_signing_key(&mut self, key: &SigningKey) -> Result<bool, StoreError>;
 
-    /// Remembers an answer to a named request. [`WriteTx::commit_with`] does this by itself for what its batch answers.
-    async fn insert_answer(
-        &mut self,
-        request: &Request,
-        content: &[u8; 32],
-        answer: Committed,
-    ) -> Result<(), StoreError>;
+    /// Remembers an answer to a named request, given at `at`. [`WriteTx::commit_with`] does this by itself for what its
+    /// batch answers. [`StoreError::Conflict`] when another transaction answered the same name meanwhile.
+    async fn insert_answer(&mut self, request: &Request, answer: &Answered, at: Timestamp) -> Result<(), StoreError>;
 
     /// A row of the audit trail.
     async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError>;

@@ -1,15 +1,31 @@
-//! The customers whose worlds are apart.
+//! The customers whose worlds are apart. How they live on is in `tenant_states`.
 
 use portcullis_types::{TenantId, Timestamp};
 
+use crate::asking::Begun;
 use crate::audit::Actor;
-use crate::{Authority, BeginError, Caller, ListError, Page, Paged, StoreError};
+use crate::{Authority, BeginError, Caller, Label, ListError, Page, Paged, StoreError};
+
+/// Where a tenant stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TenantState {
+    /// Its people and programs may act.
+    Active,
+    /// Everything in it is refused.
+    Suspended,
+}
 
 /// A customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
     /// Its name, for ever.
     pub name: TenantId,
+    /// What people call it.
+    pub display_name: Option<Label>,
+    /// Where it stands.
+    pub state: TenantState,
+    /// Counts its changes.
+    pub version: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// The newest entry that killed it; kept for ever.
@@ -30,17 +46,33 @@ pub enum CreateTenantError {
     Store(#[from] StoreError),
 }
 
+impl Tenant {
+    /// A new one.
+    pub fn new(name: TenantId, created_at: Timestamp) -> Self {
+        Self { name, display_name: None, state: TenantState::Active, version: 1, created_at, revoked_seq: None }
+    }
+}
+
 impl Authority {
     /// Makes a tenant.
     pub async fn create_tenant(&self, actor: &Actor, name: TenantId) -> Result<Tenant, CreateTenantError> {
-        let tenant = Tenant { name, created_at: self.now(), revoked_seq: None };
-        let mut tx = self.begin(actor).await?;
-        if !tx.insert_tenant(&tenant).await? {
+        let mut change = match self.begin_named(actor, &name).await? {
+            Begun::New(change) => change,
+            Begun::Before(mut before) => return Ok(before.tenant(&name).await?),
+        };
+        let tenant = Tenant::new(name, self.now());
+        if !change.insert_tenant(&tenant).await? {
             return Err(CreateTenantError::Exists);
         }
-        tx.insert_audit(&self.audit(actor, &tenant.name, "tenant.create", format!("tenant:{}", tenant.name))).await?;
-        tx.commit().await?;
+        let entry = self.audit(actor, &tenant.name, "tenant.create", format!("tenant:{}", tenant.name));
+        change.insert_audit(&entry).await?;
+        change.commit(tenant.name.to_string(), self.now()).await?;
         Ok(tenant)
+    }
+
+    /// Reads a tenant.
+    pub async fn tenant(&self, name: &TenantId) -> Result<Option<Tenant>, StoreError> {
+        self.store().read().await?.tenant(name).await
     }
 
     /// Reads the tenants that a caller may see, by name: its own, or all.

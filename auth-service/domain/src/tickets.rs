@@ -184,7 +184,7 @@ impl Authority {
             Err(denial) => return Ok(Err(denial)),
         };
         let parent = parent_of(view, &standing).await?;
-        let judged = self.admit(view, &parent, Some(&standing), context, now).await?;
+        let judged = self.admit(&parent, Some(&standing), context, now);
         let by_another = matches!(standing.credential.spent, Some(Spent::Redeemed { by, .. }) if by != redemption);
         Ok(match judged {
             Ok(_) if by_another => Err(Denial::permanent(DenyReason::Spent)),

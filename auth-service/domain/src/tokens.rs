@@ -16,7 +16,7 @@ use crate::standing::{Standing, digest_matches};
 use crate::verification::Form;
 use crate::{
     Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef, IdentityState, Label,
-    LoginMode, Scopes, Session, Spent, StoreError, WriteTx,
+    LoginMode, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
 };
 
 /// An access token and what renews it.
@@ -79,6 +79,9 @@ pub enum IssueError {
     /// The identity is disabled.
     #[error("the identity is disabled")]
     Disabled,
+    /// The tenant is suspended.
+    #[error("the tenant is suspended")]
+    Suspended,
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -104,6 +107,9 @@ impl Authority {
         let identity = tx.identity(&request.tenant, &request.identity).await?.ok_or(IssueError::NotFound)?;
         if identity.state != IdentityState::Active {
             return Err(IssueError::Disabled);
+        }
+        if tx.tenant(&request.tenant).await?.is_none_or(|tenant| tenant.state == TenantState::Suspended) {
+            return Err(IssueError::Suspended);
         }
         let opening = Opening { issued, device: request.device, client: request.client, mode: LoginMode::Tokens };
         let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;

@@ -10,8 +10,8 @@ use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, TenantId, 
 use crate::access_token::{Signed, looks_like_jwt};
 use crate::standing::{Denial, Standing, digest_matches};
 use crate::{
-    Allowed, Authority, BeginError, Credential, CredentialKind, CredentialReference, DenyReason, Grant,
-    PresentationContext, Presented, Principal, ReadView, StoreError, Verdict,
+    Allowed, Authority, BeginError, Credential, CredentialKind, CredentialReference, DenyReason, PresentationContext,
+    Presented, Principal, ReadView, StoreError, Verdict,
 };
 
 /// A bearer that has the form of one of ours; of a JWT the signature is good.
@@ -60,17 +60,15 @@ impl Authority {
     }
 
     async fn verify_bearer(&self, bearer: &Secret, context: &PresentationContext) -> Result<Verdict, StoreError> {
-        let form = self.read_bearer(bearer).await?;
-        let mut view = self.store().read().await?;
-        let (now, revision) = (self.now(), view.head().revision());
-        let judged = match form {
-            Ok(form) => match self.bearer_standing(view.as_mut(), &form, context.within.as_ref(), now).await? {
-                Ok(standing) => self.admit(view.as_mut(), &standing, None, context, now).await?,
-                Err(denial) => Err(denial),
-            },
-            Err(denial) => Err(denial),
+        let form = match self.read_bearer(bearer).await? {
+            Ok(form) => form,
+            Err(denial) => return Ok(Verdict::of(self.store().head().await?.revision(), Err(denial))),
         };
-        Ok(Verdict::of(revision, judged))
+        let (head, standing) = Standing::now(&**self.store(), form.id()).await?;
+        let now = self.now();
+        let judged = judge_bearer(standing, &form, context.within.as_ref(), now)
+            .and_then(|standing| self.admit(&standing, None, context, now));
+        Ok(Verdict::of(head.revision(), judged))
     }
 
     /// What needs no row: form, checksum, signature. The outer result is the store's.
@@ -100,14 +98,7 @@ impl Authority {
         within: Option<&TenantId>,
         now: Timestamp,
     ) -> Result<Result<Standing, Denial>, StoreError> {
-        let known = |standing: &Standing| within.is_none_or(|tenant| standing.credential.tenant == *tenant);
-        let Some(standing) = Standing::of(view, form.id()).await?.filter(known) else {
-            return Ok(Err(Denial::transient(DenyReason::Unknown)));
-        };
-        if !form.fits(&standing.credential) {
-            return Ok(Err(Denial::permanent(DenyReason::Invalid)));
-        }
-        Ok(standing.judge(now).map(|()| standing))
+        Ok(judge_bearer(Standing::of(view, form.id()).await?, form, within, now))
     }
 
     async fn judge_admitted(
@@ -122,18 +113,12 @@ impl Authority {
         };
         match standing.credential.kind {
             CredentialKind::SessionCookie | CredentialKind::AccessToken | CredentialKind::ApiKey => {
-                match standing.judge(now) {
-                    Ok(()) => self.allow(view, &standing, None, now).await.map(Ok),
-                    Err(denial) => Ok(Err(denial)),
-                }
+                Ok(standing.judge(now).map(|()| self.allow(&standing, None, now)))
             }
             CredentialKind::Ticket if standing.credential.spent.is_some() => match standing.judge_admitted(now) {
                 Ok(()) => {
                     let parent = parent_of(view, &standing).await?;
-                    match parent.judge(now) {
-                        Ok(()) => self.allow(view, &parent, Some(&standing), now).await.map(Ok),
-                        Err(denial) => Ok(Err(denial)),
-                    }
+                    Ok(parent.judge(now).map(|()| self.allow(&parent, Some(&standing), now)))
                 }
                 Err(denial) => Ok(Err(denial)),
             },
@@ -144,23 +129,18 @@ impl Authority {
 
     /// Judges the credential that a socket would rest on, then where it was presented: a ticket's place must be its
     /// parent's too. It may be presented elsewhere a moment later, so a wrong place is no denial for ever.
-    pub(crate) async fn admit(
+    pub(crate) fn admit(
         &self,
-        view: &mut dyn ReadView,
         standing: &Standing,
         ticket: Option<&Standing>,
         context: &PresentationContext,
         now: Timestamp,
-    ) -> Result<Result<Allowed, Denial>, StoreError> {
-        if let Err(denial) = standing.judge(now) {
-            return Ok(Err(denial));
-        }
+    ) -> Result<Allowed, Denial> {
+        standing.judge(now)?;
         for row in ticket.into_iter().chain([standing]).map(|standing| &standing.credential) {
-            if let Err(denial) = self.judge_context(row, context) {
-                return Ok(Err(denial));
-            }
+            self.judge_context(row, context)?;
         }
-        self.allow(view, standing, ticket, now).await.map(Ok)
+        Ok(self.allow(standing, ticket, now))
     }
 
     fn judge_context(&self, row: &Credential, context: &PresentationContext) -> Result<(), Denial> {
@@ -174,13 +154,7 @@ impl Authority {
         Ok(())
     }
 
-    async fn allow(
-        &self,
-        view: &mut dyn ReadView,
-        standing: &Standing,
-        ticket: Option<&Standing>,
-        now: Timestamp,
-    ) -> Result<Allowed, StoreError> {
+    fn allow(&self, standing: &Standing, ticket: Option<&Standing>, now: Timestamp) -> Allowed {
         let row = &standing.credential;
         let presented = &ticket.unwrap_or(standing).credential;
         let expires_in = standing.ends_at().map(|end| end.saturating_since(now));
@@ -189,7 +163,7 @@ impl Authority {
         keys.extend(ticket.into_iter().flat_map(Standing::keys));
         keys.sort_unstable();
         keys.dedup();
-        Ok(Allowed {
+        Allowed {
             principal: Principal {
                 tenant: row.tenant.clone(),
                 identity: row.identity,
@@ -198,7 +172,7 @@ impl Authority {
                 session: row.session,
                 credential: row.id,
                 credential_kind: row.kind,
-                grants: grants_of(view, standing).await?,
+                grants: standing.grants.clone(),
                 scopes: row.scopes,
             },
             keys,
@@ -207,24 +181,29 @@ impl Authority {
             cache_ttl: if ticket.is_some() { Duration::ZERO } else { cache_ttl },
             origins: presented.origins.clone(),
             audiences: presented.audiences.clone(),
-        })
+        }
     }
+}
+
+/// The standing of what was presented, when it is good in itself.
+fn judge_bearer(
+    standing: Option<Standing>,
+    form: &Form,
+    within: Option<&TenantId>,
+    now: Timestamp,
+) -> Result<Standing, Denial> {
+    let known = |standing: &Standing| within.is_none_or(|tenant| standing.credential.tenant == *tenant);
+    let standing = standing.filter(known).ok_or(Denial::transient(DenyReason::Unknown))?;
+    if !form.fits(&standing.credential) {
+        return Err(Denial::permanent(DenyReason::Invalid));
+    }
+    standing.judge(now).map(|()| standing)
 }
 
 pub(crate) async fn parent_of(view: &mut dyn ReadView, ticket: &Standing) -> Result<Standing, StoreError> {
     let corrupt = StoreError::Corrupt { what: "a ticket without its parent" };
     let Some(parent) = ticket.credential.parent else { return Err(corrupt) };
     Standing::of(view, parent).await?.ok_or(corrupt)
-}
-
-async fn grants_of(view: &mut dyn ReadView, standing: &Standing) -> Result<Vec<Grant>, StoreError> {
-    let mut grants = Vec::new();
-    for name in &standing.identity.roles {
-        grants.extend(view.role(&standing.credential.tenant, name).await?.into_iter().flat_map(|role| role.grants));
-    }
-    grants.sort_unstable();
-    grants.dedup();
-    Ok(grants)
 }
 
 const fn kind_of(kind: OpaqueKind) -> CredentialKind {

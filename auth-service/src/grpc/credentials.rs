@@ -2,7 +2,7 @@
 
 use auth_domain::{
     Actor, IssueTokens, ListedSession, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
-    SessionCredentials, SessionState, TokenPair,
+    SessionCredentials, SessionFilter, SessionState, TokenPair,
 };
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsService;
@@ -57,8 +57,10 @@ impl Api {
         let (tenant, which) = wire::identity_ref(asked.identity)?;
         admitted.act(Scope::IdentityRead, &tenant)?;
         let page = wire::page(asked.page_size, &asked.page_token)?;
-        let (sessions, next_page_token) =
-            wire::paged(self.authority.sessions(&tenant, &which, page).await?, session_to_wire);
+        let (sessions, next_page_token) = wire::paged(
+            self.authority.sessions(&tenant, &which, SessionFilter::default(), page).await?,
+            session_to_wire,
+        );
         Ok(v1::ListSessionsResponse { sessions, next_page_token })
     }
 

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use auth_domain::watch::TooManyGateways;
 use auth_domain::{
-    BeginError, CallerError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
-    CreateTicketError, Forbidden, HashError, InvalidPage, InvalidPassword, IssueError, ListError, ListSessionsError,
-    LoginError, PutRoleError, ReencryptError, RevokeError, RevokeSigningKeyError, RotateError, SetPasswordError,
-    SetRolesError, StoreError,
+    BeginError, CallerError, ChangeIdentityError, ChangeTenantError, CreateApiKeyError, CreateIdentityError,
+    CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage, InvalidPassword,
+    IssueError, ListError, ListSessionsError, LoginError, PutRoleError, ReencryptError, RevokeError,
+    RevokeSigningKeyError, RotateError, SetPasswordError, StoreError, UpdateIdentityError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::InvalidName;
@@ -59,10 +59,16 @@ pub(crate) enum Reason {
     TenantExists,
     /// An identity of this name exists.
     IdentityExists,
+    /// The identity is deleted.
+    IdentityDeleted,
     /// The identity is disabled.
     IdentityDisabled,
+    /// The tenant is suspended.
+    TenantSuspended,
     /// It is the last that could administer.
     LastAdministrator,
+    /// It was changed since it was read: read it again and decide again.
+    EtagStale,
     /// Only a service's key may hold scopes.
     ScopesNeedService,
     /// A key cannot hold more than its maker's.
@@ -132,8 +138,11 @@ impl Reason {
             Self::ParentRefused => "PARENT_REFUSED",
             Self::TenantExists => "TENANT_EXISTS",
             Self::IdentityExists => "IDENTITY_EXISTS",
+            Self::IdentityDeleted => "IDENTITY_DELETED",
             Self::IdentityDisabled => "IDENTITY_DISABLED",
+            Self::TenantSuspended => "TENANT_SUSPENDED",
             Self::LastAdministrator => "LAST_ADMINISTRATOR",
+            Self::EtagStale => "ETAG_STALE",
             Self::ScopesNeedService => "SCOPES_NEED_SERVICE",
             Self::ScopesExceeded => "SCOPES_EXCEEDED",
             Self::TooMany => "TOO_MANY",
@@ -178,7 +187,9 @@ impl Reason {
             | Self::TargetNotFound
             | Self::RevisionNotFound => Code::NotFound,
             Self::TenantExists | Self::IdentityExists => Code::AlreadyExists,
-            Self::IdentityDisabled
+            Self::IdentityDeleted
+            | Self::IdentityDisabled
+            | Self::TenantSuspended
             | Self::LastAdministrator
             | Self::RequestIdReused
             | Self::SigningKeyChanged
@@ -192,7 +203,7 @@ impl Reason {
             | Self::GatewaysExhausted => Code::ResourceExhausted,
             Self::RangeGone | Self::RangeForked => Code::OutOfRange,
             Self::WatchStartLate | Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::WriteConflict => Code::Aborted,
+            Self::WriteConflict | Self::EtagStale => Code::Aborted,
             Self::OutcomeUnknown => Code::Unknown,
             Self::StoreUnavailable | Self::Leaving => Code::Unavailable,
             Self::Internal => Code::Internal,
@@ -319,6 +330,7 @@ impl From<BeginError> for Failure {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::CallerRefused => Self::new(Reason::CallerRevoked, error.to_string()),
+            BeginError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
             BeginError::Store(error) => error.into(),
         }
     }
@@ -365,6 +377,7 @@ impl From<CreateIdentityError> for Failure {
     fn from(error: CreateIdentityError) -> Self {
         match error {
             CreateIdentityError::TenantNotFound => tenant_not_found(),
+            CreateIdentityError::NameReserved => Self::field("name", error),
             CreateIdentityError::NameTaken => Self::new(Reason::IdentityExists, error.to_string()),
             CreateIdentityError::RoleNotFound(role) => role_not_found(role.as_str()),
             CreateIdentityError::TooManyRoles | CreateIdentityError::TooManyGrants => {
@@ -382,6 +395,7 @@ impl From<ChangeIdentityError> for Failure {
     fn from(error: ChangeIdentityError) -> Self {
         match error {
             ChangeIdentityError::NotFound => identity_not_found(),
+            ChangeIdentityError::Deleted => Self::new(Reason::IdentityDeleted, error.to_string()),
             ChangeIdentityError::LastAdministrator => Self::new(Reason::LastAdministrator, error.to_string()),
             ChangeIdentityError::Begin(error) => error.into(),
             ChangeIdentityError::Store(error) => error.into(),
@@ -401,14 +415,39 @@ impl From<SetPasswordError> for Failure {
     }
 }
 
-impl From<SetRolesError> for Failure {
-    fn from(error: SetRolesError) -> Self {
+impl From<UpdateIdentityError> for Failure {
+    fn from(error: UpdateIdentityError) -> Self {
         match error {
-            SetRolesError::NotFound => identity_not_found(),
-            SetRolesError::RoleNotFound(role) => role_not_found(role.as_str()),
-            SetRolesError::TooManyRoles | SetRolesError::TooManyGrants => Self::new(Reason::TooMany, error.to_string()),
-            SetRolesError::Begin(error) => error.into(),
-            SetRolesError::Store(error) => error.into(),
+            UpdateIdentityError::NotFound => identity_not_found(),
+            UpdateIdentityError::Stale => Self::new(Reason::EtagStale, error.to_string()),
+            UpdateIdentityError::RoleNotFound(role) => role_not_found(role.as_str()),
+            UpdateIdentityError::TooManyRoles | UpdateIdentityError::TooManyGrants => {
+                Self::new(Reason::TooMany, error.to_string())
+            }
+            UpdateIdentityError::Begin(error) => error.into(),
+            UpdateIdentityError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeTenantError> for Failure {
+    fn from(error: ChangeTenantError) -> Self {
+        match error {
+            ChangeTenantError::NotFound => tenant_not_found(),
+            ChangeTenantError::System => Self::new(Reason::LastAdministrator, error.to_string()),
+            ChangeTenantError::Stale => Self::new(Reason::EtagStale, error.to_string()),
+            ChangeTenantError::Begin(error) => error.into(),
+            ChangeTenantError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteRoleError> for Failure {
+    fn from(error: DeleteRoleError) -> Self {
+        match error {
+            DeleteRoleError::NotFound(role) => role_not_found(role.as_str()),
+            DeleteRoleError::Begin(error) => error.into(),
+            DeleteRoleError::Store(error) => error.into(),
         }
     }
 }
@@ -453,6 +492,7 @@ impl From<IssueError> for Failure {
         match error {
             IssueError::NotFound => identity_not_found(),
             IssueError::Disabled => Self::new(Reason::IdentityDisabled, error.to_string()),
+            IssueError::Suspended => Self::new(Reason::TenantSuspended, error.to_string()),
             IssueError::Begin(error) => error.into(),
             IssueError::Store(error) => error.into(),
         }
@@ -479,6 +519,7 @@ impl From<RevokeError> for Failure {
         match error {
             RevokeError::NotFound => Self::new(Reason::TargetNotFound, error.to_string()),
             RevokeError::Unverifiable => Self::new(Reason::CredentialUnverifiable, error.to_string()),
+            RevokeError::LastAdministrator => Self::new(Reason::LastAdministrator, error.to_string()),
             RevokeError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
             RevokeError::Begin(error) => error.into(),
             RevokeError::Store(error) => error.into(),

@@ -1,6 +1,6 @@
 //! `IdentitiesService`.
 
-use auth_domain::{NewIdentity, Scope};
+use auth_domain::{Attributes, IdentityFilter, NewIdentity, Scope};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesService;
 use portcullis_types::{IdentityName, Secret};
@@ -23,6 +23,8 @@ impl Api {
             kind: wire::identity_kind(asked.kind())?,
             tenant,
             name: IdentityName::try_from(asked.name.as_str()).map_err(Failure::name("name"))?,
+            display_name: None,
+            attributes: Attributes::default(),
             roles: wire::roles("roles", &asked.roles)?,
             password: if asked.password.is_empty() { None } else { Some(Secret::from(asked.password)) },
         };
@@ -49,7 +51,8 @@ impl Api {
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
         admitted.act(Scope::IdentityRead, &tenant)?;
-        let page = self.authority.identities(&tenant, wire::page(asked.page_size, &asked.page_token)?).await?;
+        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let page = self.authority.identities(&tenant, &IdentityFilter::default(), page).await?;
         let (identities, next_page_token) = wire::paged(page, wire::identity_to_wire);
         Ok(v1::ListIdentitiesResponse { identities, next_page_token })
     }

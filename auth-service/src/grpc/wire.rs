@@ -122,7 +122,7 @@ pub(crate) fn tenant_to_wire(tenant: Tenant) -> v1::Tenant {
 pub(crate) fn identity_to_wire(identity: Identity) -> v1::Identity {
     let state = match identity.state {
         IdentityState::Active => v1::IdentityState::Active,
-        IdentityState::Disabled => v1::IdentityState::Disabled,
+        IdentityState::Disabled | IdentityState::Deleted => v1::IdentityState::Disabled,
     };
     v1::Identity {
         tenant: identity.tenant.to_string(),

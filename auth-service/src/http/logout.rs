@@ -51,7 +51,10 @@ impl From<RevokeError> for Problem {
             RevokeError::Begin(error) => error.into(),
             RevokeError::Store(error) => error.into(),
             // The session was found a moment ago, and sessions are never deleted.
-            RevokeError::NotFound | RevokeError::Unverifiable | RevokeError::RequestIdReused => {
+            RevokeError::NotFound
+            | RevokeError::Unverifiable
+            | RevokeError::RequestIdReused
+            | RevokeError::LastAdministrator => {
                 tracing::error!(%error, "a session that was just verified cannot be revoked");
                 Self::Internal
             }

@@ -142,7 +142,7 @@ impl From<BeginError> for Problem {
         match error {
             BeginError::Store(error) => error.into(),
             // Nobody calls this edge by a key of the authority's API.
-            BeginError::CallerRefused => {
+            BeginError::CallerRefused | BeginError::RequestIdReused => {
                 tracing::error!(%error, "a change at the HTTP edge was asked for by a key");
                 Self::Internal
             }

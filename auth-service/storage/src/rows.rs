@@ -1,8 +1,10 @@
 //! From rows to the domain's types. A row that means nothing is an error and never a guess.
 
+use std::collections::BTreeMap;
+
 use auth_domain::{
-    Action, Answered, Committed, Credential, Grant, Head, Identity, Label, LogEntry, Pattern, Role, Scope, Scopes,
-    Session, SigningKey, Spent, StoreError, StoredPassword, Tenant,
+    Action, Answered, Attributes, Committed, Credential, Grant, Head, Identity, Label, LogEntry, Pattern, Role, Scope,
+    Scopes, Session, SigningKey, SigningKeyMark, Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState,
 };
 use portcullis_types::{
     Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SessionId, SigningKeyId,
@@ -155,34 +157,86 @@ pub(crate) fn log_entry(row: &impl Cells) -> Read<LogEntry> {
     })
 }
 
-pub(crate) fn tenant(row: &impl Cells) -> Read<Tenant> {
-    let row = Columns(row);
-    Ok(Tenant {
-        name: row.name("name")?,
-        created_at: row.at("created_at")?,
-        revoked_seq: row.maybe_seq("revoked_seq")?,
-    })
+/// Reads a tenant from its columns, whose names begin with a prefix where they stand beside others'.
+macro_rules! tenant_reader {
+    ($reader:ident, $prefix:literal) => {
+        pub(crate) fn $reader(row: &impl Cells) -> Read<Tenant> {
+            let row = Columns(row);
+            let suspended_at = row.maybe_number(concat!($prefix, "suspended_at"))?;
+            Ok(Tenant {
+                name: row.name(concat!($prefix, "name"))?,
+                display_name: row.maybe_name(concat!($prefix, "display_name"))?,
+                state: if suspended_at.is_some() { TenantState::Suspended } else { TenantState::Active },
+                version: row.seq(concat!($prefix, "version"))?,
+                created_at: row.at(concat!($prefix, "created_at"))?,
+                revoked_seq: row.maybe_seq(concat!($prefix, "revoked_seq"))?,
+            })
+        }
+    };
 }
 
-/// An identity; its roles come as one text, separated by spaces, which no role's name has.
-pub(crate) fn identity(row: &impl Cells) -> Read<Identity> {
-    let row = Columns(row);
-    let roles = row.maybe_text("roles")?.unwrap_or_default();
-    let mut roles: Vec<RoleName> = roles
+/// Reads an identity; its roles come as one text, separated by spaces, which no role's name has.
+macro_rules! identity_reader {
+    ($reader:ident, $prefix:literal) => {
+        pub(crate) fn $reader(row: &impl Cells) -> Read<Identity> {
+            let row = Columns(row);
+            Ok(Identity {
+                id: IdentityId::from_bytes(row.array(concat!($prefix, "id"))?),
+                tenant: row.name::<TenantId>(concat!($prefix, "tenant"))?,
+                kind: row.word(concat!($prefix, "kind"))?,
+                name: row.name::<IdentityName>(concat!($prefix, "name"))?,
+                display_name: row.maybe_name(concat!($prefix, "display_name"))?,
+                attributes: attributes(row.text(concat!($prefix, "attributes"))?)?,
+                state: row.word(concat!($prefix, "state"))?,
+                roles: roles(row.maybe_text(concat!($prefix, "roles"))?.unwrap_or_default())?,
+                version: row.seq(concat!($prefix, "version"))?,
+                created_at: row.at(concat!($prefix, "created_at"))?,
+                revoked_seq: row.maybe_seq(concat!($prefix, "revoked_seq"))?,
+            })
+        }
+    };
+}
+
+/// Reads a session.
+macro_rules! session_reader {
+    ($reader:ident, $prefix:literal) => {
+        pub(crate) fn $reader(row: &impl Cells) -> Read<Session> {
+            let row = Columns(row);
+            Ok(Session {
+                id: SessionId::from_bytes(row.array(concat!($prefix, "id"))?),
+                tenant: row.name(concat!($prefix, "tenant"))?,
+                identity: IdentityId::from_bytes(row.array(concat!($prefix, "identity"))?),
+                device: row.maybe_name::<Label>(concat!($prefix, "device"))?,
+                client: row.maybe_name::<ClientId>(concat!($prefix, "client"))?,
+                issued: row.revision(concat!($prefix, "issue_seq"), concat!($prefix, "issue_chain"))?,
+                created_at: row.at(concat!($prefix, "created_at"))?,
+                expires_at: row.at(concat!($prefix, "expires_at"))?,
+                revoked_seq: row.maybe_seq(concat!($prefix, "revoked_seq"))?,
+            })
+        }
+    };
+}
+
+tenant_reader!(tenant, "");
+tenant_reader!(tenant_above, "t_");
+identity_reader!(identity, "");
+identity_reader!(identity_above, "i_");
+session_reader!(session, "");
+session_reader!(session_above, "s_");
+
+fn roles(text: &str) -> Read<Vec<RoleName>> {
+    let mut roles: Vec<RoleName> = text
         .split_ascii_whitespace()
         .map(|role| RoleName::try_from(role).map_err(|_| StoreError::Corrupt { what: "role" }))
         .collect::<Read<_>>()?;
     roles.sort();
-    Ok(Identity {
-        id: IdentityId::from_bytes(row.array("id")?),
-        tenant: row.name::<TenantId>("tenant")?,
-        kind: row.word("kind")?,
-        name: row.name::<IdentityName>("name")?,
-        state: row.word("state")?,
-        roles,
-        created_at: row.at("created_at")?,
-        revoked_seq: row.maybe_seq("revoked_seq")?,
-    })
+    Ok(roles)
+}
+
+fn attributes(json: &str) -> Read<Attributes> {
+    let corrupt = || StoreError::Corrupt { what: "attributes" };
+    let map: BTreeMap<String, String> = serde_json::from_str(json).map_err(|_| corrupt())?;
+    Attributes::try_from(map).map_err(|_| corrupt())
 }
 
 pub(crate) fn identity_id(row: &impl Cells) -> Read<IdentityId> {
@@ -200,28 +254,63 @@ pub(crate) fn password(row: &impl Cells) -> Read<StoredPassword> {
 
 pub(crate) fn role(row: &impl Cells) -> Read<Role> {
     let row = Columns(row);
-    let corrupt = || StoreError::Corrupt { what: "grants" };
-    let grants: Vec<(String, String)> = serde_json::from_str(row.text("grants")?).map_err(|_| corrupt())?;
-    let grants = grants.iter().map(|(action, pattern)| {
-        let (action, pattern) = (Action::try_from(&**action), Pattern::try_from(&**pattern));
-        Ok(Grant { action: action.map_err(|_| corrupt())?, pattern: pattern.map_err(|_| corrupt())? })
-    });
-    Ok(Role { grants: grants.collect::<Read<_>>()?, tenant: row.name("tenant")?, name: row.name("name")? })
+    Ok(Role { grants: grants(row.text("grants")?)?, tenant: row.name("tenant")?, name: row.name("name")? })
 }
 
-pub(crate) fn session(row: &impl Cells) -> Read<Session> {
-    let row = Columns(row);
-    Ok(Session {
-        id: SessionId::from_bytes(row.array("id")?),
-        tenant: row.name("tenant")?,
-        identity: IdentityId::from_bytes(row.array("identity")?),
-        device: row.maybe_name::<Label>("device")?,
-        client: row.maybe_name::<ClientId>("client")?,
-        issued: row.revision("issue_seq", "issue_chain")?,
-        created_at: row.at("created_at")?,
-        expires_at: row.at("expires_at")?,
-        revoked_seq: row.maybe_seq("revoked_seq")?,
-    })
+fn grants(json: &str) -> Read<Vec<Grant>> {
+    let corrupt = || StoreError::Corrupt { what: "grants" };
+    let grants: Vec<(&str, String)> = serde_json::from_str(json).map_err(|_| corrupt())?;
+    let grants = grants.iter().map(|(action, pattern)| {
+        let (action, pattern) = (Action::try_from(*action), Pattern::try_from(&**pattern));
+        Ok(Grant { action: action.map_err(|_| corrupt())?, pattern: pattern.map_err(|_| corrupt())? })
+    });
+    grants.collect()
+}
+
+/// What several roles grant: one JSON list a line, which JSON itself never breaks.
+fn grants_of_roles(lines: &str) -> Read<Vec<Grant>> {
+    let mut all = Vec::new();
+    for line in lines.lines() {
+        all.append(&mut grants(line)?);
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// A credential with everything above it; none when there is no credential in the row.
+pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
+    let columns = Columns(row);
+    if row.maybe_bytes("id")?.is_none() {
+        return Ok(None);
+    }
+    let credential = credential(row)?;
+    let (session, key) = (columns.maybe_array::<16>("s_id")?, columns.maybe_text("k_state")?);
+    if session.is_some() != credential.session.is_some() || key.is_some() != credential.signing_key.is_some() {
+        return Err(StoreError::Corrupt { what: "a credential without its session or its signing key" });
+    }
+    if columns.maybe_array::<16>("i_id")?.is_none() || columns.maybe_text("t_name")?.is_none() {
+        return Err(StoreError::Corrupt { what: "a credential without its identity or its tenant" });
+    }
+    let signing_key = match key {
+        Some(_) => {
+            Some(SigningKeyMark { state: columns.word("k_state")?, revoked_seq: columns.maybe_seq("k_revoked_seq")? })
+        }
+        None => None,
+    };
+    let seq = credential.issued.seq;
+    let issued_on =
+        columns.maybe_array("issued_on")?.map(|chain| Revision { seq, chain: Chain::from_bytes(chain).short() });
+    Ok(Some(StandingRows {
+        session: session.map(|_| session_above(row)).transpose()?,
+        identity: identity_above(row)?,
+        grants: grants_of_roles(columns.maybe_text("i_grants")?.unwrap_or_default())?,
+        tenant: tenant_above(row)?,
+        signing_key,
+        client_revoked_seq: columns.maybe_seq("client_revoked_seq")?,
+        issued_on,
+        credential,
+    }))
 }
 
 pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {
@@ -283,7 +372,14 @@ pub(crate) fn signing_key(row: &impl Cells) -> Read<SigningKey> {
 pub(crate) fn answered(row: &impl Cells) -> Read<Answered> {
     let row = Columns(row);
     let committed = Committed { revision: row.revision("seq", "chain")?, committed_at: row.at("committed_at")? };
-    Ok(Answered { content: row.array("content")?, committed })
+    let subject = row.maybe_text("subject")?.map(str::to_owned);
+    let committed = (row.number("has_entry")? != 0).then_some(committed);
+    Ok(Answered { content: row.array("content")?, committed, subject })
+}
+
+/// Whether a query found what it asked for.
+pub(crate) fn yes(row: &impl Cells, column: &'static str) -> Read<bool> {
+    Ok(Columns(row).number(column)? != 0)
 }
 
 /// The log cannot reach 2^63 entries; a cursor from outside can claim to, and is then beyond every entry.
@@ -294,4 +390,9 @@ pub(crate) fn number(seq: u64) -> i64 {
 /// A JSON list. Lists of texts always encode.
 pub(crate) fn list<T: Into<serde_json::Value>>(items: impl Iterator<Item = T>) -> String {
     serde_json::Value::from_iter(items).to_string()
+}
+
+/// A JSON object of texts.
+pub(crate) fn object(attributes: &Attributes) -> String {
+    serde_json::Value::from_iter(attributes.iter().map(|(name, value)| (name.to_owned(), value.to_owned()))).to_string()
 }

@@ -26,13 +26,14 @@ impl Word for IdentityKind {
 }
 
 impl Word for IdentityState {
-    const ALL: &'static [Self] = &[Self::Active, Self::Disabled];
+    const ALL: &'static [Self] = &[Self::Active, Self::Disabled, Self::Deleted];
     const WHAT: &'static str = "identity state";
 
     fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
         }
     }
 }

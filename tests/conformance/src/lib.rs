@@ -4,9 +4,11 @@
 //! it ([`Subject`]). Refuses: anything that only one kind of store can do.
 
 mod keys;
+mod lifecycle;
 mod log;
 mod rows;
 mod seed;
+mod standing;
 mod uses;
 
 use std::sync::Arc;
@@ -15,9 +17,11 @@ use async_trait::async_trait;
 use auth_domain::Store;
 
 pub use keys::*;
+pub use lifecycle::*;
 pub use log::*;
 pub use rows::*;
 pub use seed::Seed;
+pub use standing::*;
 pub use uses::*;
 
 /// A kind of store with somewhere of its own to keep its data.
@@ -59,6 +63,17 @@ macro_rules! suite {
             a_ticket_is_not_redeemed_at_its_end,
             a_refresh_token_is_spent_by_one_of_many,
             a_named_request_is_answered_from_its_transaction,
+            an_answer_without_an_entry_is_kept_and_forgotten,
+            a_standing_is_found_in_one_look,
+            a_standing_says_what_killed_it,
+            a_standing_knows_the_log_it_was_issued_on,
+            identities_are_found_by_what_they_are,
+            sessions_are_found_by_where_they_live,
+            credentials_of_an_identity_are_found_newest_first,
+            a_change_from_an_older_version_does_not_take_place,
+            a_buried_identity_leaves_its_id_and_nothing_else,
+            a_deleted_role_is_held_by_nobody,
+            a_scope_is_held_without_a_key_only_by_another_live_one,
         );
     };
     ($subject:path: $($sentence:ident,)*) => {

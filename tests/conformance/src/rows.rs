@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use auth_domain::{Action, CredentialKind, Grant, IdentityRef, IdentityState, Pattern, Role, StoredPassword, Tenant};
+use auth_domain::{
+    Action, CredentialKind, Grant, IdentityFilter, IdentityRef, IdentityState, Pattern, Role, SessionFilter,
+    StoredPassword, Tenant,
+};
 use portcullis_types::{CredentialId, IdentityId, RoleName, SessionId, SigningKeyId, TenantId};
 
 use crate::seed::write;
@@ -41,6 +44,7 @@ pub async fn a_row_reads_back_as_it_was_written(subject: &impl Subject) {
     let mut expected = seed.identity_row("alice", seed.identity);
     expected.state = IdentityState::Disabled;
     expected.roles = vec![name.clone()];
+    expected.version = 3;
     assert_eq!(identity.as_ref(), Some(&expected));
     let by_name = IdentityRef::Name(expected.name.clone());
     assert_eq!(view.identity(&seed.tenant, &by_name).await.expect("reads"), identity);
@@ -64,7 +68,7 @@ pub async fn a_name_is_taken_once(subject: &impl Subject) {
     let store = subject.open(1).await;
     let seed = Seed::plant(&store).await;
     let mut tx = write(&store).await;
-    let again = Tenant { name: seed.tenant.clone(), created_at: seed.now(), revoked_seq: None };
+    let again = Tenant::new(seed.tenant.clone(), seed.now());
     assert!(!tx.insert_tenant(&again).await.expect("answers"));
     let id = IdentityId::new(seed.ids());
     assert!(!tx.insert_identity(&seed.identity_row("alice", id)).await.expect("answers"));
@@ -103,7 +107,8 @@ pub async fn lists_come_in_pages_without_gap_or_repetition(subject: &impl Subjec
     let mut view = store.read().await.expect("reads");
     let (mut names, mut after) = (Vec::new(), None);
     loop {
-        let page = view.identities(&seed.tenant, after.as_deref(), 4).await.expect("reads");
+        let page =
+            view.find_identities(&seed.tenant, &IdentityFilter::default(), after.as_deref(), 4).await.expect("reads");
         names.extend(page.iter().map(|identity| identity.name.to_string()));
         after = page.last().map(|identity| identity.name.to_string());
         if page.len() < 4 {
@@ -115,7 +120,8 @@ pub async fn lists_come_in_pages_without_gap_or_repetition(subject: &impl Subjec
 
     let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let page = view.sessions(&seed.tenant, seed.identity, before, 3).await.expect("reads");
+        let page =
+            view.find_sessions(&seed.tenant, seed.identity, &SessionFilter::default(), before, 3).await.expect("reads");
         found.extend(page.iter().map(|session| session.id));
         before = page.last().map(|session| session.id);
         if page.len() < 3 {

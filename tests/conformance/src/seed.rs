@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Algorithm, Audience, Batch, Credential, CredentialKind, Identity, IdentityKind, IdentityState, KeyState, Label,
-    Origin, Reason, Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
+    Algorithm, Audience, Batch, Credential, CredentialKind, Identity, IdentityKind, KeyState, Label, Origin, Reason,
+    Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
 };
 use portcullis_types::{
     ClientId, CredentialId, Entropy, IdentityId, IdentityName, ManualClock, SeededEntropy, SessionId, SigningKeyId,
@@ -39,7 +39,7 @@ impl Seed {
         let tenant = TenantId::try_from("acme").expect("a valid name");
         let seed = Self { tenant, identity, session, signing_key, clock, entropy };
         let mut tx = store.write().await.expect("a store that was opened writes");
-        let row = Tenant { name: seed.tenant.clone(), created_at: seed.now(), revoked_seq: None };
+        let row = Tenant::new(seed.tenant.clone(), seed.now());
         assert!(tx.insert_tenant(&row).await.expect("writes"));
         assert!(tx.insert_identity(&seed.identity_row("alice", identity)).await.expect("writes"));
         assert!(tx.insert_signing_key(&seed.signing_key_row(signing_key)).await.expect("writes"));
@@ -65,16 +65,8 @@ impl Seed {
 
     /// An identity without roles.
     pub fn identity_row(&self, name: &str, id: IdentityId) -> Identity {
-        Identity {
-            id,
-            tenant: self.tenant.clone(),
-            kind: IdentityKind::User,
-            name: IdentityName::try_from(name).expect("a valid name"),
-            state: IdentityState::Active,
-            roles: Vec::new(),
-            created_at: self.now(),
-            revoked_seq: None,
-        }
+        let name = IdentityName::try_from(name).expect("a valid name");
+        Identity::new(id, self.tenant.clone(), IdentityKind::User, name, self.now())
     }
 
     /// A key that signs, of bytes that mean nothing.

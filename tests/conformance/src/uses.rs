@@ -85,15 +85,15 @@ pub async fn a_named_request_is_answered_from_its_transaction(subject: &impl Sub
     let id = RequestId::try_from("req-1").expect("a valid id");
     let request = Request { tenant: seed.tenant.clone(), actor: Actor::edge(), id };
     assert_eq!(write(&store).await.answered(&request).await.expect("reads"), None);
-    let batch = seed.kill().answering(request.clone(), [7; 32]);
+    let batch = seed.kill().answering(request.clone(), [7; 32], None);
     let committed = write(&store).await.commit_with(batch, seed.now()).await.expect("appends");
 
     let answered = store.read().await.expect("reads").answered(&request).await.expect("reads").expect("answered");
-    assert_eq!((answered.content, answered.committed), ([7; 32], committed));
+    assert_eq!((answered.content, answered.committed), ([7; 32], Some(committed)));
     let another = Request { actor: Actor::authority(), ..request.clone() };
     assert_eq!(store.read().await.expect("reads").answered(&another).await.expect("reads"), None, "another's name");
 
-    let again = seed.kill().answering(request, [8; 32]);
+    let again = seed.kill().answering(request, [8; 32], None);
     assert!(write(&store).await.commit_with(again, seed.now()).await.is_err(), "a name answers once");
     assert_eq!(store.head().await.expect("reads").seq, 1, "a refused batch left an entry");
 }

@@ -169,7 +169,10 @@ impl Authority {
             && let Some(before) = tx.answered(name).await?
         {
             let same = before.content == content;
-            return if same { Ok(before.committed) } else { Err(RevokeSigningKeyError::RequestIdReused) };
+            return match before.committed {
+                Some(committed) if same => Ok(committed),
+                _ => Err(RevokeSigningKeyError::RequestIdReused),
+            };
         }
         let keys = tx.signing_keys().await?;
         let key = keys.iter().find(|key| key.id == id).ok_or(RevokeSigningKeyError::NotFound)?;
@@ -187,7 +190,7 @@ impl Authority {
         tx.insert_audit(&entry).await?;
         let mut batch = Batch::kill(Target::SigningKey(id), reason);
         if let Some(name) = name {
-            batch = batch.answering(name, content);
+            batch = batch.answering(name, content, None);
         }
         Ok(tx.commit_with(batch, self.now()).await?)
     }

@@ -1,6 +1,6 @@
 //! The revocation log: its beginning, its head, its entries, and the one statement that appends.
 
-use auth_domain::{Batch, Committed, Head, Request, StoreError, Target};
+use auth_domain::{Answered, Batch, Committed, Head, Request, StoreError, Target};
 use portcullis_types::{Chain, Revision, Timestamp};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -15,7 +15,8 @@ pub(super) const CHANNEL: &str = "portcullis_log";
 
 /// Appends: the head row last, its new state in the log and in the marked rows, the answer remembered, the listeners
 /// woken at commit. One statement, so that the head is locked for this and the commit only.
-/// $1 payload, $2 time, $3 to $6 the request and its content or nulls, $7 and $8 the keys of what is marked.
+/// $1 payload, $2 time, $3 to $6 the request and its content or nulls, $7 and $8 the keys of what is marked, $9 what the
+/// answer is about.
 macro_rules! append {
     ($($marks:literal)*) => {
         concat!(
@@ -27,9 +28,9 @@ macro_rules! append {
                  INSERT INTO revocation_log (shard, seq, prev_chain, chain, committed_at, payload)
                  SELECT 0, seq, prev_chain, chain, $2, $1 FROM h),
              a AS (
-                 INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at)
-                 SELECT $3, $4, $5, $6, seq, ('x' || encode(substr(chain, 1, 8), 'hex'))::bit(64)::bigint, $2 FROM h
-                 WHERE $3::text IS NOT NULL),
+                 INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at, subject, answered_at)
+                 SELECT $3, $4, $5, $6, seq, ('x' || encode(substr(chain, 1, 8), 'hex'))::bit(64)::bigint, $2, $9, $2
+                 FROM h WHERE $3::text IS NOT NULL),
              k AS (SELECT * FROM unnest($7::text[], $8::bytea[]) k (tenant, id))",
             $($marks,)*
             " SELECT seq, chain, pg_notify('portcullis_log', '') FROM h"
@@ -168,13 +169,14 @@ pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) 
     };
     let query = sqlx::query(first.map_or(APPEND, |rows| rows.kind.append)).bind(batch.payload()).bind(at.as_micros());
     let query = match batch.answers() {
-        Some((request, content)) => of_request(query, request).bind(&content[..]),
+        Some((request, content, _)) => of_request(query, request).bind(&content[..]),
         None => query.bind(None::<&str>).bind(None::<&str>).bind(None::<&str>).bind(None::<&[u8]>),
     };
     let query = match first {
         Some(rows) => query.bind(&rows.tenants).bind(&rows.ids),
         None => query.bind(Vec::<&str>::new()).bind(Vec::<&[u8]>::new()),
     };
+    let query = query.bind(batch.answers().and_then(|(.., subject)| subject));
     let head = rows::head(&session.one(query).await?)?;
     for rows in others {
         rows.mark(session, head).await?;
@@ -186,16 +188,21 @@ pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) 
 pub(super) async fn remember(
     session: &mut Session,
     request: &Request,
-    content: &[u8; 32],
-    answer: Committed,
+    answer: &Answered,
+    at: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at, has_entry, subject,
+               answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let nothing = Committed { revision: Revision { seq: 0, chain: 0 }, committed_at: at };
+    let committed = answer.committed.unwrap_or(nothing);
     let query = of_request(sqlx::query(sql), request)
-        .bind(&content[..])
-        .bind(number(answer.revision.seq))
-        .bind(answer.revision.chain.cast_signed())
-        .bind(answer.committed_at.as_micros());
+        .bind(&answer.content[..])
+        .bind(number(committed.revision.seq))
+        .bind(committed.revision.chain.cast_signed())
+        .bind(committed.committed_at.as_micros())
+        .bind(i64::from(answer.committed.is_some()))
+        .bind(answer.subject.as_deref())
+        .bind(at.as_micros());
     session.execute(query).await.map(drop)
 }
 

@@ -13,9 +13,11 @@
 mod columns;
 mod commit;
 mod keys;
+mod lifecycle;
 mod log;
 mod reads;
 mod session;
+mod standing;
 mod store;
 mod tail;
 mod tx;
@@ -180,8 +182,9 @@ async fn refuse_followers(connection: &mut PgConnection) -> Result<(), sqlx::Err
 fn refused(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code());
     match code.as_deref() {
-        // Serialisation failure, deadlock, a lock not given in time, and a row that another writer has made meanwhile.
-        Some("40001" | "40P01" | "55P03" | "23505") => StoreError::Conflict,
+        // Serialisation failure, deadlock, a lock not given in time, and a row that another writer has made or removed
+        // meanwhile.
+        Some("40001" | "40P01" | "55P03" | "23503" | "23505") => StoreError::Conflict,
         Some(_) | None => StoreError::Unavailable(Box::new(error)),
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Head, LogEntry, ReadView, Store, StoreError, WriteTx};
-use portcullis_types::Revision;
+use auth_domain::{Head, LogEntry, ReadView, StandingRows, Store, StoreError, WriteTx};
+use portcullis_types::{CredentialId, Revision};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::session::Session;
 use super::tx::PgTx;
-use super::{PostgresStore, log, refused};
+use super::{PostgresStore, log, refused, standing};
 use crate::rows;
 
 impl PostgresStore {
@@ -54,6 +54,10 @@ impl Store for PostgresStore {
 
     async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError> {
         self.begin(None).await
+    }
+
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
+        self.ask(async |connection| standing::find(connection, id).await).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_domain::{
-    AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role, Session as SessionRow,
-    SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
+    Answered, AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role,
+    Session as SessionRow, SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
 };
 use portcullis_types::{CredentialId, IdentityId, RedemptionId, RoleName, TenantId, Timestamp};
 use sqlx::Postgres;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::commit::Commits;
 use super::log;
 use super::session::Session;
-use crate::rows::{list, number};
+use crate::rows::{list, number, object};
 use crate::words::Word as _;
 
 /// A transaction with the head that was read first in it. Dropped, it is rolled back.
@@ -31,6 +31,20 @@ pub(super) struct PgTx {
 impl PgTx {
     pub(super) async fn write(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<PgQueryResult, StoreError> {
         self.session.execute(query).await
+    }
+
+    async fn add_roles(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        roles: &[RoleName],
+    ) -> Result<(), StoreError> {
+        for role in roles {
+            let sql = "INSERT INTO identity_roles (tenant, identity, role) VALUES ($1, $2, $3)";
+            let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(role.as_str());
+            self.write(query).await?;
+        }
+        Ok(())
     }
 
     async fn append_and_commit(mut self, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {
@@ -73,24 +87,29 @@ impl WriteTx for PgTx {
     }
 
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO tenants (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        let query = sqlx::query(sql).bind(tenant.name.to_string()).bind(tenant.created_at.as_micros());
+        let sql = "INSERT INTO tenants (name, created_at, display_name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql)
+            .bind(tenant.name.as_str())
+            .bind(tenant.created_at.as_micros())
+            .bind(tenant.display_name.as_ref().map(|name| name.as_str()));
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
     async fn insert_identity(&mut self, identity: &Identity) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO identities (tenant, id, kind, name, state, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-                   ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO identities (tenant, id, kind, name, state, created_at, display_name, attributes)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql)
             .bind(identity.tenant.as_str())
             .bind(&identity.id.as_bytes()[..])
             .bind(identity.kind.word())
             .bind(identity.name.as_str())
             .bind(identity.state.word())
-            .bind(identity.created_at.as_micros());
+            .bind(identity.created_at.as_micros())
+            .bind(identity.display_name.as_ref().map(|name| name.as_str()))
+            .bind(object(&identity.attributes));
         let inserted = self.write(query).await?.rows_affected() == 1;
         if inserted {
-            self.set_identity_roles(&identity.tenant, identity.id, &identity.roles).await?;
+            self.add_roles(&identity.tenant, identity.id, &identity.roles).await?;
         }
         Ok(inserted)
     }
@@ -101,7 +120,8 @@ impl WriteTx for PgTx {
         identity: IdentityId,
         state: IdentityState,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE identities SET state = $1 WHERE tenant = $2 AND id = $3";
+        let sql = "UPDATE identities SET state = $1, version = version + 1
+                   WHERE tenant = $2 AND id = $3 AND deleted_at IS NULL";
         let query = sqlx::query(sql).bind(state.word()).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
         Ok(self.write(query).await?.rows_affected() == 1)
     }
@@ -113,16 +133,11 @@ impl WriteTx for PgTx {
         roles: &[RoleName],
     ) -> Result<(), StoreError> {
         // Whoever sets them at the same time comes after, and sees what was set here.
-        let sql = "SELECT 1 FROM identities WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE";
+        let sql = "UPDATE identities SET version = version + 1 WHERE tenant = $1 AND id = $2";
         self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
         let sql = "DELETE FROM identity_roles WHERE tenant = $1 AND identity = $2";
         self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
-        for role in roles {
-            let sql = "INSERT INTO identity_roles (tenant, identity, role) VALUES ($1, $2, $3)";
-            let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(role.as_str());
-            self.write(query).await?;
-        }
-        Ok(())
+        self.add_roles(tenant, identity, roles).await
     }
 
     async fn set_password(
@@ -268,13 +283,8 @@ impl WriteTx for PgTx {
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
-    async fn insert_answer(
-        &mut self,
-        request: &Request,
-        content: &[u8; 32],
-        answer: Committed,
-    ) -> Result<(), StoreError> {
-        log::remember(&mut self.session, request, content, answer).await
+    async fn insert_answer(&mut self, request: &Request, answer: &Answered, at: Timestamp) -> Result<(), StoreError> {
+        log::remember(&mut self.session, request, answer, at).await
     }
 
     async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {

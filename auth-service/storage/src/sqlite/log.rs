@@ -1,6 +1,6 @@
 //! The revocation log: its beginning, its head, its entries, and the one statement pair that appends.
 
-use auth_domain::{Batch, Committed, Head, LogEntry, Request, StoreError, Target};
+use auth_domain::{Answered, Batch, Committed, Head, LogEntry, Request, StoreError, Target};
 use portcullis_types::{Revision, Timestamp};
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -60,9 +60,10 @@ pub(super) async fn append(
     for target in batch.killed() {
         mark(connection, target, next.seq).await?;
     }
-    if let Some((request, content)) = batch.answers() {
-        let answer = Committed { revision: next.revision(), committed_at: at };
-        remember(connection, request, content, answer).await?;
+    if let Some((request, content, subject)) = batch.answers() {
+        let committed = Some(Committed { revision: next.revision(), committed_at: at });
+        let answer = Answered { content: *content, committed, subject: subject.map(str::to_owned) };
+        remember(connection, request, &answer, at).await?;
     }
     sqlx::query(
         "INSERT INTO revocation_log (shard, seq, prev_chain, chain, committed_at, payload)
@@ -139,22 +140,27 @@ async fn mark(connection: &mut SqliteConnection, target: &Target, seq: u64) -> R
 pub(super) async fn remember(
     connection: &mut SqliteConnection,
     request: &Request,
-    content: &[u8; 32],
-    answer: Committed,
+    answer: &Answered,
+    at: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    let nothing = Committed { revision: Revision { seq: 0, chain: 0 }, committed_at: at };
+    let committed = answer.committed.unwrap_or(nothing);
+    let inserted = sqlx::query(
+        "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at, has_entry, subject,
+         answered_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
     )
     .bind(request.tenant.as_str())
     .bind(request.actor.as_str())
     .bind(request.id.as_str())
-    .bind(&content[..])
-    .bind(number(answer.revision.seq))
-    .bind(answer.revision.chain.cast_signed())
-    .bind(answer.committed_at.as_micros())
+    .bind(&answer.content[..])
+    .bind(number(committed.revision.seq))
+    .bind(committed.revision.chain.cast_signed())
+    .bind(committed.committed_at.as_micros())
+    .bind(answer.committed.is_some())
+    .bind(answer.subject.as_deref())
+    .bind(at.as_micros())
     .execute(connection)
     .await
     .map_err(unavailable)?;
-    Ok(())
+    if inserted.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }

@@ -7,9 +7,11 @@
 //! for each other and for at most one other writer.
 
 mod keys;
+mod lifecycle;
 mod lock;
 mod log;
 mod reads;
+mod standing;
 mod store;
 mod tx;
 

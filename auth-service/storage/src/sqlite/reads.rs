@@ -12,16 +12,12 @@ use portcullis_types::{
 use super::rows::{self, Columns};
 use super::tx::SqliteTx;
 use super::{log, unavailable};
+use crate::columns::{identity_columns, session_columns, tenant_columns};
 
-const IDENTITY_BY_ID: &str = "SELECT i.tenant, i.id, i.kind, i.name, i.state, i.created_at, i.revoked_seq,
-    (SELECT group_concat(r.role, ' ') FROM identity_roles r WHERE r.tenant = i.tenant AND r.identity = i.id) AS roles
-    FROM identities i WHERE i.tenant = ?1 AND i.id = ?2";
-const IDENTITY_BY_NAME: &str = "SELECT i.tenant, i.id, i.kind, i.name, i.state, i.created_at, i.revoked_seq,
-    (SELECT group_concat(r.role, ' ') FROM identity_roles r WHERE r.tenant = i.tenant AND r.identity = i.id) AS roles
-    FROM identities i WHERE i.tenant = ?1 AND i.name = ?2";
-const IDENTITIES: &str = "SELECT i.tenant, i.id, i.kind, i.name, i.state, i.created_at, i.revoked_seq,
-    (SELECT group_concat(r.role, ' ') FROM identity_roles r WHERE r.tenant = i.tenant AND r.identity = i.id) AS roles
-    FROM identities i WHERE i.tenant = ?1 AND i.name > ?2 ORDER BY i.name LIMIT ?3";
+const IDENTITY_BY_ID: &str =
+    concat!("SELECT ", identity_columns!(""), " FROM identities i WHERE i.tenant = ?1 AND i.id = ?2");
+const IDENTITY_BY_NAME: &str =
+    concat!("SELECT ", identity_columns!(""), " FROM identities i WHERE i.tenant = ?1 AND i.name = ?2");
 
 #[async_trait]
 impl ReadView for SqliteTx {
@@ -40,13 +36,13 @@ impl ReadView for SqliteTx {
     }
 
     async fn tenant(&mut self, name: &TenantId) -> Result<Option<Tenant>, StoreError> {
-        let sql = "SELECT name, created_at, revoked_seq FROM tenants WHERE name = ?1";
+        let sql = concat!("SELECT ", tenant_columns!(""), " FROM tenants t WHERE t.name = ?1");
         let found = sqlx::query(sql).bind(name.as_str()).fetch_optional(&mut *self.transaction).await;
         found.map_err(unavailable)?.as_ref().map(rows::tenant).transpose()
     }
 
     async fn tenants(&mut self, after: Option<&str>, limit: u32) -> Result<Vec<Tenant>, StoreError> {
-        let sql = "SELECT name, created_at, revoked_seq FROM tenants WHERE name > ?1 ORDER BY name LIMIT ?2";
+        let sql = concat!("SELECT ", tenant_columns!(""), " FROM tenants t WHERE t.name > ?1 ORDER BY t.name LIMIT ?2");
         let query = sqlx::query(sql).bind(after.unwrap_or_default()).bind(limit);
         query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::tenant).collect()
     }
@@ -58,16 +54,6 @@ impl ReadView for SqliteTx {
         };
         let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
         found.as_ref().map(rows::identity).transpose()
-    }
-
-    async fn identities(
-        &mut self,
-        tenant: &TenantId,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Identity>, StoreError> {
-        let query = sqlx::query(IDENTITIES).bind(tenant.as_str()).bind(after.unwrap_or_default()).bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::identity).collect()
     }
 
     async fn password(
@@ -113,27 +99,10 @@ impl ReadView for SqliteTx {
     }
 
     async fn session(&mut self, tenant: &TenantId, id: SessionId) -> Result<Option<Session>, StoreError> {
-        let sql = "SELECT tenant, id, identity, device, client, issue_seq, issue_chain, created_at, expires_at,
-                   revoked_seq FROM sessions WHERE tenant = ?1 AND id = ?2";
+        let sql = concat!("SELECT ", session_columns!(""), " FROM sessions s WHERE s.tenant = ?1 AND s.id = ?2");
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&id.as_bytes()[..]);
         let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
         found.as_ref().map(rows::session).transpose()
-    }
-
-    async fn sessions(
-        &mut self,
-        tenant: &TenantId,
-        identity: IdentityId,
-        before: Option<SessionId>,
-        limit: u32,
-    ) -> Result<Vec<Session>, StoreError> {
-        let sql = "SELECT tenant, id, identity, device, client, issue_seq, issue_chain, created_at, expires_at,
-                   revoked_seq FROM sessions
-                   WHERE tenant = ?1 AND identity = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
-        // Longer than any id, hence after all of them.
-        let before = before.map_or(vec![0xff; 17], |id| id.as_bytes().to_vec());
-        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(before).bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::session).collect()
     }
 
     async fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>, StoreError> {
@@ -208,7 +177,7 @@ impl ReadView for SqliteTx {
     }
 
     async fn answered(&mut self, request: &Request) -> Result<Option<Answered>, StoreError> {
-        let sql = "SELECT content, seq, chain, committed_at FROM requests
+        let sql = "SELECT content, seq, chain, committed_at, has_entry, subject FROM requests
                    WHERE tenant = ?1 AND actor = ?2 AND request = ?3";
         let query =
             sqlx::query(sql).bind(request.tenant.as_str()).bind(request.actor.as_str()).bind(request.id.as_str());

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Head, LogEntry, ReadView, Store, StoreError, WriteTx};
-use portcullis_types::Revision;
+use auth_domain::{Head, LogEntry, ReadView, StandingRows, Store, StoreError, WriteTx};
+use portcullis_types::{CredentialId, Revision};
 
 use super::tx::SqliteTx;
-use super::{LOOK_AGAIN, SqliteStore, WAIT, log, unavailable};
+use super::{LOOK_AGAIN, SqliteStore, WAIT, log, standing, unavailable};
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -27,6 +27,10 @@ impl Store for SqliteStore {
     async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError> {
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
         Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
+    }
+
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
+        standing::find(&mut *self.readers.acquire().await.map_err(unavailable)?, id).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

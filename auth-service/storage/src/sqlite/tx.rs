@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use auth_domain::{
-    AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role, Session, SigningKey, Spent,
-    StoreError, StoredPassword, Tenant, WriteTx,
+    Answered, AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role, Session,
+    SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
 };
 use portcullis_types::{CredentialId, IdentityId, RedemptionId, RoleName, TenantId, Timestamp};
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
@@ -12,7 +12,7 @@ use sqlx::{Sqlite, Transaction, query::Query};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::log::{self, number};
-use super::rows::list;
+use super::rows::{list, object};
 use super::unavailable;
 use super::words::Word as _;
 
@@ -33,6 +33,22 @@ impl SqliteTx {
     ) -> Result<Self, StoreError> {
         let head = log::head(&mut transaction).await?;
         Ok(Self { transaction, head, heads, _turn: turn })
+    }
+
+    async fn put_roles(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        roles: &[RoleName],
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM identity_roles WHERE tenant = ?1 AND identity = ?2";
+        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
+        for role in roles {
+            let sql = "INSERT INTO identity_roles (tenant, identity, role) VALUES (?1, ?2, ?3)";
+            let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(role.as_str());
+            self.write(query).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn write(
@@ -77,24 +93,29 @@ impl WriteTx for SqliteTx {
     }
 
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO tenants (name, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        let query = sqlx::query(sql).bind(tenant.name.to_string()).bind(tenant.created_at.as_micros());
+        let sql = "INSERT INTO tenants (name, created_at, display_name) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql)
+            .bind(tenant.name.as_str())
+            .bind(tenant.created_at.as_micros())
+            .bind(tenant.display_name.as_ref().map(|name| name.as_str()));
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
     async fn insert_identity(&mut self, identity: &Identity) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO identities (tenant, id, kind, name, state, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                   ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO identities (tenant, id, kind, name, state, created_at, display_name, attributes)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql)
             .bind(identity.tenant.as_str())
             .bind(&identity.id.as_bytes()[..])
             .bind(identity.kind.word())
             .bind(identity.name.as_str())
             .bind(identity.state.word())
-            .bind(identity.created_at.as_micros());
+            .bind(identity.created_at.as_micros())
+            .bind(identity.display_name.as_ref().map(|name| name.as_str()))
+            .bind(object(&identity.attributes));
         let inserted = self.write(query).await?.rows_affected() == 1;
         if inserted {
-            self.set_identity_roles(&identity.tenant, identity.id, &identity.roles).await?;
+            self.put_roles(&identity.tenant, identity.id, &identity.roles).await?;
         }
         Ok(inserted)
     }
@@ -105,7 +126,8 @@ impl WriteTx for SqliteTx {
         identity: IdentityId,
         state: IdentityState,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE identities SET state = ?1 WHERE tenant = ?2 AND id = ?3";
+        let sql = "UPDATE identities SET state = ?1, version = version + 1
+                   WHERE tenant = ?2 AND id = ?3 AND deleted_at IS NULL";
         let query = sqlx::query(sql).bind(state.word()).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
         Ok(self.write(query).await?.rows_affected() == 1)
     }
@@ -116,14 +138,9 @@ impl WriteTx for SqliteTx {
         identity: IdentityId,
         roles: &[RoleName],
     ) -> Result<(), StoreError> {
-        let sql = "DELETE FROM identity_roles WHERE tenant = ?1 AND identity = ?2";
+        let sql = "UPDATE identities SET version = version + 1 WHERE tenant = ?1 AND id = ?2";
         self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
-        for role in roles {
-            let sql = "INSERT INTO identity_roles (tenant, identity, role) VALUES (?1, ?2, ?3)";
-            let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(role.as_str());
-            self.write(query).await?;
-        }
-        Ok(())
+        self.put_roles(tenant, identity, roles).await
     }
 
     async fn set_password(
@@ -269,13 +286,8 @@ impl WriteTx for SqliteTx {
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
-    async fn insert_answer(
-        &mut self,
-        request: &Request,
-        content: &[u8; 32],
-        answer: Committed,
-    ) -> Result<(), StoreError> {
-        log::remember(&mut self.transaction, request, content, answer).await
+    async fn insert_answer(&mut self, request: &Request, answer: &Answered, at: Timestamp) -> Result<(), StoreError> {
+        log::remember(&mut self.transaction, request, answer, at).await
     }
 
     async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use auth_domain::{
     Actor, BootstrapError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden,
-    IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes, Store as _,
+    IdentityFilter, IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes, Store as _,
 };
 use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 
@@ -13,13 +13,7 @@ use crate::passwords::CountingHasher;
 use crate::world::{World, actor, named, open, role, tenant};
 
 async fn service(world: &World, name: &str) {
-    let new = NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::Service,
-        name: IdentityName::try_from(name).expect("valid"),
-        password: None,
-        roles: Vec::new(),
-    };
+    let new = NewIdentity::plain(tenant(), IdentityKind::Service, IdentityName::try_from(name).expect("valid"));
     world.authority.create_identity(&actor(), new).await.expect("a new identity");
 }
 
@@ -113,13 +107,8 @@ async fn the_last_administrator_cannot_be_disabled() {
     let alone = disable("admin").await;
     assert!(matches!(alone, Err(ChangeIdentityError::LastAdministrator)), "{alone:?}");
 
-    let second = NewIdentity {
-        tenant: system.clone(),
-        kind: IdentityKind::Service,
-        name: IdentityName::try_from("second").expect("valid"),
-        password: None,
-        roles: Vec::new(),
-    };
+    let second =
+        NewIdentity::plain(system.clone(), IdentityKind::Service, IdentityName::try_from("second").expect("valid"));
     world.authority.create_identity(&actor(), second).await.expect("a new identity");
     assert!(disable("admin").await.is_err(), "the second has no key");
     let key = |scopes| NewApiKey { tenant: system.clone(), ..new_key("second", scopes) };
@@ -170,13 +159,8 @@ async fn names_and_roles_are_checked_before_anything_is_made() {
     let world = World::new().await;
     let taken = world.authority.create_tenant(&actor(), tenant()).await;
     assert!(matches!(taken, Err(CreateTenantError::Exists)));
-    let new = |name: &str| NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::User,
-        name: IdentityName::try_from(name).expect("valid"),
-        password: None,
-        roles: Vec::new(),
-    };
+    let new =
+        |name: &str| NewIdentity::plain(tenant(), IdentityKind::User, IdentityName::try_from(name).expect("valid"));
     let create = async |new| world.authority.create_identity(&actor(), new).await;
     assert!(matches!(create(new("alice")).await, Err(CreateIdentityError::NameTaken)));
     let ghost = NewIdentity { roles: vec![role("ghost")], ..new("bob") };
@@ -194,11 +178,19 @@ async fn a_page_token_of_one_list_is_refused_by_another() {
     for name in ["bob", "carol"] {
         service(&world, name).await;
     }
-    let page = world.authority.identities(&tenant(), Page::new(2, "").expect("small")).await.expect("reads");
+    let page = world
+        .authority
+        .identities(&tenant(), &IdentityFilter::default(), Page::new(2, "").expect("small"))
+        .await
+        .expect("reads");
     let names: Vec<_> = page.items.iter().map(|identity| identity.name.as_str()).collect();
     assert_eq!(names, ["alice", "bob"]);
     let token = page.next.expect("there is more");
-    let rest = world.authority.identities(&tenant(), Page::new(2, &token).expect("small")).await.expect("reads");
+    let rest = world
+        .authority
+        .identities(&tenant(), &IdentityFilter::default(), Page::new(2, &token).expect("small"))
+        .await
+        .expect("reads");
     assert_eq!((rest.items[0].name.as_str(), rest.next), ("carol", None));
     let other = world.authority.tenants(Page::new(2, &token).expect("small")).await;
     assert!(matches!(other, Err(ListError::Page(_))));

@@ -33,22 +33,13 @@ async fn a_cookie_stands_for_its_session() {
 #[tokio::test]
 async fn whatever_is_wrong_is_denied_after_one_evaluation_of_the_hash() {
     let world = World::new().await;
-    let robot = NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::Service,
-        name: IdentityName::try_from("robot").expect("valid"),
-        password: None,
-        roles: Vec::new(),
-    };
+    let robot = NewIdentity::plain(tenant(), IdentityKind::Service, IdentityName::try_from("robot").expect("valid"));
     world.authority.create_identity(&actor(), robot).await.expect("a new identity");
     let mut disabled = world.attempt("bob", PASSWORD);
     disabled.name = IdentityName::try_from("bob").expect("valid");
     let bob = NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::User,
-        name: disabled.name.clone(),
         password: Some(Secret::from(PASSWORD)),
-        roles: Vec::new(),
+        ..NewIdentity::plain(tenant(), IdentityKind::User, disabled.name.clone())
     };
     world.authority.create_identity(&actor(), bob).await.expect("a new identity");
     world.authority.disable_identity(&actor(), &tenant(), &named("bob")).await.expect("disables");
@@ -94,7 +85,10 @@ async fn a_session_that_began_before_log_out_everywhere_is_dead_though_it_was_in
     assert_eq!(world.denied(&tokens.access).await, (DenyReason::IdentityRevoked, true));
     let refreshed = world.authority.refresh_tokens(&actor(), &tokens.refresh).await.expect("an outcome");
     assert!(matches!(refreshed, auth_domain::RefreshOutcome::Denied(DenyReason::IdentityRevoked)));
-    let listed = world.authority.sessions(&tenant(), &named("alice"), auth_domain::Page::default()).await;
+    let listed = world
+        .authority
+        .sessions(&tenant(), &named("alice"), auth_domain::SessionFilter::default(), auth_domain::Page::default())
+        .await;
     assert_eq!(listed.expect("reads").items[0].state, SessionState::Revoked);
 }
 

@@ -1,8 +1,8 @@
 //! Revoking.
 
 use auth_domain::{
-    Actor, DenyReason, IdentityRef, Page, Reason, RequestId, RevokeError, RevokeRequest, RevokeTarget, SessionState,
-    Store as _,
+    Actor, DenyReason, IdentityRef, Page, Reason, RequestId, RevokeError, RevokeRequest, RevokeTarget, SessionFilter,
+    SessionState, Store as _,
 };
 use portcullis_types::{CredentialId, IdentityId, Secret, SessionId, TenantId};
 
@@ -20,7 +20,12 @@ async fn revoking_a_session_ends_it_and_no_other() {
     world.revoke(RevokeTarget::Session(opened.session.id)).await;
     assert_eq!(world.denied(&dead.access).await, (DenyReason::SessionRevoked, true));
     world.allowed(&alive.access).await;
-    let listed = world.authority.sessions(&tenant(), &named("alice"), Page::default()).await.expect("reads").items;
+    let listed = world
+        .authority
+        .sessions(&tenant(), &named("alice"), SessionFilter::default(), Page::default())
+        .await
+        .expect("reads")
+        .items;
     let state = |id| listed.iter().find(|item| item.session.id == id).expect("listed").state;
     assert_eq!(state(opened.session.id), SessionState::Revoked);
     assert_eq!(listed.iter().filter(|item| item.state == SessionState::Active).count(), 1);
@@ -99,7 +104,11 @@ async fn a_request_that_found_its_target_dead_keeps_its_name() {
 }
 
 async fn later_session(world: &World) -> SessionId {
-    let listed = world.authority.sessions(&tenant(), &named("alice"), Page::default()).await.expect("reads");
+    let listed = world
+        .authority
+        .sessions(&tenant(), &named("alice"), SessionFilter::default(), Page::default())
+        .await
+        .expect("reads");
     listed.items[0].session.id
 }
 

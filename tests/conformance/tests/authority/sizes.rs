@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auth_domain::{
     Action, CreateApiKeyError, CreateIdentityError, Credential, CredentialKind, Grant, IdentityKind, MAX_API_KEY_LIFE,
-    MAX_GRANT_BYTES, MAX_GRANTS, MAX_ROLES_HELD, NewApiKey, NewIdentity, PutRoleError, Role, Scopes, SetRolesError,
-    Store as _,
+    MAX_GRANT_BYTES, MAX_GRANTS, MAX_ROLES_HELD, NewApiKey, NewIdentity, PutRoleError, Role, Scopes, Store as _,
+    UpdateIdentityError,
 };
 use portcullis_types::{CredentialId, IdentityName, Revision, RoleName, Timestamp};
 
@@ -26,7 +26,7 @@ async fn put(world: &World, role: Role) -> Result<(), PutRoleError> {
     world.authority.put_role(&actor(), role).await.map(drop)
 }
 
-async fn hold(world: &World, names: &[&str]) -> Result<(), SetRolesError> {
+async fn hold(world: &World, names: &[&str]) -> Result<(), UpdateIdentityError> {
     let roles: Vec<RoleName> = names.iter().map(|name| role(name)).collect();
     world.authority.set_identity_roles(&actor(), &tenant(), &named("alice"), roles).await.map(drop)
 }
@@ -41,13 +41,10 @@ async fn what_an_identity_may_do_is_never_too_much_for_an_answer() {
     put(&world, of_bytes("one-more", 9)).await.expect("it fits");
     hold(&world, &["big", "small"]).await.expect("exactly as much as may be");
     let more = hold(&world, &["big", "small", "one-more"]).await;
-    assert!(matches!(more, Err(SetRolesError::TooManyGrants)), "{more:?}");
+    assert!(matches!(more, Err(UpdateIdentityError::TooManyGrants)), "{more:?}");
     let bob = NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::User,
-        name: IdentityName::try_from("bob").expect("valid"),
-        password: None,
         roles: ["big", "small", "one-more"].map(role).to_vec(),
+        ..NewIdentity::plain(tenant(), IdentityKind::User, IdentityName::try_from("bob").expect("valid"))
     };
     let bob = world.authority.create_identity(&actor(), bob).await;
     assert!(matches!(bob, Err(CreateIdentityError::TooManyGrants)), "{bob:?}");

@@ -142,7 +142,7 @@ async fn grants_are_the_union_of_the_roles_and_change_with_them() {
     assert_eq!(allowed(verdict).principal.grants, [grant(Action::History, "room:*")]);
 
     let missing = world.authority.set_identity_roles(&actor(), &tenant(), &named("alice"), vec![role("ghost")]).await;
-    assert!(matches!(missing, Err(auth_domain::SetRolesError::RoleNotFound(name)) if name == role("ghost")));
+    assert!(matches!(missing, Err(auth_domain::UpdateIdentityError::RoleNotFound(name)) if name == role("ghost")));
 }
 
 #[tokio::test]

@@ -6,20 +6,14 @@ use auth_domain::{
     Actor, BeginError, Caller, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
     CreateTicketError, IdentityKind, IssueError, IssueTokens, LoginError, NewApiKey, NewIdentity, NewTicket,
     PresentationContext, Presented, PutRoleError, Reason, RevokeError, RevokeRequest, RevokeTarget, Role, Scopes,
-    SetPasswordError, SetRolesError, Store as _,
+    SetPasswordError, Store as _, UpdateIdentityError,
 };
 use portcullis_types::{IdentityName, RedemptionId, Secret, TenantId};
 
 use crate::world::{PASSWORD, World, actor, allowed, named, role, tenant};
 
 fn robot() -> NewIdentity {
-    NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::Service,
-        name: IdentityName::try_from("robot").expect("valid"),
-        password: None,
-        roles: Vec::new(),
-    }
+    NewIdentity::plain(tenant(), IdentityKind::Service, IdentityName::try_from("robot").expect("valid"))
 }
 
 /// A service with every scope, as it was let in.
@@ -46,7 +40,7 @@ async fn everything_is_refused(world: &World, caller: &Caller) {
     refused!(authority.disable_identity(by, &tenant(), alice), ChangeIdentityError);
     refused!(authority.enable_identity(by, &tenant(), alice), ChangeIdentityError);
     refused!(authority.set_password(by, &tenant(), alice, Secret::from(PASSWORD)), SetPasswordError);
-    refused!(authority.set_identity_roles(by, &tenant(), alice, Vec::new()), SetRolesError);
+    refused!(authority.set_identity_roles(by, &tenant(), alice, Vec::new()), UpdateIdentityError);
     let speaker = Role { tenant: tenant(), name: role("speaker"), grants: Vec::new() };
     refused!(authority.put_role(by, speaker), PutRoleError);
     let session = IssueTokens { tenant: tenant(), identity: alice.clone(), device: None, client: None };

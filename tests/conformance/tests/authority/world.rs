@@ -126,12 +126,11 @@ impl World {
         let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
         let speaker = Role { tenant: tenant(), name: role("speaker"), grants };
         authority.put_role(&actor(), speaker).await.expect("a new role");
+        let name = IdentityName::try_from("alice").expect("a valid name");
         let alice = NewIdentity {
-            tenant: tenant(),
-            kind: IdentityKind::User,
-            name: IdentityName::try_from("alice").expect("a valid name"),
             password: Some(Secret::from(PASSWORD)),
             roles: vec![role("speaker")],
+            ..NewIdentity::plain(tenant(), IdentityKind::User, name)
         };
         let alice = authority.create_identity(&actor(), alice).await.expect("a new identity");
         Self { directory: Some(directory), clock, hasher, store, authority, admin, alice }

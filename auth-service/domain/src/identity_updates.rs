@@ -1,0 +1,144 @@
+//! What is said of an identity, and its roles.
+//!
+//! Guarantees: a change of roles writes its event in the same transaction. An update that names a version is refused when
+//! somebody else was faster.
+
+use portcullis_types::{RoleName, TenantId};
+
+use crate::asking::Begun;
+use crate::audit::Actor;
+use crate::batch::{Batch, Target};
+use crate::identities::{Unholdable, distinct, unholdable};
+use crate::identity_states::again;
+use crate::{
+    Attributes, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, Label, MAX_GRANT_BYTES,
+    MAX_ROLES_HELD, ReadView, StoreError,
+};
+
+/// Which identity shall be how. What is absent stays as it is.
+#[derive(Clone, Debug)]
+pub struct IdentityUpdate {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Which.
+    pub which: IdentityRef,
+    /// What people call it; `Some(None)`: nothing.
+    pub display_name: Option<Option<Label>>,
+    /// All its attributes.
+    pub attributes: Option<Attributes>,
+    /// All its roles.
+    pub roles: Option<Vec<RoleName>>,
+    /// Only if it is still at this version.
+    pub from_version: Option<u64>,
+}
+
+/// Why an identity was not updated.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateIdentityError {
+    /// There is no such identity, or it is deleted.
+    #[error("no such identity")]
+    NotFound,
+    /// It was changed since it was read.
+    #[error("the identity was changed since it was read")]
+    Stale,
+    /// There is no such role.
+    #[error("no such role: {0}")]
+    RoleNotFound(RoleName),
+    /// More roles than an identity holds.
+    #[error("an identity holds at most {MAX_ROLES_HELD} roles")]
+    TooManyRoles,
+    /// Roles with more grants than an identity holds.
+    #[error("the grants of an identity have at most {MAX_GRANT_BYTES} bytes")]
+    TooManyGrants,
+    /// It did not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Authority {
+    /// Sets the roles, and has live sockets judged again.
+    pub async fn set_identity_roles(
+        &self,
+        actor: &Actor,
+        tenant: &TenantId,
+        which: &IdentityRef,
+        roles: Vec<RoleName>,
+    ) -> Result<(Identity, Committed), UpdateIdentityError> {
+        let roles = distinct(roles).ok_or(UpdateIdentityError::TooManyRoles)?;
+        let mut change = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(mut before) => return Ok((before.identity(tenant).await?, before.committed()?)),
+        };
+        let identity = living(&mut *change, tenant, which).await?;
+        refuse_unholdable(&mut *change, tenant, &roles).await?;
+        change.set_identity_roles(tenant, identity.id, &roles).await?;
+        self.note(&mut *change, actor, &identity, "identity.set_roles").await?;
+        let identity = again(&mut *change, &identity).await?;
+        let batch = Batch::reauthorize(Target::Identity(tenant.clone(), identity.id));
+        let committed = change.commit_with(batch, identity.id.to_string(), self.now()).await?;
+        Ok((identity, committed))
+    }
+
+    /// Updates an identity. An entry is made only for other roles than it had.
+    pub async fn update_identity(
+        &self,
+        actor: &Actor,
+        update: IdentityUpdate,
+    ) -> Result<(Identity, Option<Committed>), UpdateIdentityError> {
+        let IdentityUpdate { tenant, which, display_name, attributes, roles, from_version } = update;
+        let roles = roles.map(|roles| distinct(roles).ok_or(UpdateIdentityError::TooManyRoles)).transpose()?;
+        let mut change = match self.begin_named_urgently(actor, &tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(mut before) => return Ok((before.identity(&tenant).await?, before.maybe_committed())),
+        };
+        let mut identity = living(&mut *change, &tenant, &which).await?;
+        if from_version.is_some_and(|version| version != identity.version) {
+            return Err(UpdateIdentityError::Stale);
+        }
+        identity.display_name = display_name.unwrap_or(identity.display_name);
+        identity.attributes = attributes.unwrap_or(identity.attributes);
+        if !change.update_identity(&identity, identity.version).await? {
+            return Err(UpdateIdentityError::Stale);
+        }
+        let others = roles.filter(|roles| *roles != identity.roles);
+        if let Some(roles) = &others {
+            refuse_unholdable(&mut *change, &tenant, roles).await?;
+            change.set_identity_roles(&tenant, identity.id, roles).await?;
+        }
+        self.note(&mut *change, actor, &identity, "identity.update").await?;
+        let identity = again(&mut *change, &identity).await?;
+        let subject = identity.id.to_string();
+        if others.is_none() {
+            change.commit(subject, self.now()).await?;
+            return Ok((identity, None));
+        }
+        let batch = Batch::reauthorize(Target::Identity(tenant, identity.id));
+        let committed = change.commit_with(batch, subject, self.now()).await?;
+        Ok((identity, Some(committed)))
+    }
+}
+
+/// An identity that exists and is not deleted.
+async fn living(
+    view: &mut dyn ReadView,
+    tenant: &TenantId,
+    which: &IdentityRef,
+) -> Result<Identity, UpdateIdentityError> {
+    let found = view.identity(tenant, which).await?;
+    found.filter(|identity| identity.state != IdentityState::Deleted).ok_or(UpdateIdentityError::NotFound)
+}
+
+async fn refuse_unholdable(
+    view: &mut dyn ReadView,
+    tenant: &TenantId,
+    roles: &[RoleName],
+) -> Result<(), UpdateIdentityError> {
+    match unholdable(view, tenant, roles).await? {
+        Some(Unholdable::Missing(role)) => Err(UpdateIdentityError::RoleNotFound(role)),
+        Some(Unholdable::TooLarge) => Err(UpdateIdentityError::TooManyGrants),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,45 @@
+//! Where a credential stands, in one look: what every verdict and every caller costs.
+
+use async_trait::async_trait;
+use portcullis_types::{CredentialId, Revision};
+
+use crate::{Credential, Grant, Identity, KeyState, Session, StoreError, Tenant};
+
+/// A credential and everything above it, from one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingRows {
+    /// The credential.
+    pub credential: Credential,
+    /// Its session, when it has one.
+    pub session: Option<Session>,
+    /// Whose it is, with its roles.
+    pub identity: Identity,
+    /// What the roles grant: in order, each once.
+    pub grants: Vec<Grant>,
+    /// The tenant.
+    pub tenant: Tenant,
+    /// What signed it, when it is signed.
+    pub signing_key: Option<SigningKeyMark>,
+    /// The newest entry that killed the session's client application.
+    pub client_revoked_seq: Option<u64>,
+    /// The log's own position of the number at which the credential was issued; none beyond the head and below the
+    /// horizon.
+    pub issued_on: Option<Revision>,
+}
+
+/// What a verdict must know of a signing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningKeyMark {
+    /// Where it stands.
+    pub state: KeyState,
+    /// The newest entry that killed it.
+    pub revoked_seq: Option<u64>,
+}
+
+/// Reads of this area, in one snapshot.
+#[async_trait]
+pub trait StandingReads: Send {
+    /// A credential with everything above it; none when there is no such credential. A credential without what must be
+    /// above it is [`StoreError::Corrupt`].
+    async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError>;
+}

@@ -1,0 +1,55 @@
+//! Where a credential stands: one statement, which is a snapshot by itself.
+
+use async_trait::async_trait;
+use auth_domain::{Head, StandingReads, StandingRows, StoreError};
+use portcullis_types::CredentialId;
+use sqlx::PgConnection;
+
+use super::refused;
+use super::tx::PgTx;
+use crate::columns::{identity_columns, session_columns, tenant_columns};
+use crate::rows;
+
+/// Always one row: the head, and beside it the credential with everything above it, or nothing.
+/// The chain after entry `n` is the chain of that entry, or what the next one began with.
+const STANDING: &str = concat!(
+    "SELECT h.seq AS seq, h.chain AS chain, c.id, c.tenant, c.identity, c.session, c.kind, c.digest, c.parent, c.label,
+    c.scopes, c.audiences, c.origins, c.issue_seq, c.issue_chain, c.signing_key, c.created_at, c.expires_at, c.spent_at,
+    c.successor, c.redeemed_by, c.revoked_seq, ",
+    session_columns!("s_"),
+    ", ",
+    identity_columns!("i_"),
+    ", ",
+    tenant_columns!("t_"),
+    ", k.state AS k_state, k.revoked_seq AS k_revoked_seq,
+    (SELECT a.revoked_seq FROM clients a WHERE a.tenant = s.tenant AND a.id = s.client) AS client_revoked_seq,
+    CASE WHEN c.issue_seq = h.seq THEN h.chain ELSE coalesce(
+        (SELECT l.chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq),
+        (SELECT l.prev_chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq + 1)) END AS issued_on,
+    (SELECT string_agg(r.grants, chr(10)) FROM identity_roles m
+     JOIN roles r ON r.tenant = m.tenant AND r.name = m.role
+     WHERE m.tenant = c.tenant AND m.identity = c.identity) AS i_grants
+    FROM revocation_head h
+    LEFT JOIN credentials c ON c.id = $1
+    LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
+    LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
+    LEFT JOIN tenants t ON t.name = c.tenant
+    LEFT JOIN signing_keys k ON k.id = c.signing_key
+    WHERE h.shard = 0"
+);
+
+/// In a snapshot of its own.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    id: CredentialId,
+) -> Result<(Head, Option<StandingRows>), StoreError> {
+    let row = sqlx::query(STANDING).bind(&id.as_bytes()[..]).fetch_one(connection).await.map_err(refused)?;
+    Ok((rows::head(&row)?, rows::standing(&row)?))
+}
+
+#[async_trait]
+impl StandingReads for PgTx {
+    async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError> {
+        rows::standing(&self.session.one(sqlx::query(STANDING).bind(&id.as_bytes()[..])).await?)
+    }
+}
