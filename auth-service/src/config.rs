@@ -7,14 +7,16 @@ mod store;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use figment::Figment;
 use portcullis_config::Misread;
+use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
 pub(crate) use self::keys::Keys;
 pub(crate) use self::store::{Store, StoreKind};
+
+use crate::guarantee::Guarantee;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -103,16 +105,6 @@ pub(crate) struct Password {
     pub(crate) queue: usize,
 }
 
-/// `[guarantee]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Guarantee {
-    /// For how long a gateway may trust what it knows without hearing from the authority; the bound B.
-    pub(crate) lease_ms: u64,
-    /// How often gateways should probe.
-    pub(crate) probe_interval_ms: u64,
-}
-
 /// `[log]`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -142,6 +134,9 @@ pub(crate) enum ConfigError {
     /// A key is unknown, or a value has the wrong type.
     #[error("configuration: {0}")]
     Unreadable(Misread),
+    /// The lengths of leases do not fit each other.
+    #[error("configuration: `guarantee.{}` {}", .0.what, .0.rule)]
+    Terms(#[from] InvalidTerms),
     /// A value cannot be accepted.
     #[error("configuration: `{key}` {rule}")]
     Refused {
@@ -207,22 +202,9 @@ impl Default for Password {
     }
 }
 
-impl Default for Guarantee {
-    fn default() -> Self {
-        Self { lease_ms: 15_000, probe_interval_ms: 500 }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, filter: "info".into() }
-    }
-}
-
-impl Guarantee {
-    /// For how long a gateway may trust what it knows.
-    pub(crate) const fn lease(&self) -> Duration {
-        Duration::from_millis(self.lease_ms)
     }
 }
 
@@ -242,19 +224,20 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        for (holds, key, rule) in self.rules().into_iter().chain(self.keys.rules()).chain(self.store.rules()) {
+        let sections = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.guarantee.rules());
+        for (holds, key, rule) in self.rules().into_iter().chain(sections) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
             }
         }
+        self.guarantee.terms()?;
         Ok(())
     }
 
-    fn rules(&self) -> [(bool, &'static str, &'static str); 17] {
+    fn rules(&self) -> [(bool, &'static str, &'static str); 15] {
         const HOUR: u64 = 3_600_000;
         const YEAR: u64 = 366 * 24 * HOUR;
-        let Self { grpc, http, tokens, password, guarantee, .. } = self;
-        let probes = guarantee.probe_interval_ms;
+        let Self { grpc, http, tokens, password, .. } = self;
         [
             (
                 grpc.listen.ip().is_loopback(),
@@ -295,12 +278,6 @@ impl Config {
             ((1..=64).contains(&password.iterations), "password.iterations", "must be 1 to 64"),
             ((1..=64).contains(&password.workers), "password.workers", "must be 1 to 64"),
             ((1..=65_536).contains(&password.queue), "password.queue", "must be 1 to 65536"),
-            ((1_000..=300_000).contains(&guarantee.lease_ms), "guarantee.lease_ms", "must be 1000 to 300000"),
-            (
-                probes >= 10 && probes.saturating_mul(3) <= guarantee.lease_ms,
-                "guarantee.probe_interval_ms",
-                "must be 10 to a third of `guarantee.lease_ms`",
-            ),
         ]
     }
 }
@@ -324,6 +301,7 @@ fn is_origin(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use figment::providers::{Format as _, Toml};
+    use portcullis_types::LeaseClass;
 
     use super::*;
 
@@ -384,7 +362,37 @@ mod tests {
 
     #[test]
     fn a_lease_has_room_for_lost_probes() {
-        assert!(refused("[guarantee]\nlease_ms = 1000\nprobe_interval_ms = 500").contains("probe_interval_ms"));
+        assert!(refused("[guarantee]\nstandard_ms = 1000\nprobe_interval_ms = 500").contains("probe_interval_ms"));
+    }
+
+    #[test]
+    fn what_is_not_said_of_leases_fits_what_is() {
+        for (said, expected) in [
+            ("", [5_000, 15_000, 60_000, 75_000, 15_000]),
+            ("standard_ms = 2000", [2_000, 2_000, 60_000, 62_000, 2_000]),
+            ("standard_ms = 90000\nbound_ms = 150000", [5_000, 90_000, 90_000, 150_000, 150_000]),
+            ("tolerant_ms = 300000\nbound_ms = 300000", [5_000, 15_000, 300_000, 300_000, 300_000]),
+        ] {
+            let config = read(&format!("[guarantee]\nprobe_interval_ms = 500\n{said}")).expect(said);
+            let terms = config.guarantee.terms().expect("checked when it was read");
+            let mut lengths: Vec<_> = LeaseClass::ALL.map(|class| terms.served(class).as_millis()).to_vec();
+            lengths.push(terms.bound().as_millis());
+            assert_eq!(lengths, expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_leases_that_break_their_order_or_the_bound_are_refused_by_name() {
+        for (said, key) in [
+            ("strict_ms = 16000", "guarantee.strict_ms"),
+            ("tolerant_ms = 14000", "guarantee.tolerant_ms"),
+            ("hold_max_ms = 1000", "guarantee.hold_max_ms"),
+            ("bound_ms = 14999", "guarantee.bound_ms"),
+            ("standard_ms = 0", "guarantee.standard_ms"),
+            ("lease_ms = 15000", "lease_ms"),
+        ] {
+            assert!(refused(&format!("[guarantee]\n{said}")).contains(key), "{said}");
+        }
     }
 
     #[test]

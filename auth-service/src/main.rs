@@ -5,6 +5,7 @@
 mod config;
 mod denial;
 mod grpc;
+mod guarantee;
 mod hashing;
 mod http;
 mod kek;

@@ -2,8 +2,10 @@
 //!
 //! Every label comes from a fixed set: no identifier, no address and no credential can become one.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use portcullis_types::{LeaseClass, LeaseTerms};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -40,6 +42,12 @@ struct Standing {
     state: &'static str,
 }
 
+/// A class of leases.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
 /// A fact of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EffectLabels {
@@ -63,6 +71,8 @@ pub(crate) struct Metrics {
     revocations: Family<EffectLabels, Counter>,
     answers: Family<Answer, Counter>,
     registrations: Family<Standing, Gauge>,
+    bound: Gauge<f64, AtomicU64>,
+    lease: Family<ClassLabel, Gauge<f64, AtomicU64>>,
     /// From when an entry was read as committed until the last gateway acknowledged it.
     pub(crate) enforced: Histogram,
     /// The newest entry of the log that the tailer has read.
@@ -92,6 +102,8 @@ impl Metrics {
             revocations: Family::default(),
             answers: Family::default(),
             registrations: Family::default(),
+            bound: Gauge::default(),
+            lease: Family::default(),
             enforced: seconds(),
             log_head: Gauge::default(),
             watchers: Gauge::default(),
@@ -114,6 +126,12 @@ impl Metrics {
             "registrations",
             "Runs of gateways, by whether they may hold a lease",
             self.registrations.clone(),
+        );
+        registry.register("bound_seconds", "How long after a revocation a frame may still pass", self.bound.clone());
+        registry.register(
+            "lease_seconds",
+            "How long sockets of a class are served without the authority; only classes within the bound",
+            self.lease.clone(),
         );
         registry.register("enforced_seconds", "Commit to the last acknowledgement of an entry", self.enforced.clone());
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
@@ -147,6 +165,14 @@ impl Metrics {
     /// So many runs of gateways stand like this.
     pub(crate) fn registrations(&self, state: &'static str, count: usize) {
         self.registrations.get_or_create(&Standing { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// What gateways are given. What does not fit into the bound is given to nobody.
+    pub(crate) fn leases(&self, terms: &LeaseTerms) {
+        self.bound.set(terms.bound().as_secs_f64());
+        for class in LeaseClass::ALL.into_iter().filter(|class| terms.fits(*class).is_ok()) {
+            self.lease.get_or_create(&ClassLabel { class: class.word() }).set(terms.served(class).as_secs_f64());
+        }
     }
 
     /// As text.

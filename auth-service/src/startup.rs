@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use auth_domain::watch::Terms;
 use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError};
-use portcullis_types::{Clock, Entropy, InvalidName, Secret, Shutdown};
+use portcullis_types::{Clock, Entropy, InvalidName, InvalidTerms, LeaseClass, Secret, Shutdown};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(10);
 const CACHE_TTL: Duration = Duration::from_secs(300);
 /// How long a lost answer to a refresh can be asked for again.
 const REFRESH_GRACE: Duration = Duration::from_secs(30);
+
+/// Tenants that are named in the log when their class no longer fits into the bound.
+const MOST_NAMED: u32 = 100;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,9 @@ pub(crate) enum StartError {
     /// A name in the configuration cannot be one.
     #[error("configuration: {0}")]
     Name(#[from] InvalidName),
+    /// The lengths of leases do not fit each other.
+    #[error("`guarantee`: {0}")]
+    Terms(#[from] InvalidTerms),
     /// The rules did not open.
     #[error("the authority did not open")]
     Open(#[from] OpenError),
@@ -119,8 +125,11 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let (admin_key_file, is_first_start) = bootstrap(&authority, &config.data_dir).await?;
     let log = LogTail::open(Arc::clone(authority.store()), Arc::clone(&around.clock), Arc::clone(&metrics)).await?;
     let log = Arc::new(log);
-    let given = leases_given(config, is_first_start)?;
-    let terms = Terms { lease: config.guarantee.lease(), bound: authority.bound(), lease_before: given.1 };
+    let leases = authority.settings().leases;
+    tell_weakened(&authority).await?;
+    metrics.leases(&leases);
+    let given = leases_given(config, leases.longest(), is_first_start)?;
+    let terms = Terms { lease: leases.longest(), bound: leases.bound(), lease_before: given.1 };
     let (store_of, clock_of) = (Arc::clone(authority.store()), Arc::clone(&around.clock));
     let receipts = Arc::new(Receipts::new(terms, Arc::clone(&log), store_of, clock_of));
 
@@ -165,10 +174,25 @@ impl Running {
     }
 }
 
+/// What weakens the bound, or no longer fits into it, is said at each start.
+async fn tell_weakened(authority: &Authority) -> Result<(), StoreError> {
+    let leases = authority.settings().leases;
+    let longest = LeaseClass::ALL.into_iter().rev().find(|class| leases.fits(*class).is_ok());
+    tracing::info!(bound = ?leases.bound(), longest_class = longest.map_or("none", LeaseClass::word), "guarantee");
+    for tenant in authority.tenants_over_bound(MOST_NAMED).await? {
+        let class = tenant.lease_class.map_or("none", LeaseClass::word);
+        tracing::warn!(tenant = %tenant.name, class, "lasts longer than the bound: served as standard");
+    }
+    Ok(())
+}
+
 /// What is known of leases from before. Where the store was made now there is nobody who could hold one; where it was
 /// not and there is no word, they were no longer than the bound.
-fn leases_given(config: &Config, is_first_start: bool) -> Result<(Given, Option<Duration>), StartError> {
-    let lease = config.guarantee.lease();
+fn leases_given(
+    config: &Config,
+    lease: Duration,
+    is_first_start: bool,
+) -> Result<(Given, Option<Duration>), StartError> {
     let given = Given::open(&config.data_dir, lease)
         .map_err(|source| StartError::File { path: config.data_dir.join("lease_ms"), source })?;
     let before = given.before().or_else(|| (!is_first_start).then_some(lease));
@@ -216,7 +240,7 @@ async fn open_authority(
     Ok(Authority::open(parts).await?)
 }
 
-fn settings(config: &Config) -> Result<Settings, InvalidName> {
+fn settings(config: &Config) -> Result<Settings, StartError> {
     let tokens = &config.tokens;
     Ok(Settings {
         issuer: tokens.issuer.clone(),
@@ -227,8 +251,8 @@ fn settings(config: &Config) -> Result<Settings, InvalidName> {
         ticket_ttl: Duration::from_millis(tokens.ticket_ttl_ms),
         cache_ttl: CACHE_TTL,
         refresh_grace: REFRESH_GRACE,
-        bound: config.guarantee.lease(),
         keys: config.keys.settings()?,
+        leases: config.guarantee.terms()?,
     })
 }
 

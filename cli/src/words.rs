@@ -44,6 +44,8 @@ words! {
     gateway_state: GatewayState, "GATEWAY_STATE_";
     /// Where a signing key stands.
     signing_key_state: SigningKeyState, "SIGNING_KEY_STATE_";
+    /// For how long sockets are served without the authority.
+    lease_class: LeaseClass, "LEASE_CLASS_";
     /// What a revocation names.
     key_kind: KeyKind, "KEY_KIND_";
 }

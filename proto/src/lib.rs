@@ -1,10 +1,12 @@
 //! The contract of Portcullis as Rust types, generated from `proto/portcullis/*/v1/*.proto`.
 //!
 //! Owns: the messages, the encoded descriptors (for gRPC reflection), and the conversions of the contract's
-//! [`Revision`](auth::v1::Revision) and [`Key`](auth::v1::Key) to the types of `portcullis-types`.
+//! [`Revision`](auth::v1::Revision), [`Key`](auth::v1::Key), [`LeaseClass`](auth::v1::LeaseClass) and
+//! [`LeaseTerms`](auth::v1::LeaseTerms) to the types of `portcullis-types`.
 //! Clients and servers exist only with the feature `transport`, which domain and core crates never enable.
 
 mod convert;
+mod lease;
 
 pub use convert::InvalidWire;
 

@@ -300,6 +300,7 @@ mod tests {
                 expires_in_ms,
                 cache_ttl_ms,
                 constraints: None,
+                lease_class: 0,
             }),
             ..Default::default()
         })

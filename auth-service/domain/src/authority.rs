@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_types::{Clock, Entropy, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
+use portcullis_types::{Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
 
 use crate::audit::{Actor, AuditEntry};
 use crate::keyring::{self, Keyring};
@@ -29,10 +29,10 @@ pub struct Settings {
     pub cache_ttl: Duration,
     /// For how long a spent refresh token still names its successor.
     pub refresh_grace: Duration,
-    /// B: how long after a revocation a frame may still pass, whatever fails.
-    pub bound: Duration,
     /// How signing keys come and go.
     pub keys: KeySettings,
+    /// How long the leases of gateways are, and B: how long after a revocation a frame may still pass, whatever fails.
+    pub leases: LeaseTerms,
 }
 
 /// What an authority is made of.
@@ -102,7 +102,7 @@ impl Authority {
 
     /// B: how long after a revocation a frame may still pass, whatever fails.
     pub fn bound(&self) -> Duration {
-        self.parts.settings.bound
+        self.parts.settings.leases.bound()
     }
 
     /// What an operator decided.

@@ -3,9 +3,11 @@
 //! A batch is made of targets, not of keys, so that the store can mark the killed rows from the batch itself and nobody
 //! has to remember to.
 
+use std::num::NonZeroU32;
+
 use portcullis_proto::auth::v1;
 use portcullis_types::{
-    ClientId, CredentialId, IdentityId, KeyDigest, KeyKind, RoleName, SessionId, SigningKeyId, TenantId,
+    ClientId, CredentialId, IdentityId, InvalidName, KeyDigest, KeyKind, RoleName, SessionId, SigningKeyId, TenantId,
 };
 use prost::Message as _;
 
@@ -119,6 +121,29 @@ impl Reason {
     }
 }
 
+/// How many of the sockets that a fact kills each gateway closes in a second. They are fenced at once, whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pace(NonZeroU32);
+
+impl Pace {
+    /// The fastest that can be asked for.
+    pub const FASTEST: u32 = 100_000;
+
+    /// As a number.
+    pub const fn per_second(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<u32> for Pace {
+    type Error = InvalidName;
+
+    fn try_from(per_second: u32) -> Result<Self, InvalidName> {
+        let within = NonZeroU32::new(per_second).filter(|pace| pace.get() <= Self::FASTEST);
+        within.map(Self).ok_or(InvalidName { what: "pace", rule: "1 to 100000 closes a second" })
+    }
+}
+
 /// One fact: an effect on what rests on a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
@@ -128,6 +153,8 @@ pub struct Fact {
     pub effect: Effect,
     /// Why.
     pub reason: Reason,
+    /// How fast what it kills is closed; absent: as each gateway is configured.
+    pub pace: Option<Pace>,
 }
 
 impl Fact {
@@ -145,6 +172,7 @@ impl Fact {
             effect: effect.into(),
             reason: self.reason.wire().into(),
             close_code,
+            closes_per_second: self.pace.map_or(0, Pace::per_second),
         }
     }
 }
@@ -159,12 +187,26 @@ pub struct Batch {
 impl Batch {
     /// Kills what rests on a target and is older.
     pub fn kill(target: Target, reason: Reason) -> Self {
-        Self::of(Fact { target, effect: Effect::Kill, reason })
+        Self::of(Fact { target, effect: Effect::Kill, reason, pace: None })
     }
 
     /// Has what rests on a target judged again.
     pub fn reauthorize(target: Target) -> Self {
-        Self::of(Fact { target, effect: Effect::Reauthorize, reason: Reason::GrantsChanged })
+        Self::reauthorize_for(target, Reason::GrantsChanged)
+    }
+
+    /// As [`Batch::reauthorize`], for another reason than changed grants.
+    pub fn reauthorize_for(target: Target, reason: Reason) -> Self {
+        Self::of(Fact { target, effect: Effect::Reauthorize, reason, pace: None })
+    }
+
+    /// The same, with what it kills closed at this pace.
+    #[must_use]
+    pub fn paced(mut self, pace: Option<Pace>) -> Self {
+        for fact in self.facts.iter_mut().filter(|fact| fact.effect == Effect::Kill) {
+            fact.pace = pace;
+        }
+        self
     }
 
     fn of(fact: Fact) -> Self {
@@ -218,11 +260,27 @@ mod tests {
             target: Target::Session(tenant.clone(), session),
             effect: Effect::Kill,
             reason: Reason::Logout,
+            pace: None,
         });
         assert_eq!(batch.killed().collect::<Vec<_>>(), [&Target::Session(tenant, session)]);
 
         let wire = v1::RevocationBatch::decode(&*batch.payload()).expect("what was encoded decodes");
         let codes: Vec<_> = wire.revocations.iter().map(|fact| fact.close_code).collect();
         assert_eq!(codes, [0, 4511]);
+    }
+
+    #[test]
+    fn a_pace_is_of_what_is_killed_and_within_bounds() {
+        assert!(Pace::try_from(0).is_err() && Pace::try_from(Pace::FASTEST + 1).is_err());
+        let pace = Pace::try_from(Pace::FASTEST).expect("the fastest");
+        let (tenant, identity) = (TenantId::system(), IdentityId::from_bytes([1; 16]));
+        let paces = |batch: Batch| {
+            let wire = v1::RevocationBatch::decode(&*batch.payload()).expect("what was encoded decodes");
+            wire.revocations.iter().map(|fact| fact.closes_per_second).collect::<Vec<_>>()
+        };
+        let kill = Batch::kill(Target::Identity(tenant.clone(), identity), Reason::Logout);
+        assert_eq!(paces(kill.clone()), [0]);
+        assert_eq!(paces(kill.paced(Some(pace))), [100_000]);
+        assert_eq!(paces(Batch::reauthorize(Target::Tenant(tenant)).paced(Some(pace))), [0]);
     }
 }

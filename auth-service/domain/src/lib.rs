@@ -23,6 +23,7 @@ mod identities;
 mod identity_states;
 mod identity_updates;
 mod keyring;
+mod lease_classes;
 mod login;
 mod paging;
 mod passwords;
@@ -46,7 +47,7 @@ pub use asking::{ANSWERS_KEPT, Asked};
 pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 pub use audit::{Actor, AuditEntry};
 pub use authority::{Authority, OpenError, Parts, Settings};
-pub use batch::{Batch, CloseCode, Effect, Fact, Reason, Target};
+pub use batch::{Batch, CloseCode, Effect, Fact, Pace, Reason, Target};
 pub use beginning::BeginError;
 pub use bootstrap::BootstrapError;
 pub use callers::{Caller, CallerError, Forbidden};
@@ -63,6 +64,7 @@ pub use keyring::{
     Algorithm, KeySettings, KeyState, ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError,
     RotateSigningKey, Rotation, SigningKey, SigningKeyStanding,
 };
+pub use lease_classes::SetLeaseClassError;
 pub use login::{LoginAttempt, LoginError, LoginMode, LoginOutcome};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
 pub use passwords::{Argon2id, HashError, InvalidPassword, PasswordHasher, StoredPassword};
@@ -72,8 +74,9 @@ pub use scopes::{Scope, Scopes};
 pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
-    Answered, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LifecycleReads, LifecycleWrites,
-    LogEntry, ReadView, SessionFilter, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
+    Answered, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LeaseClassReads,
+    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, ReadView, SessionFilter, SigningKeyMark,
+    StandingReads, StandingRows, Store, StoreError, WriteTx,
 };
 pub use tenant_states::ChangeTenantError;
 pub use tenants::{CreateTenantError, Tenant, TenantState};

@@ -10,7 +10,7 @@ use portcullis_types::{CredentialId, IdentityId, InvalidName, OpaqueToken, Secre
 use sha2::{Digest, Sha256};
 
 use crate::audit::Actor;
-use crate::batch::{Batch, Reason, Target};
+use crate::batch::{Batch, Pace, Reason, Target};
 use crate::verification::Form;
 use crate::{
     Answered, Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx,
@@ -78,6 +78,8 @@ pub struct RevokeRequest {
     pub target: RevokeTarget,
     /// Why.
     pub reason: Reason,
+    /// How fast gateways close what it kills; absent: as each is configured.
+    pub pace: Option<Pace>,
     /// The caller's name for this request.
     pub request_id: Option<RequestId>,
 }
@@ -156,7 +158,7 @@ impl Authority {
         let mut entry = self.audit(actor, &request.tenant, action, named);
         entry.request.clone_from(&request.request_id);
         tx.insert_audit(&entry).await?;
-        let mut batch = Batch::kill(target, request.reason);
+        let mut batch = Batch::kill(target, request.reason).paced(request.pace);
         if let Some((name, content)) = answers {
             batch = batch.answering(name, content, None);
         }
@@ -245,8 +247,11 @@ fn content_of(request: &RevokeRequest) -> [u8; 32] {
         RevokeTarget::Identity(IdentityRef::Name(name)) => (b"identity name", name.as_str().as_bytes().to_vec()),
         RevokeTarget::Presented(secret) => (b"presented", Sha256::digest(secret.expose_bytes()).to_vec()),
     };
+    let pace = request.pace.map(|pace| pace.per_second().to_be_bytes());
     let mut hash = Sha256::new();
-    for part in [request.tenant.as_str().as_bytes(), kind, &what, request.reason.text().as_bytes()] {
+    // A request without a pace is what it was before there was one.
+    let parts = [request.tenant.as_str().as_bytes(), kind, &what, request.reason.text().as_bytes()];
+    for part in parts.into_iter().chain(pace.as_ref().map(|pace| &pace[..])) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

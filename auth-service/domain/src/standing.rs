@@ -39,7 +39,7 @@ pub(crate) struct Standing {
     pub(crate) session: Option<Session>,
     pub(crate) identity: Identity,
     pub(crate) grants: Vec<Grant>,
-    tenant: Tenant,
+    pub(crate) tenant: Tenant,
     signing_key: Option<SigningKeyMark>,
     client_revoked_seq: Option<u64>,
     on_this_chain: bool,

@@ -13,6 +13,7 @@
 //! writes here, which say whether they took place.
 
 mod keys;
+mod lease_classes;
 mod lifecycle;
 mod standing;
 
@@ -25,6 +26,7 @@ use portcullis_types::{
 };
 
 pub use self::keys::{KeyReads, KeyWrites};
+pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
 pub use self::standing::{SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
@@ -151,7 +153,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 /// One consistent snapshot.
 #[async_trait]
-pub trait ReadView: KeyReads + StandingReads + LifecycleReads + Send {
+pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads + Send {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
 
@@ -227,7 +229,7 @@ pub trait ReadView: KeyReads + StandingReads + LifecycleReads + Send {
 /// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
 /// condition no longer holds.
 #[async_trait]
-pub trait WriteTx: ReadView + KeyWrites + LifecycleWrites {
+pub trait WriteTx: ReadView + KeyWrites + LifecycleWrites + LeaseClassWrites {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 

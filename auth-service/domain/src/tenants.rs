@@ -1,6 +1,6 @@
 //! The customers whose worlds are apart. How they live on is in `tenant_states`.
 
-use portcullis_types::{TenantId, Timestamp};
+use portcullis_types::{ClassOverBound, LeaseClass, TenantId, Timestamp};
 
 use crate::asking::Begun;
 use crate::audit::Actor;
@@ -28,6 +28,8 @@ pub struct Tenant {
     pub version: u64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The class of its leases, if it has one of its own.
+    pub lease_class: Option<LeaseClass>,
     /// The newest entry that killed it; kept for ever.
     pub revoked_seq: Option<u64>,
 }
@@ -38,6 +40,9 @@ pub enum CreateTenantError {
     /// The name is taken.
     #[error("a tenant of this name exists")]
     Exists,
+    /// The class lasts longer than the bound.
+    #[error(transparent)]
+    OverBound(#[from] ClassOverBound),
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -49,18 +54,25 @@ pub enum CreateTenantError {
 impl Tenant {
     /// A new one.
     pub fn new(name: TenantId, created_at: Timestamp) -> Self {
-        Self { name, display_name: None, state: TenantState::Active, version: 1, created_at, revoked_seq: None }
+        let (state, version) = (TenantState::Active, 1);
+        Self { name, display_name: None, state, version, created_at, lease_class: None, revoked_seq: None }
     }
 }
 
 impl Authority {
     /// Makes a tenant.
-    pub async fn create_tenant(&self, actor: &Actor, name: TenantId) -> Result<Tenant, CreateTenantError> {
+    pub async fn create_tenant(
+        &self,
+        actor: &Actor,
+        name: TenantId,
+        lease_class: Option<LeaseClass>,
+    ) -> Result<Tenant, CreateTenantError> {
+        self.fits(lease_class)?;
         let mut change = match self.begin_named(actor, &name).await? {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok(before.tenant(&name).await?),
         };
-        let tenant = Tenant::new(name, self.now());
+        let tenant = Tenant { lease_class, ..Tenant::new(name, self.now()) };
         if !change.insert_tenant(&tenant).await? {
             return Err(CreateTenantError::Exists);
         }

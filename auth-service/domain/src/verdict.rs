@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_types::{
-    CredentialId, IdentityId, IdentityName, KeyDigest, RedemptionId, Revision, Secret, SessionId, TenantId,
+    CredentialId, IdentityId, IdentityName, KeyDigest, LeaseClass, RedemptionId, Revision, Secret, SessionId, TenantId,
 };
 
 use crate::audit::Actor;
@@ -117,6 +117,8 @@ pub struct Allowed {
     pub origins: Vec<Origin>,
     /// Audiences it may be presented to; empty: any.
     pub audiences: Vec<Audience>,
+    /// The class of leases that the tenant has.
+    pub lease_class: Option<LeaseClass>,
 }
 
 /// Good or bad.

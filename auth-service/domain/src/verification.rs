@@ -181,6 +181,7 @@ impl Authority {
             cache_ttl: if ticket.is_some() { Duration::ZERO } else { cache_ttl },
             origins: presented.origins.clone(),
             audiences: presented.audiences.clone(),
+            lease_class: self.served_class(&standing.tenant),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `CredentialsService`.
 
 use auth_domain::{
-    Actor, IssueTokens, ListedSession, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
+    Actor, IssueTokens, ListedSession, Pace, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
     SessionCredentials, SessionFilter, SessionState, TokenPair,
 };
 use portcullis_proto::auth::v1;
@@ -72,7 +72,11 @@ impl Api {
         let actor = admitted.act(Scope::Revoke, &tenant)?;
         let target = target_of(&tenant, asked.target)?;
         let request_id = request_id_of(&asked.request_id)?;
-        let revocation = RevokeRequest { tenant, target, reason, request_id };
+        let pace = match asked.closes_per_second {
+            0 => None,
+            asked => Some(Pace::try_from(asked).map_err(Failure::name("closes_per_second"))?),
+        };
+        let revocation = RevokeRequest { tenant, target, reason, pace, request_id };
         let committed = self.authority.revoke(&actor, revocation).await?;
         Ok(v1::RevokeResponse {
             revision: Some(committed.revision.into()),

@@ -10,10 +10,10 @@ use auth_domain::{
     BeginError, CallerError, ChangeIdentityError, ChangeTenantError, CreateApiKeyError, CreateIdentityError,
     CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage, InvalidPassword,
     IssueError, ListError, ListSessionsError, LoginError, PutRoleError, ReencryptError, RevokeError,
-    RevokeSigningKeyError, RotateError, SetPasswordError, StoreError, UpdateIdentityError,
+    RevokeSigningKeyError, RotateError, SetLeaseClassError, SetPasswordError, StoreError, UpdateIdentityError,
 };
 use portcullis_proto::InvalidWire;
-use portcullis_types::InvalidName;
+use portcullis_types::{ClassOverBound, InvalidName};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -61,6 +61,8 @@ pub(crate) enum Reason {
     IdentityExists,
     /// The identity is deleted.
     IdentityDeleted,
+    /// The class of leases lasts longer than the bound; metadata `lease_class`.
+    LeaseClassOverBound,
     /// The identity is disabled.
     IdentityDisabled,
     /// The tenant is suspended.
@@ -139,6 +141,7 @@ impl Reason {
             Self::TenantExists => "TENANT_EXISTS",
             Self::IdentityExists => "IDENTITY_EXISTS",
             Self::IdentityDeleted => "IDENTITY_DELETED",
+            Self::LeaseClassOverBound => "LEASE_CLASS_OVER_BOUND",
             Self::IdentityDisabled => "IDENTITY_DISABLED",
             Self::TenantSuspended => "TENANT_SUSPENDED",
             Self::LastAdministrator => "LAST_ADMINISTRATOR",
@@ -195,6 +198,7 @@ impl Reason {
             | Self::SigningKeyChanged
             | Self::KekMissing
             | Self::ParentRefused
+            | Self::LeaseClassOverBound
             | Self::RevisionForked => Code::FailedPrecondition,
             Self::TooMany
             | Self::HashingOverloaded
@@ -367,8 +371,26 @@ impl From<CreateTenantError> for Failure {
     fn from(error: CreateTenantError) -> Self {
         match error {
             CreateTenantError::Exists => Self::new(Reason::TenantExists, error.to_string()),
+            CreateTenantError::OverBound(over) => over.into(),
             CreateTenantError::Begin(error) => error.into(),
             CreateTenantError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClassOverBound> for Failure {
+    fn from(over: ClassOverBound) -> Self {
+        Self::new(Reason::LeaseClassOverBound, over.to_string()).about("lease_class", over.class.word())
+    }
+}
+
+impl From<SetLeaseClassError> for Failure {
+    fn from(error: SetLeaseClassError) -> Self {
+        match error {
+            SetLeaseClassError::TenantNotFound => tenant_not_found(),
+            SetLeaseClassError::OverBound(over) => over.into(),
+            SetLeaseClassError::Begin(error) => error.into(),
+            SetLeaseClassError::Store(error) => error.into(),
         }
     }
 }

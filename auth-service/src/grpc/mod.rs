@@ -36,7 +36,7 @@ use portcullis_proto::auth::v1::roles_service_server::RolesServiceServer;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsServiceServer;
 use portcullis_proto::auth::v1::tickets_service_server::TicketsServiceServer;
 use portcullis_proto::auth::v1::verification_service_server::VerificationServiceServer;
-use portcullis_types::{Clock, Shutdown};
+use portcullis_types::{Clock, LeaseTerms, Shutdown};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::server::NamedService;
@@ -93,7 +93,7 @@ pub(crate) struct Api {
     shutdown: Shutdown,
     watches: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    lease: Duration,
+    leases: LeaseTerms,
     probe_interval: Duration,
     max_deadline: Duration,
     max_message_bytes: usize,
@@ -131,6 +131,7 @@ pub(crate) enum GrpcError {
 impl Api {
     /// With its bounds from the configuration.
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
+        let leases = parts.authority.settings().leases;
         Self {
             authority: parts.authority,
             log: parts.log,
@@ -140,7 +141,7 @@ impl Api {
             shutdown: parts.shutdown,
             watches: Arc::new(Semaphore::new(MOST_WATCHES)),
             waiting: Arc::new(Semaphore::new(enforced::MOST_WAITING)),
-            lease: config.guarantee.lease(),
+            leases,
             probe_interval: Duration::from_millis(config.guarantee.probe_interval_ms),
             max_deadline: Duration::from_millis(config.grpc.max_deadline_ms),
             max_message_bytes: config.grpc.max_message_bytes,

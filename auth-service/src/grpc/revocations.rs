@@ -131,8 +131,9 @@ impl RevocationsService for Api {
     ) -> Result<Response<v1::GetGuaranteeResponse>, Status> {
         Ok(Response::new(v1::GetGuaranteeResponse {
             bound_ms: self.enforced_within_ms(),
-            lease_ms: wire::millis(self.lease),
+            lease_ms: wire::millis(self.leases.lengths().standard),
             probe_interval_ms: wire::millis(self.probe_interval),
+            terms: Some(self.leases.into()),
         }))
     }
 }

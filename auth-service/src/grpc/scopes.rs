@@ -22,9 +22,10 @@ const fn for_any_key(path: &'static str) -> Method {
 }
 
 /// Every method of `portcullis.auth.v1`.
-pub(crate) const METHODS: [Method; 30] = [
+pub(crate) const METHODS: [Method; 31] = [
     method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/SetLeaseClass", Scope::Admin),
     method("/portcullis.auth.v1.IdentitiesService/CreateIdentity", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/GetIdentity", Scope::IdentityRead),
     method("/portcullis.auth.v1.IdentitiesService/ListIdentities", Scope::IdentityRead),

@@ -3,6 +3,7 @@
 use auth_domain::Scope;
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsService;
+use portcullis_types::LeaseClass;
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
@@ -15,9 +16,26 @@ impl Api {
         request: Request<v1::CreateTenantRequest>,
     ) -> Result<v1::CreateTenantResponse, Failure> {
         let actor = admitted(&request)?.act_anywhere(Scope::Admin)?;
-        let name = wire::tenant("name", &request.get_ref().name)?;
-        let tenant = self.authority.create_tenant(&actor, name).await?;
+        let asked = request.into_inner();
+        let (name, class) = (wire::tenant("name", &asked.name)?, lease_class(asked.lease_class)?);
+        let tenant = self.authority.create_tenant(&actor, name, class).await?;
         Ok(v1::CreateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
+    }
+
+    async fn change_lease_class(
+        &self,
+        request: Request<v1::SetLeaseClassRequest>,
+    ) -> Result<v1::SetLeaseClassResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let (name, class) = (wire::tenant("tenant", &asked.tenant)?, lease_class(asked.lease_class)?);
+        let actor = admitted.act(Scope::Admin, &name)?;
+        let (tenant, committed) = self.authority.set_lease_class(&actor, &name, class).await?;
+        Ok(v1::SetLeaseClassResponse {
+            tenant: Some(wire::tenant_to_wire(tenant)),
+            revision: committed.map(|committed| committed.revision.into()),
+            enforced_within_ms: committed.map_or(0, |_| self.enforced_within_ms()),
+        })
     }
 
     async fn read_tenants(&self, request: Request<v1::ListTenantsRequest>) -> Result<v1::ListTenantsResponse, Failure> {
@@ -29,6 +47,13 @@ impl Api {
         let (tenants, next_page_token) = wire::paged(page, wire::tenant_to_wire);
         Ok(v1::ListTenantsResponse { tenants, next_page_token })
     }
+}
+
+/// A class that this version does not know cannot be kept.
+fn lease_class(number: i32) -> Result<Option<LeaseClass>, Failure> {
+    let known =
+        v1::LeaseClass::try_from(number).map_err(|_| Failure::field("lease_class", "must be one of the classes"));
+    Ok(known?.into())
 }
 
 #[tonic::async_trait]
@@ -45,5 +70,12 @@ impl TenantsService for Api {
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsResponse>, Status> {
         Ok(Response::new(self.read_tenants(request).await?))
+    }
+
+    async fn set_lease_class(
+        &self,
+        request: Request<v1::SetLeaseClassRequest>,
+    ) -> Result<Response<v1::SetLeaseClassResponse>, Status> {
+        Ok(Response::new(self.change_lease_class(request).await?))
     }
 }

@@ -122,6 +122,7 @@ fn allowed_to_wire(allowed: Allowed) -> v1::Allowed {
             origins: allowed.origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
             audiences: allowed.audiences.iter().map(|audience| audience.as_str().to_owned()).collect(),
         }),
+        lease_class: v1::LeaseClass::from(allowed.lease_class).into(),
     }
 }
 

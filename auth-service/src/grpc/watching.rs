@@ -168,9 +168,15 @@ impl Watching {
             position,
             caller_keys: caller.keys.clone(),
             caller_revision: caller.revision,
-            patience: self.api.lease / 2,
+            patience: self.patience(),
         };
         Ok(Watcher::new(parts, head))
+    }
+
+    /// For how long a gateway may leave what is sent unread: which classes it serves is not known here, so it is that of
+    /// `standard`. A gateway that serves stricter ones gives a stream up by itself.
+    fn patience(&self) -> Duration {
+        self.api.leases.lengths().standard / 2
     }
 
     async fn follow(&mut self, watcher: Watcher, run: Option<&Run>) -> Result<Infallible, Ended> {
@@ -198,7 +204,7 @@ impl Watching {
 
     async fn next_event(&mut self, following: &mut Following) -> Event {
         let speaking = !following.idle;
-        let held_for = following.held_for(speaking, self.api.clock.boottime());
+        let (held_for, patience) = (following.held_for(speaking, self.api.clock.boottime()), self.patience());
         let Following { watcher, grown, judged_again, .. } = following;
         tokio::select! {
             biased;
@@ -211,7 +217,7 @@ impl Watching {
                 Ok(_) => Event::Room,
                 Err(_) => Event::Left,
             },
-            () = tokio::time::sleep((self.api.lease / 2).saturating_sub(held_for)), if speaking => Event::Stalled,
+            () = tokio::time::sleep(patience.saturating_sub(held_for)), if speaking => Event::Stalled,
         }
     }
 
@@ -322,9 +328,10 @@ impl Watching {
             Message::Welcome(position) => Wire::Welcome(v1::WatchWelcome {
                 resumed: matches!(position, Position::Resumed(_)),
                 position: Some(position.revision().into()),
-                lease_ms: if may_hold_lease { wire::millis(self.api.lease) } else { 0 },
+                lease_ms: if may_hold_lease { wire::millis(self.api.leases.lengths().standard) } else { 0 },
                 probe_interval_ms: wire::millis(self.api.probe_interval),
                 bound_ms: self.api.enforced_within_ms(),
+                terms: may_hold_lease.then(|| self.api.leases.into()),
             }),
             Message::Entry(entry) => Wire::Entry(entry.to_wire()),
             Message::Checkpoint { probe, head, age } => Wire::Checkpoint(v1::Checkpoint {

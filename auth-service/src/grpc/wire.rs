@@ -115,7 +115,11 @@ pub(crate) fn millis(duration: std::time::Duration) -> i64 {
 
 /// As it travels.
 pub(crate) fn tenant_to_wire(tenant: Tenant) -> v1::Tenant {
-    v1::Tenant { name: tenant.name.to_string(), created_at: Some(timestamp(tenant.created_at)) }
+    v1::Tenant {
+        name: tenant.name.to_string(),
+        created_at: Some(timestamp(tenant.created_at)),
+        lease_class: v1::LeaseClass::from(tenant.lease_class).into(),
+    }
 }
 
 /// As it travels.

@@ -35,6 +35,7 @@ pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Resu
         tenant: principal.tenant,
         target: RevokeTarget::Session(session),
         reason: Reason::Logout,
+        pace: None,
         request_id: None,
     };
     let committed = edge.authority.revoke(&actor, request).await?;

@@ -47,7 +47,8 @@ async fn a_caller_acts_only_on_its_own_tenant() {
     let forbidden = [
         world.identities().get_identity(by(&key, v1::GetIdentityRequest { identity: ada() })).await.map(drop),
         world.identities().disable_identity(by(&key, v1::DisableIdentityRequest { identity: ada() })).await.map(drop),
-        world.tenants().create_tenant(by(&key, v1::CreateTenantRequest { name: "mine".into() })).await.map(drop),
+        world.tenants().create_tenant(by(&key, new_tenant("mine"))).await.map(drop),
+        world.tenants().set_lease_class(by(&key, strict("demo"))).await.map(drop),
         world.revocations().fetch_range(by(&key, v1::FetchRangeRequest::default())).await.map(drop),
         call(&world.channel, "/portcullis.auth.v1.RevocationsService/Watch", by(&key, ())).await,
         world
@@ -153,7 +154,7 @@ async fn whoever_watches_health_keeps_nobody_from_stopping() {
 #[tokio::test]
 async fn a_message_over_the_cap_is_refused() {
     let world = World::with(|config| config.grpc.max_message_bytes = 4_096).await;
-    let request = v1::CreateTenantRequest { name: "x".repeat(5_000) };
+    let request = new_tenant(&"x".repeat(5_000));
     let status = world.tenants().create_tenant(by(&world.admin, request)).await.expect_err("it is too large");
     assert_eq!(status.code(), Code::OutOfRange);
 }
@@ -161,8 +162,16 @@ async fn a_message_over_the_cap_is_refused() {
 #[tokio::test]
 async fn a_field_that_breaks_its_rule_is_named() {
     let world = World::new().await;
-    let request = v1::CreateTenantRequest { name: "No Capitals".into() };
+    let request = new_tenant("No Capitals");
     let status = world.tenants().create_tenant(by(&world.admin, request)).await.expect_err("it is no name");
     assert_eq!((status.code(), &*reason(&status)), (Code::InvalidArgument, "FIELD_INVALID"));
     assert!(status.message().contains("`name`") && !status.message().contains("Capitals"), "{}", status.message());
+}
+
+fn new_tenant(name: &str) -> v1::CreateTenantRequest {
+    v1::CreateTenantRequest { name: name.to_owned(), ..Default::default() }
+}
+
+fn strict(tenant: &str) -> v1::SetLeaseClassRequest {
+    v1::SetLeaseClassRequest { tenant: tenant.to_owned(), lease_class: v1::LeaseClass::Strict.into() }
 }

@@ -101,7 +101,7 @@ impl World {
     }
 
     pub(super) async fn make_tenant(&self, name: &str) {
-        let request = by(&self.admin, v1::CreateTenantRequest { name: name.to_owned() });
+        let request = by(&self.admin, v1::CreateTenantRequest { name: name.to_owned(), ..Default::default() });
         self.tenants().create_tenant(request).await.expect("the administrator may");
     }
 

@@ -14,7 +14,9 @@ macro_rules! tenant_columns {
             $prefix,
             "version, t.created_at AS ",
             $prefix,
-            "created_at, t.revoked_seq AS ",
+            "created_at, t.lease_class AS ",
+            $prefix,
+            "lease_class, t.revoked_seq AS ",
             $prefix,
             "revoked_seq"
         )

@@ -139,6 +139,11 @@ impl<R: Cells> Columns<'_, R> {
     fn word<T: Word>(&self, column: &'static str) -> Read<T> {
         T::from_word(self.text(column)?).ok_or(StoreError::Corrupt { what: T::WHAT })
     }
+
+    fn maybe_word<T: Word>(&self, column: &'static str) -> Read<Option<T>> {
+        let word = self.maybe_text(column)?.map(|text| T::from_word(text).ok_or(StoreError::Corrupt { what: T::WHAT }));
+        word.transpose()
+    }
 }
 
 pub(crate) fn head(row: &impl Cells) -> Read<Head> {
@@ -169,6 +174,7 @@ macro_rules! tenant_reader {
                 state: if suspended_at.is_some() { TenantState::Suspended } else { TenantState::Active },
                 version: row.seq(concat!($prefix, "version"))?,
                 created_at: row.at(concat!($prefix, "created_at"))?,
+                lease_class: row.maybe_word(concat!($prefix, "lease_class"))?,
                 revoked_seq: row.maybe_seq(concat!($prefix, "revoked_seq"))?,
             })
         }

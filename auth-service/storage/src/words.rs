@@ -1,6 +1,7 @@
 //! The words that rows use for the domain's enums.
 
 use auth_domain::{CredentialKind, IdentityKind, IdentityState, KeyState};
+use portcullis_types::LeaseClass;
 
 /// An enum whose values have words in rows.
 pub(crate) trait Word: Copy + Sized + 'static {
@@ -65,5 +66,14 @@ impl Word for KeyState {
             Self::Retained => "retained",
             Self::Revoked => "revoked",
         }
+    }
+}
+
+impl Word for LeaseClass {
+    const ALL: &'static [Self] = &Self::ALL;
+    const WHAT: &'static str = "lease class";
+
+    fn word(self) -> &'static str {
+        self.word()
     }
 }

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod explain;
+mod guarantee;
 mod identity;
 mod key;
 mod log;
@@ -67,6 +68,8 @@ pub(crate) enum Remote {
     Revoke(revoke::RevokeCommand),
     /// Says which gateways enforce a revocation, and how that is known.
     Receipt(receipt::ReceiptArgs),
+    /// Says what is promised about revocations: the bound, and how long each lease class is.
+    Guarantee,
     /// The revocation log.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -92,6 +95,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Session(command) => session::run(command, &authority, printer).await,
         Remote::Revoke(command) => revoke::run(command, &authority, printer).await,
         Remote::Receipt(args) => receipt::run(args, &authority, printer).await,
+        Remote::Guarantee => guarantee::run(&authority, printer).await,
         Remote::Log(command) => log::run(command, &authority, printer).await,
     }
 }

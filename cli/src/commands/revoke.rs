@@ -26,7 +26,8 @@ pub(crate) enum RevokeCommand {
     Session(SessionArgs),
     /// Every session an identity has now. It may log in again; to refuse that too: identity disable.
     #[command(
-        after_help = "Example:\n  portcullis revoke identity --tenant demo --name alice --reason compromised --wait"
+        after_help = "Examples:\n  portcullis revoke identity --tenant demo --name alice --reason compromised --wait\n  \
+            portcullis revoke identity --tenant demo --name kiosk --pace 200 --wait=5m"
     )]
     Identity(TargetIdentityArgs),
 }
@@ -49,6 +50,8 @@ pub(crate) struct CredentialArgs {
     stdin: bool,
     #[command(flatten)]
     note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +63,8 @@ pub(crate) struct SessionArgs {
     id: String,
     #[command(flatten)]
     note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +73,8 @@ pub(crate) struct TargetIdentityArgs {
     identity: IdentityArgs,
     #[command(flatten)]
     note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
 }
 
 /// What is written beside a revocation.
@@ -83,6 +90,15 @@ pub(crate) struct NoteArgs {
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
         value_parser = span::parse)]
     pub(super) wait: Option<Duration>,
+}
+
+/// How what was revoked is closed.
+#[derive(Debug, Args)]
+pub(crate) struct PaceArgs {
+    /// Closes at most so many of the sockets it covers in a second on each gateway, so that their clients do not all come
+    /// back together. Nothing passes on any of them from the start; only the closing is spread.
+    #[arg(long, value_name = "CLOSES PER SECOND", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pace: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,17 +128,22 @@ impl From<Reason> for v1::RevocationReason {
 }
 
 pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let (tenant, target, note) = match command {
-        RevokeCommand::Credential(args) => (args.tenant.clone(), presented_or_named(&args)?, args.note),
-        RevokeCommand::Session(args) => (args.tenant, Target::SessionId(session_id(&args.id)?), args.note),
+    let (tenant, target, note, pace) = match command {
+        RevokeCommand::Credential(args) => (args.tenant.clone(), presented_or_named(&args)?, args.note, args.pace),
+        RevokeCommand::Session(args) => (args.tenant, Target::SessionId(session_id(&args.id)?), args.note, args.pace),
         RevokeCommand::Identity(args) => {
-            (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note)
+            (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note, args.pace)
         }
     };
     let wait = note.wait;
     let reason: v1::RevocationReason = note.reason.into();
-    let request =
-        v1::RevokeRequest { tenant, target: Some(target), reason: reason.into(), request_id: note.request_id };
+    let request = v1::RevokeRequest {
+        tenant,
+        target: Some(target),
+        reason: reason.into(),
+        request_id: note.request_id,
+        closes_per_second: pace.pace.unwrap_or(0),
+    };
     let answer = authority
         .call(request, async |channel, request| CredentialsServiceClient::new(channel).revoke(request).await)
         .await?;

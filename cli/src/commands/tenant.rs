@@ -1,6 +1,6 @@
 //! `portcullis tenant`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::tenants_service_client::TenantsServiceClient;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::paging::{self, LimitArgs};
 use crate::print::{Printer, Report};
 use crate::table::View;
-use crate::words;
+use crate::{span, words};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
@@ -19,31 +19,103 @@ pub(crate) enum TenantCommand {
     Create(CreateArgs),
     /// Reads all tenants that the caller may see.
     List(LimitArgs),
+    /// Gives a tenant another lease class: for how long its sockets are served while a gateway cannot hear the authority.
+    #[command(after_help = LEASE_CLASS_HELP)]
+    LeaseClass(LeaseClassArgs),
 }
+
+const LEASE_CLASS_HELP: &str = "\
+How long each class is, and the bound that all must fit into: portcullis guarantee
+
+Examples:
+  portcullis tenant lease-class demo strict
+  portcullis tenant lease-class demo none";
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     /// Its name, for ever: 1 to 63 of a-z, 0-9 and '-', beginning with a letter.
     name: String,
+    /// For how long its sockets are served while a gateway cannot hear the authority; unsaid: as the route says.
+    #[arg(long, value_enum, default_value_t = Class::None, hide_default_value = true)]
+    lease_class: Class,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeaseClassArgs {
+    /// The tenant.
+    name: String,
+    /// The class. Live sockets are judged again and have it from then on.
+    #[arg(value_enum)]
+    class: Class,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Class {
+    /// None of its own: that of the route, or standard.
+    None,
+    /// The shortest: a revocation is certain soonest, and an outage is noticed soonest.
+    Strict,
+    /// What counts where nobody says otherwise.
+    Standard,
+    /// Long enough for the failover of a database.
+    Tolerant,
+    /// As standard for whoever comes; open sockets are served for a stated time more.
+    Hold,
+}
+
+impl From<Class> for v1::LeaseClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::None => Self::Unspecified,
+            Class::Strict => Self::Strict,
+            Class::Standard => Self::Standard,
+            Class::Tolerant => Self::Tolerant,
+            Class::Hold => Self::Hold,
+        }
+    }
 }
 
 pub(crate) async fn run(command: TenantCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     match command {
         TenantCommand::Create(args) => create(args, authority, printer).await,
         TenantCommand::List(args) => list(args, authority, printer).await,
+        TenantCommand::LeaseClass(args) => lease_class(args, authority, printer).await,
     }
 }
 
 async fn create(args: CreateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let lease_class: v1::LeaseClass = args.lease_class.into();
     let answer = authority
-        .call(v1::CreateTenantRequest { name: args.name }, async |channel, request| {
+        .call(v1::CreateTenantRequest { name: args.name, lease_class: lease_class.into() }, async |channel, request| {
             TenantsServiceClient::new(channel).create_tenant(request).await
         })
         .await?;
     let tenant = present(answer.tenant, "tenant")?;
-    let view =
-        View::Fields(vec![("tenant", tenant.name.clone()), ("created", words::time(tenant.created_at.as_ref()))]);
-    printer.report(&Report { json: json!({ "tenant": as_json(&tenant) }), view })
+    printer.report(&Report { json: json!({ "tenant": as_json(&tenant) }), view: View::Fields(fields(&tenant)) })
+}
+
+async fn lease_class(args: LeaseClassArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let class: v1::LeaseClass = args.class.into();
+    let request = v1::SetLeaseClassRequest { tenant: args.name, lease_class: class.into() };
+    let answer = authority
+        .call(request, async |channel, request| TenantsServiceClient::new(channel).set_lease_class(request).await)
+        .await?;
+    let tenant = present(answer.tenant, "tenant")?;
+    let mut view = fields(&tenant);
+    view.push(match &answer.revision {
+        None => ("changed", "nothing: it had this class before".to_owned()),
+        Some(revision) => ("revision", words::revision(Some(revision))),
+    });
+    if answer.revision.is_some() {
+        let bound = span::millis_in_words(answer.enforced_within_ms);
+        view.push(("bound", format!("{bound} from now at the latest, no socket is served by the old class")));
+    }
+    let json = json!({
+        "tenant": as_json(&tenant),
+        "revision": words::revision_json(answer.revision.as_ref()),
+        "enforced_within_ms": answer.enforced_within_ms,
+    });
+    printer.report(&Report { json, view: View::Fields(view) })
 }
 
 async fn list(args: LimitArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
@@ -56,14 +128,34 @@ async fn list(args: LimitArgs, authority: &Authority, printer: &Printer) -> Resu
         Ok((page.tenants, page.next_page_token))
     })
     .await?;
-    let rows = listing.items.iter().map(|tenant| vec![tenant.name.clone(), words::time(tenant.created_at.as_ref())]);
-    let view = View::Rows { columns: &["tenant", "created"], rows: rows.collect(), empty: "There are no tenants." };
+    let rows = listing.items.iter().map(|tenant| fields(tenant).into_iter().map(|(_, value)| value).collect());
+    let view = View::Rows {
+        columns: &["tenant", "lease class", "created"],
+        rows: rows.collect(),
+        empty: "There are no tenants.",
+    };
     let tenants: Vec<Value> = listing.items.iter().map(as_json).collect();
     printer.report(&Report { json: json!({ "tenants": tenants, "truncated": listing.truncated }), view })?;
     listing.note().iter().for_each(|note| printer.note(note));
     Ok(())
 }
 
+fn fields(tenant: &v1::Tenant) -> Vec<(&'static str, String)> {
+    vec![
+        ("tenant", tenant.name.clone()),
+        ("lease class", class_of(tenant).unwrap_or_else(|| "none".to_owned())),
+        ("created", words::time(tenant.created_at.as_ref())),
+    ]
+}
+
+fn class_of(tenant: &v1::Tenant) -> Option<String> {
+    (tenant.lease_class != v1::LeaseClass::Unspecified as i32).then(|| words::lease_class(tenant.lease_class))
+}
+
 fn as_json(tenant: &v1::Tenant) -> Value {
-    json!({ "name": tenant.name, "created_at": words::time_json(tenant.created_at.as_ref()) })
+    json!({
+        "name": tenant.name,
+        "lease_class": class_of(tenant),
+        "created_at": words::time_json(tenant.created_at.as_ref()),
+    })
 }

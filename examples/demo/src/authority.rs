@@ -118,7 +118,7 @@ impl Authority {
             tenant: self.tenant.as_str().to_owned(),
             target: Some(target),
             reason: RevocationReason::Administrative.into(),
-            request_id: String::new(),
+            ..Default::default()
         };
         Ok(self.credentials.clone().revoke(request).await?.into_inner())
     }

@@ -8,6 +8,7 @@ mod backoff;
 mod clock;
 mod entropy;
 mod ids;
+mod lease;
 mod opaque;
 mod revision;
 mod secret;
@@ -21,6 +22,7 @@ pub use ids::{
     BootId, ChannelName, ClientId, CredentialId, GatewayId, IdentityId, IdentityName, InvalidName, RedemptionId,
     RoleName, SessionId, SigningKeyId, TenantId, UuidSource,
 };
+pub use lease::{ClassOverBound, InvalidTerms, LeaseClass, LeaseLengths, LeaseTerms};
 pub use opaque::{InvalidOpaque, OPAQUE_LEN, OpaqueKind, OpaqueToken};
 pub use revision::{Chain, InvalidRevision, KeyDigest, KeyKind, Revision};
 pub use secret::Secret;

@@ -4,6 +4,7 @@
 //! it ([`Subject`]). Refuses: anything that only one kind of store can do.
 
 mod keys;
+mod lease_classes;
 mod lifecycle;
 mod log;
 mod rows;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use auth_domain::Store;
 
 pub use keys::*;
+pub use lease_classes::*;
 pub use lifecycle::*;
 pub use log::*;
 pub use rows::*;
@@ -74,6 +76,7 @@ macro_rules! suite {
             a_buried_identity_leaves_its_id_and_nothing_else,
             a_deleted_role_is_held_by_nobody,
             a_scope_is_held_without_a_key_only_by_another_live_one,
+            a_tenant_has_the_lease_class_it_was_given_last,
         );
     };
     ($subject:path: $($sentence:ident,)*) => {

@@ -271,6 +271,7 @@ pub async fn a_batch_that_kills_what_has_no_row_is_refused_whole(subject: &impl 
         target: Target::Session(seed.tenant.clone(), SessionId::new(seed.ids())),
         effect: auth_domain::Effect::Kill,
         reason: Reason::Logout,
+        pace: None,
     });
     assert!(write(&store).await.commit_with(batch, seed.now()).await.is_err());
     assert_eq!(store.head().await.expect("reads").seq, 0);

@@ -90,7 +90,7 @@ impl Api {
 
     /// Makes a tenant.
     pub async fn create_tenant(&self, name: &str) {
-        let request = v1::CreateTenantRequest { name: name.to_owned() };
+        let request = v1::CreateTenantRequest { name: name.to_owned(), ..Default::default() };
         self.tenants().create_tenant(request).await.expect("the tenant is made");
     }
 

@@ -174,6 +174,7 @@ impl StandIn {
             effect: effect.into(),
             reason: v1::RevocationReason::Administrative.into(),
             close_code: 4511,
+            closes_per_second: 0,
         };
         let payload = v1::RevocationBatch { revocations: vec![revocation] }.encode_to_vec();
         let mut script = self.script();
@@ -255,6 +256,7 @@ impl Script {
                 expires_in_ms: 600_000,
                 cache_ttl_ms: 60_000,
                 constraints: Some(v1::Constraints::default()),
+                lease_class: 0,
             }),
             revision: Some(self.head().into()),
         }
@@ -371,8 +373,21 @@ impl StandIn {
             let resync = v1::ResyncRequired { reason: v1::ResyncReason::Fork.into(), head };
             return say(Heard::ResyncRequired(resync)).await;
         }
-        let welcome =
-            v1::WatchWelcome { resumed, position: Some(position), lease_ms, probe_interval_ms: 50, bound_ms: lease_ms };
+        let terms = v1::LeaseTerms {
+            strict_ms: lease_ms,
+            standard_ms: lease_ms,
+            tolerant_ms: lease_ms,
+            hold_max_ms: 0,
+            bound_ms: lease_ms,
+        };
+        let welcome = v1::WatchWelcome {
+            resumed,
+            position: Some(position),
+            lease_ms,
+            probe_interval_ms: 50,
+            bound_ms: lease_ms,
+            terms: Some(terms),
+        };
         say(Heard::Welcome(welcome)).await?;
         loop {
             if self.script().refuses_watches || self.script().history != history {

@@ -13,6 +13,7 @@
 mod columns;
 mod commit;
 mod keys;
+mod lease_classes;
 mod lifecycle;
 mod log;
 mod reads;

@@ -6,7 +6,7 @@ use auth_domain::{
     Answered, AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role, Session,
     SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
 };
-use portcullis_types::{CredentialId, IdentityId, RedemptionId, RoleName, TenantId, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, LeaseClass, RedemptionId, RoleName, TenantId, Timestamp};
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
 use sqlx::{Sqlite, Transaction, query::Query};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -93,11 +93,13 @@ impl WriteTx for SqliteTx {
     }
 
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO tenants (name, created_at, display_name) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO tenants (name, created_at, display_name, lease_class) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql)
             .bind(tenant.name.as_str())
             .bind(tenant.created_at.as_micros())
-            .bind(tenant.display_name.as_ref().map(|name| name.as_str()));
+            .bind(tenant.display_name.as_ref().map(|name| name.as_str()))
+            .bind(tenant.lease_class.map(LeaseClass::word));
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 

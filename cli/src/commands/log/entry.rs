@@ -49,6 +49,7 @@ impl Entry {
                     "effect": words::effect(revocation.effect),
                     "reason": words::revocation_reason(revocation.reason),
                     "close_code": revocation.close_code,
+                    "closes_per_second": (revocation.closes_per_second > 0).then_some(revocation.closes_per_second),
                     "keys": revocation.keys.iter().map(key_json).collect::<Vec<_>>(),
                 })
             })
@@ -66,9 +67,10 @@ impl Entry {
         let at = words::timestamp(self.committed_at);
         let facts = self.batch.revocations.iter().map(|fact| {
             let (effect, reason) = (words::effect(fact.effect), words::revocation_reason(fact.reason));
-            let close = match fact.close_code {
-                0 => String::new(),
-                code => format!("  close {code}"),
+            let close = match (fact.close_code, fact.closes_per_second) {
+                (0, _) => String::new(),
+                (code, 0) => format!("  close {code}"),
+                (code, pace) => format!("  close {code} at {pace}/s"),
             };
             format!("{}  {at}  {effect:<11}  {reason:<18}  {}{close}\n", self.revision, keys_in_words(&fact.keys))
         });
@@ -143,6 +145,7 @@ mod tests {
             effect: v1::Effect::Kill.into(),
             reason: v1::RevocationReason::Logout.into(),
             close_code: 4511,
+            closes_per_second: 20,
         };
         v1::LogEntry {
             revision: Some(v1::Revision { shard: 0, seq, chain }),
@@ -178,7 +181,9 @@ mod tests {
     fn an_entry_is_worded_for_both_readers() {
         let entry = entry(5, 1, 2);
         let line = entry.lines();
-        for part in ["5-0000000000000002", "1970-01-01T00:00:01Z", "kill", "logout", "session:abababab", "close 4511"] {
+        for part in
+            ["5-0000000000000002", "1970-01-01T00:00:01Z", "kill", "logout", "session:abababab", "close 4511 at 20/s"]
+        {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert_eq!(entry.json()["revocations"][0]["keys"][0]["kind"], "session");

@@ -87,6 +87,7 @@ fn entry(key: KeyDigest) -> Bytes {
         effect: v1::Effect::Kill as i32,
         reason: v1::RevocationReason::Administrative as i32,
         close_code: 4511,
+        closes_per_second: 0,
     };
     v1::RevocationBatch { revocations: vec![revocation] }.encode_to_vec().into()
 }

@@ -3,6 +3,7 @@
 mod access_tokens;
 mod at_rest;
 mod callers;
+mod lease_classes;
 mod login;
 mod passwords;
 mod refresh;

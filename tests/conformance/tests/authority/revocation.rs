@@ -1,8 +1,8 @@
 //! Revoking.
 
 use auth_domain::{
-    Actor, DenyReason, IdentityRef, Page, Reason, RequestId, RevokeError, RevokeRequest, RevokeTarget, SessionFilter,
-    SessionState, Store as _,
+    Actor, DenyReason, IdentityRef, Pace, Page, Reason, RequestId, RevokeError, RevokeRequest, RevokeTarget,
+    SessionFilter, SessionState, Store as _,
 };
 use portcullis_types::{CredentialId, IdentityId, Secret, SessionId, TenantId};
 
@@ -10,7 +10,7 @@ use crate::world::{World, actor, named, tenant};
 
 fn request(target: RevokeTarget, id: Option<&str>) -> RevokeRequest {
     let request_id = id.map(|id| RequestId::try_from(id).expect("a valid id"));
-    RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, request_id }
+    RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, pace: None, request_id }
 }
 
 #[tokio::test]
@@ -83,6 +83,9 @@ async fn a_named_request_is_answered_once_and_refused_with_other_content() {
     let session = later_session(&world).await;
     let other = revoke(&actor(), request(RevokeTarget::Session(session), Some("r1"))).await;
     assert!(matches!(other, Err(RevokeError::RequestIdReused)), "{other:?}");
+    let paced = RevokeRequest { pace: Some(Pace::try_from(5).expect("a pace")), ..request(identity(), Some("r1")) };
+    let other = revoke(&actor(), paced).await;
+    assert!(matches!(other, Err(RevokeError::RequestIdReused)), "another pace is other content: {other:?}");
     world.allowed(&later.access).await;
     let another_caller = revoke(&Actor::caller(&world.admin), request(identity(), Some("r1"))).await;
     assert_eq!(another_caller.expect("its own name").revision.seq, first.revision.seq + 1);

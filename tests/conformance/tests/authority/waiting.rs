@@ -34,7 +34,7 @@ macro_rules! refused {
 
 async fn everything_is_refused(world: &World, caller: &Caller) {
     let (authority, by, alice) = (&world.authority, &Actor::caller(caller), &named("alice"));
-    refused!(authority.create_tenant(by, TenantId::try_from("new").expect("valid")), CreateTenantError);
+    refused!(authority.create_tenant(by, TenantId::try_from("new").expect("valid"), None), CreateTenantError);
     let bob = NewIdentity { name: IdentityName::try_from("bob").expect("valid"), ..robot() };
     refused!(authority.create_identity(by, bob), CreateIdentityError);
     refused!(authority.disable_identity(by, &tenant(), alice), ChangeIdentityError);
@@ -50,7 +50,8 @@ async fn everything_is_refused(world: &World, caller: &Caller) {
     let key = NewApiKey { tenant: tenant(), identity, label: None, scopes, expires_in: None };
     refused!(authority.create_api_key(caller, key), CreateApiKeyError);
     let target = RevokeTarget::Identity(alice.clone());
-    let revocation = RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, request_id: None };
+    let revocation =
+        RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, pace: None, request_id: None };
     refused!(authority.revoke(by, revocation), RevokeError);
 }
 

@@ -13,7 +13,8 @@ use auth_domain::{
 };
 use auth_storage::SqliteStore;
 use portcullis_types::{
-    ClientId, IdentityName, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy, TenantId, Timestamp,
+    ClientId, IdentityName, LeaseLengths, LeaseTerms, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy,
+    TenantId, Timestamp,
 };
 use tempfile::TempDir;
 
@@ -65,6 +66,16 @@ pub(crate) const KEYS: KeySettings = KeySettings {
     rotate_every: Some(Duration::from_secs(30 * 86_400)),
     jwks_max_age: Duration::from_secs(300),
 };
+fn leases() -> LeaseTerms {
+    let lengths = LeaseLengths {
+        strict: Duration::from_secs(5),
+        standard: Duration::from_secs(15),
+        tolerant: Duration::from_secs(60),
+        hold_max: Duration::from_secs(60),
+        bound: Duration::from_secs(60),
+    };
+    LeaseTerms::new(lengths).expect("they are in order")
+}
 
 fn settings() -> Settings {
     Settings {
@@ -76,8 +87,8 @@ fn settings() -> Settings {
         ticket_ttl: Duration::from_secs(30),
         cache_ttl: Duration::from_secs(30),
         refresh_grace: Duration::from_secs(30),
-        bound: Duration::from_secs(15),
         keys: KEYS,
+        leases: leases(),
     }
 }
 
@@ -122,7 +133,7 @@ impl World {
         let (store, authority) = open(directory.path(), &clock, &hasher, 1).await;
         let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("the first start");
         let admin = authority.authenticate_caller(&key.secret).await.expect("its own key");
-        authority.create_tenant(&actor(), tenant()).await.expect("a new tenant");
+        authority.create_tenant(&actor(), tenant(), None).await.expect("a new tenant");
         let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
         let speaker = Role { tenant: tenant(), name: role("speaker"), grants };
         authority.put_role(&actor(), speaker).await.expect("a new role");
@@ -211,7 +222,8 @@ impl World {
     }
 
     pub(crate) async fn revoke(&self, target: RevokeTarget) -> Committed {
-        let request = RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, request_id: None };
+        let request =
+            RevokeRequest { tenant: tenant(), target, reason: Reason::Administrative, pace: None, request_id: None };
         self.authority.revoke(&actor(), request).await.expect("revokes")
     }
 

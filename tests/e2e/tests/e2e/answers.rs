@@ -524,7 +524,7 @@ rows! {
     }
 
     authority_lost {
-        let short_lease = "[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n";
+        let short_lease = "[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n";
         let scene = Scene::with(short_lease, "", "[freeze]\nmax_ms = 500").await;
         scene.after(async || in_connect(scene.token()), async |_, _| {
             scene.site.link.silence();

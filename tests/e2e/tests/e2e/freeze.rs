@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use test_harness::{Closed, Login, Node, Site, Socket, eventually};
 
-const SHORT: &str = "[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n";
+const SHORT: &str = "[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n";
 
 fn message(kind: &str) -> serde_json::Value {
     json!({ "push": { "message": { "data": { "type": kind } } } })

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use test_harness::{Api, Closed, Edge, Process, Site, Socket, eventually, program};
 use tonic::{Code, Status};
 
-const SHORT: &str = "[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n";
+const SHORT: &str = "[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n";
 
 async fn try_receipt(site: &Site, revision: Option<v1::Revision>, timeout_ms: i64) -> Result<v1::Receipt, Status> {
     let request = v1::AwaitEnforcedRequest { revision, timeout_ms };

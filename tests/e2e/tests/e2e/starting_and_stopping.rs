@@ -36,7 +36,7 @@ async fn sockets_outlive_a_restart_of_the_authority_within_the_lease() {
 
 #[tokio::test]
 async fn without_the_authority_nobody_is_admitted_once_the_lease_has_ended_and_anonymous_sockets_stay() {
-    let site = Site::start_with("[guarantee]\nlease_ms = 2000\nprobe_interval_ms = 200\n").await;
+    let site = Site::start_with("[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n").await;
     let login = site.log_in("alice").await;
     let mut anonymous = site.gateways[0].open().await;
     anonymous.connect(None).await;

@@ -65,6 +65,7 @@ pub(super) fn verdict(n: u8, revision: Revision) -> Verdict {
             expires_in_ms: 600_000,
             cache_ttl_ms: 30_000,
             constraints: None,
+            lease_class: 0,
         }),
     };
     match Judgement::from_wire(wire, T0).expect("a well-formed verdict") {

@@ -78,6 +78,7 @@ impl StandIn {
             lease_ms: 0,
             probe_interval_ms: 10,
             bound_ms: 15_000,
+            terms: None,
         };
         let mut says = vec![Say::Welcome(welcome)];
         says.extend(self.after(position.seq).into_iter().map(Say::Entry));
