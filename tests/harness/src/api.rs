@@ -9,6 +9,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crate::remember;
+
 /// Puts a caller's key on every call.
 #[derive(Clone, Debug)]
 pub struct Caller(Option<MetadataValue<Ascii>>);
@@ -77,6 +79,7 @@ impl Api {
     /// With this key; an empty one sends none.
     pub async fn connect(address: SocketAddr, key: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a valid address").tcp_nodelay(true);
+        remember("an API key", key);
         let value = format!("Bearer {key}").parse().expect("a key is ASCII");
         let caller = Caller((!key.is_empty()).then_some(value));
         Self { channel: endpoint.connect_lazy(), caller }
@@ -112,6 +115,7 @@ impl Api {
         password: &str,
         roles: &[&str],
     ) -> String {
+        remember("a password", password);
         let request = v1::CreateIdentityRequest {
             tenant: tenant.to_owned(),
             kind: kind as i32,
@@ -132,6 +136,7 @@ impl Api {
             expires_in_ms: 0,
         };
         let response = self.api_keys().create_api_key(request).await.expect("the key is made").into_inner();
+        remember("an API key", &response.secret);
         (response.api_key.expect("a made key").id, response.secret)
     }
 
@@ -175,6 +180,7 @@ impl Api {
 
     /// Judges a bearer credential.
     pub async fn verify(&self, bearer: &str) -> v1::VerifyResponse {
+        remember("a bearer credential", bearer);
         let request = v1::VerifyRequest {
             credential: Some(v1::verify_request::Credential::Bearer(bearer.to_owned())),
             context: None,

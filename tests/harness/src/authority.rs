@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::gateway::metric;
-use crate::{Api, Edge, Process};
+use crate::{Api, Edge, Process, log_config, remember};
 
 /// A running authority over a data directory.
 #[derive(Debug)]
@@ -23,10 +23,6 @@ const CONFIG: &str = r#"
 [grpc]
 listen = "127.0.0.1:0"
 reflection = true
-
-[log]
-format = "json"
-filter = "trace,h2=info,hyper=info,hyper_util=info,tower=info"
 "#;
 
 /// Unless a test says otherwise.
@@ -40,14 +36,18 @@ impl Authority {
         let _ = std::fs::remove_file(&ready);
         let config = folder.join("auth-service.toml");
         let passwords = if more.contains("[password]") { "" } else { CHEAP_PASSWORDS };
+        let log = if more.contains("[log]") { String::new() } else { log_config() };
         let text = format!(
-            "data_dir = {:?}\nready_file = {ready:?}\n{CONFIG}\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = {allowed_origins:?}\n{passwords}\n{more}\n",
+            "data_dir = {:?}\nready_file = {ready:?}\n{CONFIG}\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = {allowed_origins:?}\n{passwords}\n{log}\n{more}\n",
             folder.join("data"),
         );
         std::fs::write(&config, text).expect("the configuration can be written");
         let config = config.to_str().expect("the path is text");
         let mut process = Process::start("auth-service", &["--config", config], &folder.join("auth-service.log"));
         let addresses = process.ready(&ready).await;
+        let keks = std::fs::read(folder.join("data/kek")).unwrap_or_default();
+        keks.split(|byte| *byte == b'\n').for_each(|line| remember("a key-encryption key", line));
+        remember("a key-encryption key", &keks);
         let address = |key: &str| addresses[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
         let admin_key_file = addresses["admin_key_file"].as_str().expect("a path").into();
         Self { process, grpc: address("grpc"), http: address("http"), admin_key_file }
@@ -55,7 +55,9 @@ impl Authority {
 
     /// The administrator's key.
     pub fn admin_key(&self) -> String {
-        std::fs::read_to_string(&self.admin_key_file).expect("the key file exists").trim().to_owned()
+        let key = std::fs::read_to_string(&self.admin_key_file).expect("the key file exists").trim().to_owned();
+        remember("the administrator's key", &key);
+        key
     }
 
     /// Where the administrator's key is.

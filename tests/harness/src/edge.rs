@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::within;
+use crate::{secrets, within};
 
 /// A program's HTTP address.
 #[derive(Clone, Debug)]
@@ -72,8 +72,11 @@ impl Edge {
     ) -> std::io::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
         for (name, value) in headers {
+            secrets::remember_header(name, value);
             request = request.header(*name, *value);
         }
+        secrets::remember_url(path);
+        secrets::remember_text(&body);
         let request = request.body(Full::new(Bytes::from(body))).expect("a valid request");
         within("an HTTP answer", async {
             let stream = TcpStream::connect(self.address).await?;
@@ -85,6 +88,10 @@ impl Edge {
             let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
             connection.abort();
             let text = String::from_utf8(body.to_vec()).map_err(std::io::Error::other)?;
+            for cookie in head.headers.get_all("set-cookie") {
+                secrets::remember_header("set-cookie", cookie.to_str().unwrap_or_default());
+            }
+            secrets::remember_text(&text);
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
         })
         .await

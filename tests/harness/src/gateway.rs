@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::{Edge, Process, Socket, eventually};
+use crate::{Edge, Process, Socket, eventually, log_config, remember};
 
 /// How a gateway is set up.
 #[derive(Clone, Debug)]
@@ -37,11 +37,13 @@ impl Gateway {
         let file = |suffix: &str| folder.join(format!("{id}.{suffix}"));
         let (ready, key_file, config) = (file("ready.json"), file("key"), file("toml"));
         let _ = std::fs::remove_file(&ready);
+        remember("a gateway's key", key);
+        let log = if more.contains("[log]") { String::new() } else { log_config() };
         std::fs::write(&key_file, key).expect("the key can be written");
         let text = format!(
             "gateway_id = {id:?}\nlisten = \"127.0.0.1:0\"\nready_file = {ready:?}\n\
              [authority]\nendpoint = \"http://{authority}\"\napi_key_file = {key_file:?}\n\
-             [hub]\n{hub}\n[log]\nformat = \"json\"\nfilter = \"trace,h2=info,hyper=info,hyper_util=info,tower=info\"\n{more}\n",
+             [hub]\n{hub}\n{log}\n{more}\n",
         );
         std::fs::write(&config, text).expect("the configuration can be written");
         let config = config.to_str().expect("the path is text");

@@ -2,7 +2,7 @@
 //!
 //! Owns: building and running the programs ([`Process`]), the network between them ([`Link`]), the three ways in
 //! (gRPC: [`Api`], HTTP: [`Edge`], WebSocket: [`Socket`]), clients that are not ours ([`Node`]), and a whole site of one
-//! authority and two gateways ([`Site`]).
+//! authority and two gateways ([`Site`]); and what none of their logs may hold ([`remember`]).
 //! Guarantees: every wait has a deadline and says what it waited for; nothing is left running.
 //! Refuses: to know anything about the programs that a user could not know.
 
@@ -13,6 +13,7 @@ mod gateway;
 mod link;
 mod node;
 mod process;
+mod secrets;
 mod site;
 mod slow_authority;
 mod socket;
@@ -27,12 +28,22 @@ pub use gateway::{Gateway, GatewayOptions};
 pub use link::Link;
 pub use node::{Event, Node};
 pub use process::{Process, program};
+pub use secrets::{assert_none_in, remember};
 pub use site::{PASSWORD, Site};
 pub use slow_authority::SlowAuthority;
 pub use socket::{Closed, Connected, Socket, command};
 
 /// The longest that anything in a test may take; far above what anything needs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the programs log in every scene: everything, but for what the transports say of frames, pings and polls. That is
+/// most of the lines (it is the bulk of an unfiltered log) and holds no payload; one scene reads it all the same.
+const LOG_FILTER: &str = "trace,h2=info,hyper=info,hyper_util=info,tower=info,mio=info";
+
+/// The `[log]` table of every scene that has none of its own.
+pub(crate) fn log_config() -> String {
+    format!("[log]\nformat = \"json\"\nfilter = {LOG_FILTER:?}\n")
+}
 
 /// Waits for `what`, at most [`PATIENCE`].
 ///

@@ -2,13 +2,19 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::eventually;
+use crate::{eventually, secrets};
+
+/// A stopped program never answers.
+const PAGE_TIME: Duration = Duration::from_millis(500);
 
 /// Where the built program `name` is. The first call builds all programs, so that a test never meets an old one.
 ///
@@ -33,10 +39,14 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// A running program, killed when dropped. Its log is kept and shown when the test fails.
+///
+/// At its end its log, its ready file and its metrics are searched for secrets; what is found fails the test.
 pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    ready_file: Option<PathBuf>,
+    metrics: Option<SocketAddr>,
 }
 
 impl Process {
@@ -53,7 +63,7 @@ impl Process {
             command.env_remove(key);
         }
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        Self { name: name.to_owned(), child, log: log.to_owned() }
+        Self { name: name.to_owned(), child, log: log.to_owned(), ready_file: None, metrics: None }
     }
 
     /// Waits until the program has written its ready file, and reads it.
@@ -62,14 +72,31 @@ impl Process {
     /// When the program ends instead, or takes too long.
     pub async fn ready(&mut self, file: &Path) -> serde_json::Value {
         let name = self.name.clone();
-        eventually(&format!("{name} to be ready"), || {
+        self.ready_file = Some(file.to_owned());
+        let said: serde_json::Value = eventually(&format!("{name} to be ready"), || {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 panic!("{name} ended with {status}:\n{}", self.log());
             }
             let ready = std::fs::read_to_string(file).ok();
             async move { ready.map(|text| serde_json::from_str(&text).expect("the ready file is JSON")) }
         })
-        .await
+        .await;
+        self.metrics = said["http"].as_str().and_then(|address| address.parse().ok());
+        said
+    }
+
+    /// Its metrics as they are read by a scraper; empty when it does not answer.
+    fn metrics_page(&mut self) -> Vec<u8> {
+        let running = matches!(self.child.try_wait(), Ok(None));
+        let page = self.metrics.filter(|_| running).map(|address| -> std::io::Result<Vec<u8>> {
+            let mut stream = TcpStream::connect_timeout(&address, PAGE_TIME)?;
+            stream.set_read_timeout(Some(PAGE_TIME))?;
+            write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+            let mut page = Vec::new();
+            stream.read_to_end(&mut page)?;
+            Ok(page)
+        });
+        page.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Everything it has logged.
@@ -111,6 +138,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let page = self.metrics_page();
         self.kill();
         if std::thread::panicking() {
             let log = self.log();
@@ -119,7 +147,11 @@ impl Drop for Process {
             for line in tail.into_iter().rev() {
                 eprintln!("{line}");
             }
+            return;
         }
+        secrets::assert_none_in_file(&self.log);
+        self.ready_file.iter().for_each(|file| secrets::assert_none_in_file(file));
+        secrets::assert_none_in(&format!("the metrics of {}", self.name), &page);
     }
 }
 

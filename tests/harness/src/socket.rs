@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::within;
+use crate::{secrets, within};
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,9 @@ impl Socket {
     /// Opens a connection, or says with which HTTP status (and body) it was refused.
     pub async fn open(url: &str, headers: &[(&str, &str)]) -> Result<Self, (u16, String)> {
         let mut request = url.into_client_request().expect("a valid URL");
+        secrets::remember_url(url);
         for (name, value) in headers {
+            secrets::remember_header(name, value);
             let name: HeaderName = name.parse().expect("a valid header name");
             request.headers_mut().append(name, HeaderValue::from_str(value).expect("a valid header value"));
         }
@@ -76,6 +78,7 @@ impl Socket {
 
     /// Sends a text frame as it is.
     pub async fn send_text(&mut self, text: &str) {
+        secrets::remember_text(text);
         // A connection that is ending may refuse it; the reader sees how it ended.
         let _ = self.stream.send(Message::text(text)).await;
     }

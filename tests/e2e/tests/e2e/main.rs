@@ -10,5 +10,6 @@ mod page;
 mod receipts;
 mod revocation;
 mod sdk;
+mod secrets;
 mod signing_keys;
 mod starting_and_stopping;
