@@ -18,6 +18,7 @@ mod bootstrap;
 mod callers;
 mod constraints;
 mod credentials;
+pub mod faults;
 mod grants;
 mod identities;
 mod identity_states;

@@ -5,10 +5,14 @@
 //! not on this chain. What has no session dies only by its own key, and is refused while its identity is disabled or its
 //! tenant suspended, and for ever once its identity is deleted.
 
-use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Timestamp};
+#[cfg(test)]
+mod properties;
+
+use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Revision, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::batch::Target;
+use crate::faults::{Fault, is_broken};
 use crate::store::{SigningKeyMark, StandingRows};
 use crate::{
     Credential, DenyReason, Grant, Head, Identity, IdentityState, KeyState, ReadView, Session, Store, StoreError,
@@ -63,7 +67,7 @@ impl Standing {
         let StandingRows { credential, session, identity, grants, tenant, signing_key, client_revoked_seq, issued_on } =
             rows;
         let issued = credential.issued;
-        let on_this_chain = issued.seq <= head.seq && issued_on.is_none_or(|known| known == issued);
+        let on_this_chain = is_of_this_log(issued, head.seq, issued_on);
         Self { credential, session, identity, grants, tenant, signing_key, client_revoked_seq, on_this_chain }
     }
 
@@ -101,7 +105,7 @@ impl Standing {
         let Some(session) = &self.session else { return Ok(()) };
         // A session that was inserted with a revision older than its own ancestors' end is dead from its birth.
         let oldest = self.credential.issued.seq.min(session.issued.seq);
-        let killed_by = |seq: Option<u64>| seq.is_some_and(|seq| oldest < seq);
+        let killed_by = |seq: Option<u64>| is_ended(oldest, seq);
         let key = self.signing_key;
         let denied = [
             (session.revoked_seq.is_some(), DenyReason::SessionRevoked),
@@ -145,4 +149,15 @@ impl Standing {
 /// Whether what was presented is what was issued.
 pub(crate) fn digest_matches(row: &Credential, token: &OpaqueToken) -> bool {
     row.digest.is_some_and(|digest| digest.ct_eq(&token.digest()).into())
+}
+
+/// Whether what was begun at `issued` is older than the end of something that it rests on.
+fn is_ended(issued: u64, ended: Option<u64>) -> bool {
+    ended.is_some_and(|ended| issued < ended) && !is_broken(Fault::IssueRevisionIgnored)
+}
+
+/// Whether a position is on this log, which ends at `head` and has `known` there.
+fn is_of_this_log(issued: Revision, head: u64, known: Option<Revision>) -> bool {
+    let is_known = issued.seq <= head && known.is_none_or(|known| known == issued);
+    is_known || is_broken(Fault::LoginSpansFailover)
 }

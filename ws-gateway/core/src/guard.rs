@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use portcullis_types::{Boottime, Revision};
 
 use crate::close::CloseReason;
+use crate::faults::{Fault, is_broken};
 use crate::lease::Deadline;
 use crate::verdict::Principal;
 
@@ -76,7 +77,7 @@ impl Guard {
         if now.as_nanos() >= self.expires_at.load(Ordering::Acquire) {
             return Err(Stop::Close(CloseReason::Expired));
         }
-        if self.lease.as_ref().is_some_and(|deadline| !deadline.is_before(now)) {
+        if self.lease.as_ref().is_some_and(|deadline| !deadline.is_before(now)) && !is_broken(Fault::TimerOnly) {
             return Err(Stop::Frozen);
         }
         if self.suspended.load(Ordering::Acquire) { Err(Stop::Suspended) } else { Ok(()) }

@@ -7,6 +7,7 @@
 //! Refuses: sockets, clocks, runtimes, and any knowledge of how the authority stores what it knows.
 
 mod enforcer;
+pub mod faults;
 mod guard;
 mod index;
 mod lease;

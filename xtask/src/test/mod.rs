@@ -55,6 +55,10 @@ pub(crate) fn run() -> Result<(), TestError> {
     // The tests with real processes find the programs in the target directory.
     step("build", cargo(&["build", "--workspace", "--bins"]))?;
     step("tests", cargo(&["test", "--workspace"]))?;
+    // Apart from the rest, so that the feature reaches no program.
+    let faults = ["--features", "protocol-cores/faults,auth-domain/faults"];
+    let cores = [&["test", "--package", "protocol-cores", "--package", "auth-domain"][..], &faults[..]].concat();
+    step("broken rules", cargo(&cores))?;
     println!("all steps passed");
     Ok(())
 }

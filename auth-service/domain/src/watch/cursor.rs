@@ -3,6 +3,7 @@
 use portcullis_types::Revision;
 
 use super::Resync;
+use crate::faults::{Fault, is_broken};
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,5 +40,9 @@ pub fn judge(
     if cursor.seq < horizon {
         return Err(Resync::Horizon);
     }
-    if at_cursor == Some(cursor) { Ok(Position::Resumed(cursor)) } else { Err(Resync::Fork) }
+    if at_cursor == Some(cursor) || is_broken(Fault::NoChain) {
+        Ok(Position::Resumed(cursor))
+    } else {
+        Err(Resync::Fork)
+    }
 }

@@ -6,6 +6,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 
 use crate::LogEntry;
+use crate::faults::{Fault, is_broken};
 
 /// One entry of the log, decoded once for all watchers. Shared as `Arc<Entry>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +70,8 @@ impl Entry {
 
     /// Whether it can stand right after `position`.
     pub fn follows(&self, position: Revision) -> bool {
-        position.seq.checked_add(1) == Some(self.revision.seq) && self.previous_chain == position.chain
+        let on_chain = self.previous_chain == position.chain || is_broken(Fault::NoChain);
+        position.seq.checked_add(1) == Some(self.revision.seq) && on_chain
     }
 
     /// Whether it kills something that rests on one of these keys.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use portcullis_types::{BootId, Boottime, GatewayId, Revision};
 
 use super::receipt::{Acknowledgement, GatewayReceipt, GatewayState, Receipt, Status};
+use crate::faults::{Fault, is_broken};
 
 /// By how much a clock may run fast or slow: one part in this many.
 const DRIFT: u32 = 1_000;
@@ -23,7 +24,12 @@ const SHOWN: Duration = Duration::from_secs(300);
 
 /// `span` of real time as this machine's clock may count it at most.
 fn at_most(span: Duration) -> Duration {
-    span + span / DRIFT + MARGIN
+    if is_broken(Fault::ElapsedWithoutDrift) { span } else { span + span / DRIFT + MARGIN }
+}
+
+/// Whether two positions are one; the same number on another branch is another entry.
+fn is_same(one: Revision, other: Revision) -> bool {
+    one == other || (one.seq == other.seq && is_broken(Fault::AcknowledgedByNumber))
 }
 
 /// One run of a gateway's process.
@@ -84,12 +90,13 @@ impl Registration {
 
     fn acknowledgement(&self, revision: Revision) -> Option<Acknowledgement> {
         let at = self.acknowledged.binary_search_by_key(&revision.seq, |(of, _)| of.seq).ok()?;
-        self.acknowledged.get(at).filter(|(of, _)| *of == revision).map(|(_, said)| *said)
+        self.acknowledged.get(at).filter(|(of, _)| is_same(*of, revision)).map(|(_, said)| *said)
     }
 
-    /// Positions of one process are on one chain: the caller checks that before they come here.
+    /// Positions were on the log when they came here, and on a branch of it that may have lost its tail since.
     fn has_applied(&self, revision: Revision) -> bool {
-        self.applied.is_some_and(|applied| applied.seq >= revision.seq) || self.acknowledgement(revision).is_some()
+        let beyond = |applied: Revision| applied.seq > revision.seq || is_same(applied, revision);
+        self.applied.is_some_and(beyond) || self.acknowledgement(revision).is_some()
     }
 
     fn acknowledge(&mut self, revision: Revision, said: Acknowledgement) {
@@ -130,7 +137,9 @@ impl Registrations {
     /// A probe arrived. Before the head is read that answers it.
     pub fn probed(&mut self, run: &Run, sockets: u64, now: Boottime) -> Result<(), TooManyGateways> {
         let registration = self.registration(run, now)?;
-        registration.probed = registration.probed.max(Some(now));
+        if registration.probed.is_none() || !is_broken(Fault::RegistrationNotRenewed) {
+            registration.probed = registration.probed.max(Some(now));
+        }
         registration.sockets = sockets;
         Ok(())
     }
@@ -218,7 +227,8 @@ impl Registrations {
 
     /// Until then there may be leases from before this process, of which it knows nothing.
     fn blind_until(&self) -> Boottime {
-        let before = self.terms.lease_before.map(|before| at_most(before.max(self.terms.bound)));
+        let known = self.terms.lease_before.filter(|_| !is_broken(Fault::EmptyAfterRestart));
+        let before = known.map(|before| at_most(before.max(self.terms.bound)));
         self.began + before.unwrap_or_default()
     }
 
@@ -252,6 +262,9 @@ impl Registrations {
 
     fn registration(&mut self, run: &Run, now: Boottime) -> Result<&mut Registration, TooManyGateways> {
         if !self.runs.contains_key(run) {
+            if is_broken(Fault::RegisteredByName) {
+                self.runs.retain(|other, _| other.gateway != run.gateway);
+            }
             self.forget(now);
             if self.runs.len() >= Self::MOST {
                 return Err(TooManyGateways);

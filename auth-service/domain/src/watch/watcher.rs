@@ -11,6 +11,7 @@ use std::time::Duration;
 use portcullis_types::{Boottime, KeyDigest, Revision};
 
 use super::{Entry, Found, Position, Ring};
+use crate::faults::{Fault, is_broken};
 
 /// The word that `head` was the head of the log at `proven_at`.
 ///
@@ -163,7 +164,8 @@ impl Watcher {
         if !self.accepts_probe() {
             return Err(TooManyProbes);
         }
-        let age = arrived_at.saturating_since(fresh.proven_at);
+        let proven_at = if is_broken(Fault::StaleTail) { arrived_at } else { fresh.proven_at };
+        let age = arrived_at.saturating_since(proven_at);
         self.probes.push_back(Probe { id, head: fresh.head, age });
         Ok(())
     }
@@ -228,10 +230,10 @@ impl Watcher {
     /// A probe whose head was reached. It comes before further entries, or a growing log would starve it.
     fn answer(&mut self) -> Option<Next> {
         let probe = *self.probes.front()?;
-        if probe.head.seq > self.cursor.seq {
+        if probe.head.seq > self.cursor.seq && !is_broken(Fault::CheckpointOvertakes) {
             return None;
         }
-        if probe.head.seq == self.cursor.seq && probe.head != self.cursor {
+        if probe.head.seq == self.cursor.seq && probe.head != self.cursor && !is_broken(Fault::NoChain) {
             return Some(self.end(End::Resync(Resync::Fork)));
         }
         self.probes.pop_front();

@@ -79,6 +79,30 @@ fn the_rules_know_no_transport_no_store_and_no_runtime() {
     }
 }
 
+/// The cores with the features that they are built with for this package.
+fn cores_of(package: &str, more: &[&str]) -> Vec<String> {
+    let mut tree = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p} [{f}]"]);
+    let tree = tree.args(["--package", package]).args(more).output().expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let lines = String::from_utf8(tree.stdout).expect("text");
+    let cores = lines.lines().filter(|line| line.starts_with("gateway-core ") || line.starts_with("auth-domain "));
+    cores.map(str::to_owned).collect()
+}
+
+#[test]
+fn no_program_is_built_with_rules_that_can_be_broken() {
+    let can_break = |cores: &[String]| cores.iter().any(|core| core.contains("faults"));
+    assert!(can_break(&cores_of("protocol-cores", &["--features", "faults"])), "it would be seen");
+    for (program, core) in [("auth-service", "auth-domain"), ("ws-gateway", "gateway-core")] {
+        let cores = cores_of(program, &[]);
+        assert!(cores.iter().any(|line| line.starts_with(core)), "{program} has its core: {cores:?}");
+        assert!(!can_break(&cores), "{cores:?}");
+    }
+    let workspace = cores_of("protocol-cores", &["--workspace"]);
+    assert!(!can_break(&workspace), "a build of the workspace: {workspace:?}");
+}
+
 #[test]
 fn storage_knows_the_rules_and_not_the_transports() {
     let direct = direct("auth-storage");

@@ -26,6 +26,7 @@ pub use stream::{Input, Output, ResyncReason, Welcome};
 use crate::close::CloseReason;
 use crate::connection_id::ConnectionId;
 use crate::denial::Denial;
+use crate::faults::{Fault, is_broken};
 use crate::guard::{Fence, Guard, Wake};
 use crate::index::{RevocationIndex, Standing};
 use crate::lease::{Deadline, Lease};
@@ -163,7 +164,7 @@ impl Enforcer {
         // Insert, then check (I10): an entry applied before this step is in the index, one applied after it finds the
         // connection in the registry.
         self.insert(connection, verdict, Arc::clone(&guard), now);
-        match self.refusal_of(verdict) {
+        match self.refusal_of(verdict).filter(|_| !is_broken(Fault::HandshakeUnchecked)) {
             None => Ok(guard),
             Some(refusal) => {
                 self.remove(connection);

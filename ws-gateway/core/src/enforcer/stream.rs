@@ -15,6 +15,7 @@ use prost::Message as _;
 use super::{Enforcer, Settings, close_of};
 use crate::close::CloseReason;
 use crate::connection_id::ConnectionId;
+use crate::faults::{Fault, is_broken};
 use crate::guard::Fence;
 use crate::index::{Effect, Fact, RevocationIndex, Standing};
 use crate::verdict::{CredentialReference, Judgement};
@@ -194,7 +195,7 @@ impl Enforcer {
             Input::Checkpoint { probe_id, head, age } => self.checkpoint(probe_id, head, age, now),
             Input::ResyncRequired(_) => {
                 self.stream.must_resync = true;
-                self.unproven_since = Some(now);
+                self.unproven_since = (!is_broken(Fault::AdmittedUnproven)).then_some(now);
                 self.drop_stream(&mut out);
             }
             Input::StreamLost => self.stream_lost(),
@@ -244,6 +245,10 @@ impl Enforcer {
         if !welcome.resumed {
             self.begin_from(welcome.position);
         }
+        if is_broken(if welcome.resumed { Fault::ThawBeforeCatchUp } else { Fault::ResyncExtendsLease }) {
+            let unasked = self.lease.probe_sent(now);
+            self.lease.renew(unasked, Duration::ZERO);
+        }
         self.probe(now, out);
         self.send_questions(out);
     }
@@ -255,12 +260,15 @@ impl Enforcer {
         let Settings { index_keys, index_window, .. } = self.settings;
         self.index = Some(RevocationIndex::starting_at(position, index_keys, index_window));
         self.stream.must_resync = false;
-        if !known_before {
+        if !known_before || is_broken(Fault::ReconcileSkipped) {
             return;
         }
         let everybody: Vec<_> = self.registry.iter().map(|(id, member)| (id, member.reference.is_some())).collect();
         for (connection, has_credential) in everybody {
             if let Some(member) = self.registry.get_mut(connection) {
+                if is_broken(Fault::OldBranchKept) && member.seq >= position.seq {
+                    continue;
+                }
                 member.seq = 0;
             }
             if has_credential {
@@ -308,11 +316,13 @@ impl Enforcer {
     fn checkpoint(&mut self, probe_id: u64, head: Revision, age: Duration, now: Boottime) {
         let Some(index) = self.index.as_ref().filter(|_| self.stream.phase == Phase::Up) else { return };
         self.stream.heard_at = now;
-        let caught_up = index.applied().seq >= head.seq && index.chain_at(head.seq) == Some(head.chain);
+        let on_chain = index.chain_at(head.seq) == Some(head.chain) || is_broken(Fault::NoChain);
+        let caught_up = index.applied().seq >= head.seq && on_chain || is_broken(Fault::RenewedBehindHead);
         let was_valid = self.lease.is_valid(now);
         if !caught_up || !self.is_synced() {
             return;
         }
+        let probe_id = if is_broken(Fault::LeaseFromReceipt) { self.lease.probe_sent(now) } else { probe_id };
         if let Some(anchor) = self.lease.renew(probe_id, age) {
             self.stream.renewed_at = now;
             self.unproven_since = self.unproven_since.filter(|since| anchor < *since);
@@ -357,7 +367,8 @@ impl Enforcer {
             return;
         }
         // What was applied since a resync is not enforced on those who were admitted before it.
-        let applied = self.applied().filter(|_| self.is_synced());
+        let is_enforced = self.is_synced() || is_broken(Fault::AcknowledgedWhileReconciling);
+        let applied = self.applied().filter(|_| is_enforced);
         self.stream.last_probe = Some(now);
         let sockets = (self.registry.len() - self.anonymous) as u64;
         out.push(Output::SendProbe { probe_id: self.lease.probe_sent(now), applied, sockets });

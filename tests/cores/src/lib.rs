@@ -1,0 +1,2 @@
+//! Tests only: `tests/cores`.
+#![forbid(unsafe_code)]
