@@ -3,6 +3,7 @@
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
 mod keys;
+mod login;
 mod store;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
 pub(crate) use self::keys::Keys;
+pub(crate) use self::login::{Cookie, Import, LoginGuard, Policy, SecondFactor};
 pub(crate) use self::store::{Store, StoreKind};
 
 use crate::guarantee::Guarantee;
@@ -39,6 +41,16 @@ pub(crate) struct Config {
     pub(crate) keys: Keys,
     /// How passwords are hashed.
     pub(crate) password: Password,
+    /// What new passwords must be.
+    pub(crate) password_policy: Policy,
+    /// What hashes of other programs may cost.
+    pub(crate) password_import: Import,
+    /// What slows those who guess.
+    pub(crate) login_guard: LoginGuard,
+    /// How session cookies live.
+    pub(crate) cookie: Cookie,
+    /// What is asked for beside a password.
+    pub(crate) second_factor: SecondFactor,
     /// What is promised about revocation.
     pub(crate) guarantee: Guarantee,
     /// How events are written.
@@ -67,6 +79,8 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// That a proxy speaks TLS to the world in front of this listener.
     pub(crate) behind_tls_proxy: bool,
+    /// That the proxy in front names the client last in `X-Forwarded-For`: attempts are counted by that address.
+    pub(crate) forwarded_for: bool,
     /// The origins whose pages may use the session cookie, exactly as browsers write them.
     pub(crate) allowed_origins: Vec<String>,
 }
@@ -125,6 +139,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Whether it holds, of which key, and what it says.
+type Rule = (bool, &'static str, &'static str);
+
 /// A configuration that is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -158,6 +175,11 @@ impl Default for Config {
             tokens: Tokens::default(),
             keys: Keys::default(),
             password: Password::default(),
+            password_policy: Policy::default(),
+            password_import: Import::default(),
+            login_guard: LoginGuard::default(),
+            cookie: Cookie::default(),
+            second_factor: SecondFactor::default(),
             guarantee: Guarantee::default(),
             log: Log::default(),
         }
@@ -178,7 +200,7 @@ impl Default for Grpc {
 impl Default for Http {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 7701));
-        Self { listen, behind_tls_proxy: false, allowed_origins: Vec::new() }
+        Self { listen, behind_tls_proxy: false, forwarded_for: false, allowed_origins: Vec::new() }
     }
 }
 
@@ -225,7 +247,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let sections = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.guarantee.rules());
-        for (holds, key, rule) in self.rules().into_iter().chain(sections) {
+        for (holds, key, rule) in self.rules().into_iter().chain(sections).chain(login::rules(self)) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
             }
@@ -234,7 +256,7 @@ impl Config {
         Ok(())
     }
 
-    fn rules(&self) -> [(bool, &'static str, &'static str); 15] {
+    fn rules(&self) -> [Rule; 15] {
         const HOUR: u64 = 3_600_000;
         const YEAR: u64 = 366 * 24 * HOUR;
         let Self { grpc, http, tokens, password, .. } = self;
@@ -305,11 +327,11 @@ mod tests {
 
     use super::*;
 
-    fn read(toml: &str) -> Result<Config, ConfigError> {
+    pub(super) fn read(toml: &str) -> Result<Config, ConfigError> {
         Config::from_figment(&Figment::new().merge(Toml::string(toml)))
     }
 
-    fn refused(toml: &str) -> String {
+    pub(super) fn refused(toml: &str) -> String {
         read(toml).expect_err("it is refused").to_string()
     }
 

@@ -7,17 +7,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Argon2id, HashError, PasswordHasher};
+use auth_domain::{Argon2id, HashError, PasswordHasher, PasswordHashes, UnfitHash};
 use portcullis_types::{Entropy, Secret};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::Password;
+use crate::config::Config;
 use crate::metrics::Metrics;
 
 /// The pool.
 #[derive(Debug)]
 pub(crate) struct HashPool {
-    argon: Argon2id,
+    hashes: PasswordHashes,
     entropy: Arc<dyn Entropy>,
     metrics: Arc<Metrics>,
     checks: Lane,
@@ -54,14 +54,16 @@ impl Drop for Place {
 
 impl HashPool {
     /// With the configured parameters and bounds.
-    pub(crate) fn new(config: &Password, entropy: Arc<dyn Entropy>, metrics: Arc<Metrics>) -> Result<Self, HashError> {
+    pub(crate) fn new(config: &Config, entropy: Arc<dyn Entropy>, metrics: Arc<Metrics>) -> Result<Self, HashError> {
+        let Config { password, password_import, .. } = config;
+        let argon = Argon2id::new(password.memory_kib, password.iterations, password.parallelism)?;
         Ok(Self {
-            argon: Argon2id::new(config.memory_kib, config.iterations, config.parallelism)?,
+            hashes: PasswordHashes::new(argon, password_import.limits()),
             entropy,
             metrics,
-            checks: Lane::new(config.workers, config.queue),
-            makings: Lane::new(config.workers, config.queue),
-            workers: Arc::new(Semaphore::new(config.workers)),
+            checks: Lane::new(password.workers, password.queue),
+            makings: Lane::new(password.workers, password.queue),
+            workers: Arc::new(Semaphore::new(password.workers)),
         })
     }
 
@@ -93,17 +95,24 @@ impl HashPool {
 #[async_trait]
 impl PasswordHasher for HashPool {
     async fn hash(&self, password: Secret) -> Result<String, HashError> {
-        let (argon, entropy) = (self.argon.clone(), Arc::clone(&self.entropy));
-        self.run(&self.makings, move || argon.hash(&password, &*entropy)).await
+        let (hashes, entropy) = (self.hashes.clone(), Arc::clone(&self.entropy));
+        self.run(&self.makings, move || hashes.hash(&password, &*entropy)).await
     }
 
     async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
-        let argon = self.argon.clone();
-        self.run(&self.checks, move || argon.verify(&password, &phc)).await
+        if let Err(unfit) = self.hashes.check(&phc) {
+            tracing::error!(%unfit, "a stored password cannot be verified: raise `password_import`, or reset it");
+        }
+        let hashes = self.hashes.clone();
+        self.run(&self.checks, move || hashes.verify(&password, &phc)).await
     }
 
     fn is_current(&self, phc: &str) -> bool {
-        self.argon.is_current(phc)
+        self.hashes.is_current(phc)
+    }
+
+    fn check_foreign(&self, hash: &str) -> Result<(), UnfitHash> {
+        self.hashes.check(hash)
     }
 }
 
@@ -114,9 +123,11 @@ mod tests {
     use portcullis_types::SystemEntropy;
 
     use super::*;
+    use crate::config::Password;
 
     fn pool(workers: usize, queue: usize) -> HashPool {
-        let config = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
+        let mut config = Config::default();
+        config.password = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
         HashPool::new(&config, Arc::new(SystemEntropy), Arc::new(Metrics::new())).expect("the smallest parameters")
     }
 

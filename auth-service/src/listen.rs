@@ -4,7 +4,7 @@
 //! acknowledgement), and at most so many connections at once: beyond that, new ones wait in the kernel's backlog.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -60,6 +60,13 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
 pub(crate) struct Accepted {
     stream: TcpStream,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Accepted {
+    /// Who is at the other end; none when it is gone already.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.stream.peer_addr().ok().map(|address| address.ip())
+    }
 }
 
 impl Connected for Accepted {

@@ -228,7 +228,7 @@ async fn open_authority(
 ) -> Result<Authority, StartError> {
     let source = Source::find(config.keys.kek_file.as_deref(), &config.data_dir, Source::from_environment())?;
     let keks = source.read(&*store, &*around.entropy).await?;
-    let passwords = HashPool::new(&config.password, Arc::clone(&around.entropy), metrics)?;
+    let passwords = HashPool::new(config, Arc::clone(&around.entropy), metrics)?;
     let parts = auth_domain::Parts {
         store,
         clock: Arc::clone(&around.clock),
@@ -253,6 +253,10 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         refresh_grace: REFRESH_GRACE,
         keys: config.keys.settings()?,
         leases: config.guarantee.terms()?,
+        password_policy: config.password_policy.policy(),
+        guard: config.login_guard.rules(),
+        cookies: config.cookie.rules(),
+        display_name: config.second_factor.display_name.clone(),
     })
 }
 

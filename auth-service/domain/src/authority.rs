@@ -8,7 +8,10 @@ use portcullis_types::{Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantI
 use crate::audit::{Actor, AuditEntry};
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
-use crate::{Audience, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings, Store, StoreError};
+use crate::{
+    Audience, CookieRules, GuardRules, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings, PasswordPolicy,
+    Store, StoreError,
+};
 
 /// What an operator decides.
 #[derive(Clone, Debug)]
@@ -33,6 +36,14 @@ pub struct Settings {
     pub keys: KeySettings,
     /// How long the leases of gateways are, and B: how long after a revocation a frame may still pass, whatever fails.
     pub leases: LeaseTerms,
+    /// What new passwords must be.
+    pub password_policy: PasswordPolicy,
+    /// What slows those who guess.
+    pub guard: GuardRules,
+    /// How long session cookies live, and when they are exchanged.
+    pub cookies: CookieRules,
+    /// What authenticator apps show beside an account.
+    pub display_name: String,
 }
 
 /// What an authority is made of.

@@ -5,7 +5,7 @@ use portcullis_types::{IdentityId, IdentityName, RoleName, Secret, TenantId, Tim
 use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
-use crate::passwords::{HashError, InvalidPassword, check_password};
+use crate::passwords::{HashError, InvalidPassword};
 use crate::{
     Attributes, Authority, BeginError, Committed, IdentityFilter, Label, ListError, MAX_GRANT_BYTES, Page, Paged,
     ReadView, StoreError, WriteTx,
@@ -217,7 +217,7 @@ impl Authority {
         let roles = distinct(new.roles).ok_or(CreateIdentityError::TooManyRoles)?;
         let password = match new.password {
             Some(password) => {
-                check_password(&password)?;
+                self.check_password(&password, &new.name)?;
                 Some(self.new_password(password).await?)
             }
             None => None,
@@ -291,8 +291,8 @@ impl Authority {
         password: Secret,
     ) -> Result<Committed, SetPasswordError> {
         // Asked before hashing, so that names that do not exist cost no memory.
-        self.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
-        check_password(&password)?;
+        let identity = self.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
+        self.check_password(&password, &identity.name)?;
         let password = self.new_password(password).await?;
         let mut change = match self.begin_named_urgently(actor, tenant).await? {
             Begun::New(change) => change,

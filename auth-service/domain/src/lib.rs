@@ -17,9 +17,11 @@ mod beginning;
 mod bootstrap;
 mod callers;
 mod constraints;
+mod cookies;
 mod credentials;
 pub mod faults;
 mod grants;
+mod guard;
 mod identities;
 mod identity_states;
 mod identity_updates;
@@ -27,11 +29,13 @@ mod keyring;
 mod lease_classes;
 mod login;
 mod paging;
+mod password_changes;
 mod passwords;
 mod revocation;
 mod roles;
 mod scopes;
 mod sealing;
+mod second_factors;
 mod sessions;
 mod standing;
 mod store;
@@ -39,6 +43,7 @@ mod tenant_states;
 mod tenants;
 mod tickets;
 mod tokens;
+mod totp;
 mod verdict;
 mod verification;
 pub mod watch;
@@ -53,8 +58,10 @@ pub use beginning::BeginError;
 pub use bootstrap::BootstrapError;
 pub use callers::{Caller, CallerError, Forbidden};
 pub use constraints::{Audience, Label, Origin};
+pub use cookies::{CookieRules, CookieUse};
 pub use credentials::{Credential, CredentialKind, Spent};
 pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
+pub use guard::{AttemptKey, Attempts, GuardRules};
 pub use identities::{
     CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD, NewIdentity,
     SetPasswordError, TOMBSTONE,
@@ -66,18 +73,30 @@ pub use keyring::{
     RotateSigningKey, Rotation, SigningKey, SigningKeyStanding,
 };
 pub use lease_classes::SetLeaseClassError;
-pub use login::{LoginAttempt, LoginError, LoginMode, LoginOutcome};
+pub use login::{
+    Challenge, Challenged, Continuation, ContinueError, LoginAttempt, LoginError, LoginMode, LoginOutcome, LoginStep,
+    Proof, Refusal,
+};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
-pub use passwords::{Argon2id, HashError, InvalidPassword, PasswordHasher, StoredPassword};
+pub use password_changes::{
+    ChangePassword, ChangePasswordError, PasswordChange, PasswordReset, PasswordWasReset, RESET_LIFE, Reset,
+};
+pub use passwords::{
+    Argon2id, ForeignLimits, HashError, InvalidPassword, LONGEST_PASSWORD, PasswordHasher, PasswordHashes,
+    PasswordPolicy, StoredPassword, UnfitHash,
+};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
 pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
+pub use second_factors::{
+    RECOVERY_CODES, SecondFactorError, SecondFactors, TotpConfirmation, TotpEnrolment, TotpFactor,
+};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
     Answered, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LeaseClassReads,
-    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, ReadView, SessionFilter, SigningKeyMark,
-    StandingReads, StandingRows, Store, StoreError, WriteTx,
+    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, ReadView, SessionFilter,
+    SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
 };
 pub use tenant_states::ChangeTenantError;
 pub use tenants::{CreateTenantError, Tenant, TenantState};

@@ -18,6 +18,7 @@ pub struct KeyEncryptionKey {
     sealing: LessSafeKey,
     refresh: hmac::Key,
     requests: hmac::Key,
+    decoys: hmac::Key,
 }
 
 /// The key-encryption keys of this process: the current one, and older ones whose work still opens.
@@ -86,6 +87,7 @@ impl KeyEncryptionKey {
             sealing: LessSafeKey::new(sealing),
             refresh: hmac::Key::new(hmac::HMAC_SHA256, refresh.expose_bytes()),
             requests: hmac::Key::new(hmac::HMAC_SHA256, requests.expose_bytes()),
+            decoys: hmac::Key::new(hmac::HMAC_SHA256, derive(key, b"portcullis decoys").expose_bytes()),
         }
     }
 
@@ -118,7 +120,16 @@ impl KeyEncryptionKey {
         Ok(Secret::new(&*plain))
     }
 
-    /// The secret of the one refresh token that follows this one. It takes the token itself, which no store has: neither
+    /// Where in the random halves of ids an account's decoy is looked for. Keyed, so that nobody can tell from a name.
+    pub(crate) fn decoy_draw(&self, account: &[u8]) -> [u8; 8] {
+        let mut draw = [0; 8];
+        draw.copy_from_slice(&hmac::sign(&self.decoys, account).as_ref()[..8]);
+        // The variant bits of a UUID come first in that half.
+        draw[0] = 0x80 | (draw[0] & 0x3f);
+        draw
+    }
+
+    /// The secret of the one opaque credential that follows this one. It takes the token itself, which no store has: neither
     /// the key nor the rows are enough to foresee it.
     pub(crate) fn refresh_successor(&self, token: &Secret) -> [u8; 32] {
         bytes_of(&hmac::sign(&self.refresh, token.expose_bytes()))

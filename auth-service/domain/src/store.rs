@@ -15,6 +15,7 @@
 mod keys;
 mod lease_classes;
 mod lifecycle;
+mod login;
 mod standing;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use portcullis_types::{
 pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
+pub use self::login::{LoginReads, LoginWrites};
 pub use self::standing::{SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
 use crate::{
@@ -153,7 +155,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 /// One consistent snapshot.
 #[async_trait]
-pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads + Send {
+pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + Send {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
 
@@ -229,7 +231,7 @@ pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads 
 /// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
 /// condition no longer holds.
 #[async_trait]
-pub trait WriteTx: ReadView + KeyWrites + LifecycleWrites + LeaseClassWrites {
+pub trait WriteTx: ReadView + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 

@@ -249,7 +249,8 @@ impl Authority {
             LoginMode::Cookie => {
                 let id = CredentialId::new(self.ids());
                 let cookie = OpaqueToken::generate(OpaqueKind::SessionCookie, id, self.entropy());
-                tx.insert_credential(&family.row(&cookie, CredentialKind::SessionCookie, None, now, None)).await?;
+                let end = now + self.settings().cookies.idle_after;
+                tx.insert_credential(&family.row(&cookie, CredentialKind::SessionCookie, None, now, Some(end))).await?;
                 let expires_in = family.session.expires_at.saturating_since(now);
                 SessionCredentials::Cookie { value: cookie.reveal(), expires_in }
             }
@@ -292,6 +293,7 @@ impl Authority {
 }
 
 /// How a session is opened.
+#[derive(Clone, Debug)]
 pub(crate) struct Opening {
     pub(crate) issued: Revision,
     pub(crate) device: Option<Label>,
@@ -300,14 +302,14 @@ pub(crate) struct Opening {
 }
 
 /// A session, and the head that was read before it was found to be good.
-struct Family {
-    session: Session,
-    issued: Revision,
+pub(crate) struct Family {
+    pub(crate) session: Session,
+    pub(crate) issued: Revision,
 }
 
 impl Family {
-    fn of(standing: Standing, issued: Revision) -> Result<Self, StoreError> {
-        let session = standing.session.ok_or(StoreError::Corrupt { what: "a refresh token without a session" })?;
+    pub(crate) fn of(standing: Standing, issued: Revision) -> Result<Self, StoreError> {
+        let session = standing.session.ok_or(StoreError::Corrupt { what: "a credential without its session" })?;
         Ok(Self { session, issued })
     }
 
@@ -322,7 +324,7 @@ impl Family {
     }
 
     /// A row of this session, ending with it at the latest.
-    fn row(
+    pub(crate) fn row(
         &self,
         token: &OpaqueToken,
         kind: CredentialKind,

@@ -31,7 +31,7 @@ impl Form {
 
     pub(crate) fn fits(&self, row: &Credential) -> bool {
         match self {
-            Self::Opaque(token) => kind_of(token.kind) == row.kind && digest_matches(row, token),
+            Self::Opaque(token) => kind_of(token.kind) == Some(row.kind) && digest_matches(row, token),
             Self::Signed(signed) => row.kind == CredentialKind::AccessToken && signed.agrees_with(row),
         }
     }
@@ -84,7 +84,10 @@ impl Authority {
         Ok(match OpaqueToken::parse(text) {
             Ok(token) => match token.kind {
                 OpaqueKind::ApiKey | OpaqueKind::SessionCookie => Ok(Form::Opaque(token)),
-                OpaqueKind::RefreshToken | OpaqueKind::Ticket => Err(Denial::permanent(DenyReason::WrongKind)),
+                OpaqueKind::RefreshToken
+                | OpaqueKind::Ticket
+                | OpaqueKind::LoginContinuation
+                | OpaqueKind::PasswordReset => Err(Denial::permanent(DenyReason::WrongKind)),
             },
             Err(_) => Err(Denial::permanent(DenyReason::Malformed)),
         })
@@ -207,11 +210,13 @@ pub(crate) async fn parent_of(view: &mut dyn ReadView, ticket: &Standing) -> Res
     Standing::of(view, parent).await?.ok_or(corrupt)
 }
 
-const fn kind_of(kind: OpaqueKind) -> CredentialKind {
+/// The kind of credential behind an opaque token; none for what has rows of its own.
+const fn kind_of(kind: OpaqueKind) -> Option<CredentialKind> {
     match kind {
-        OpaqueKind::ApiKey => CredentialKind::ApiKey,
-        OpaqueKind::RefreshToken => CredentialKind::RefreshToken,
-        OpaqueKind::Ticket => CredentialKind::Ticket,
-        OpaqueKind::SessionCookie => CredentialKind::SessionCookie,
+        OpaqueKind::ApiKey => Some(CredentialKind::ApiKey),
+        OpaqueKind::RefreshToken => Some(CredentialKind::RefreshToken),
+        OpaqueKind::Ticket => Some(CredentialKind::Ticket),
+        OpaqueKind::SessionCookie => Some(CredentialKind::SessionCookie),
+        OpaqueKind::LoginContinuation | OpaqueKind::PasswordReset => None,
     }
 }

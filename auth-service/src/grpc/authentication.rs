@@ -1,6 +1,8 @@
 //! `AuthenticationService`.
 
-use auth_domain::{LoginAttempt, LoginMode, LoginOutcome, Scope};
+use std::net::IpAddr;
+
+use auth_domain::{Challenge, Challenged, LoginAttempt, LoginMode, LoginOutcome, NewSession, Proof, Refusal, Scope};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::authentication_service_server::AuthenticationService;
 use portcullis_types::{IdentityName, Secret};
@@ -16,6 +18,7 @@ impl Api {
         &self,
         request: Request<v1::BeginAuthenticationRequest>,
     ) -> Result<v1::BeginAuthenticationResponse, Failure> {
+        use v1::begin_authentication_response::Outcome;
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
@@ -30,20 +33,75 @@ impl Api {
             mode: LoginMode::Tokens,
             device: wire::label("device", &asked.device)?,
             client: wire::client("client_id", &asked.client_id)?,
+            from: client_address(&asked.client_address)?,
+            replaces: None,
         };
         let outcome = match self.authority.log_in(&actor, attempt).await? {
-            LoginOutcome::Granted(session) => {
-                let session = *session;
-                v1::begin_authentication_response::Outcome::Authenticated(v1::Authenticated {
-                    identity: Some(wire::identity_to_wire(session.identity)),
-                    session_id: session.session.id.to_string(),
-                    tokens: Some(tokens_of(session.credentials)?),
-                })
-            }
-            LoginOutcome::Denied => v1::begin_authentication_response::Outcome::Denied(v1::AuthenticationDenied {}),
+            LoginOutcome::Granted(session) => Outcome::Authenticated(authenticated(*session)?),
+            LoginOutcome::Challenged(challenged) => Outcome::Challenged(challenge(*challenged)?),
+            LoginOutcome::Denied(refusal) => Outcome::Denied(denied(refusal)),
         };
         Ok(v1::BeginAuthenticationResponse { outcome: Some(outcome) })
     }
+
+    async fn go_on(
+        &self,
+        request: Request<v1::ContinueAuthenticationRequest>,
+    ) -> Result<v1::ContinueAuthenticationResponse, Failure> {
+        use v1::continue_authentication_request::Proof as Given;
+        use v1::continue_authentication_response::Outcome;
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let continuation = Secret::from(asked.continuation);
+        let proof = match asked.proof.ok_or_else(|| Failure::field("proof", "is needed"))? {
+            Given::TotpCode(code) => Proof::TotpCode(Secret::from(code)),
+            Given::RecoveryCode(code) => Proof::RecoveryCode(Secret::from(code)),
+            Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
+        };
+        let outcome = match self.authority.continue_login(&actor, &continuation, proof, None).await? {
+            LoginOutcome::Granted(session) => Outcome::Authenticated(authenticated(*session)?),
+            LoginOutcome::Challenged(challenged) => Outcome::Challenged(challenge(*challenged)?),
+            LoginOutcome::Denied(refusal) => Outcome::Denied(denied(refusal)),
+        };
+        Ok(v1::ContinueAuthenticationResponse { outcome: Some(outcome) })
+    }
+}
+
+/// From where a person comes, as a back end says it.
+pub(super) fn client_address(text: &str) -> Result<Option<IpAddr>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| Failure::field("client_address", "must be an IPv4 or IPv6 address, or empty"))
+}
+
+fn authenticated(session: NewSession) -> Result<v1::Authenticated, Failure> {
+    Ok(v1::Authenticated {
+        identity: Some(wire::identity_to_wire(session.identity)),
+        session_id: session.session.id.to_string(),
+        tokens: Some(tokens_of(session.credentials)?),
+    })
+}
+
+fn challenge(challenged: Challenged) -> Result<v1::AuthenticationChallenge, Failure> {
+    use v1::authentication_challenge::Challenge as Asked;
+    Ok(v1::AuthenticationChallenge {
+        continuation: wire::secret(&challenged.continuation)?,
+        expires_in_ms: wire::millis(challenged.expires_in),
+        challenge: Some(match challenged.challenge {
+            Challenge::SecondFactor { recovery_codes_left } => {
+                Asked::SecondFactor(v1::SecondFactorChallenge { recovery_codes_left })
+            }
+            Challenge::NewPassword => Asked::NewPassword(v1::NewPasswordChallenge {}),
+        }),
+        refused_before: challenged.refused_before,
+    })
+}
+
+fn denied(refusal: Refusal) -> v1::AuthenticationDenied {
+    v1::AuthenticationDenied { retry_after_ms: wire::millis_up(refusal.retry_after) }
 }
 
 #[tonic::async_trait]
@@ -53,5 +111,12 @@ impl AuthenticationService for Api {
         request: Request<v1::BeginAuthenticationRequest>,
     ) -> Result<Response<v1::BeginAuthenticationResponse>, Status> {
         Ok(Response::new(self.log_in(request).await?))
+    }
+
+    async fn continue_authentication(
+        &self,
+        request: Request<v1::ContinueAuthenticationRequest>,
+    ) -> Result<Response<v1::ContinueAuthenticationResponse>, Status> {
+        Ok(Response::new(self.go_on(request).await?))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns every [`Reason`] and its code. Refuses to tell causes inside: they are logged.
 
+mod login;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -41,8 +43,16 @@ pub(crate) enum Reason {
     FieldInvalid,
     /// A page token is not of this list, or a page is too large.
     PageInvalid,
-    /// A password has the wrong length.
+    /// A password cannot be one: its length, or everybody tries it first.
     PasswordInvalid,
+    /// A hash cannot be imported: not a known form, or too costly.
+    HashUnfit,
+    /// A login asks for another kind of proof.
+    ProofUnwanted,
+    /// An authenticator app counts already.
+    SecondFactorExists,
+    /// There is no authenticator app that this could be about.
+    SecondFactorNotFound,
     /// The tenant does not exist.
     TenantNotFound,
     /// The identity does not exist.
@@ -132,6 +142,10 @@ impl Reason {
             Self::FieldInvalid => "FIELD_INVALID",
             Self::PageInvalid => "PAGE_INVALID",
             Self::PasswordInvalid => "PASSWORD_INVALID",
+            Self::HashUnfit => "HASH_UNFIT",
+            Self::ProofUnwanted => "PROOF_UNWANTED",
+            Self::SecondFactorExists => "SECOND_FACTOR_EXISTS",
+            Self::SecondFactorNotFound => "SECOND_FACTOR_NOT_FOUND",
             Self::TenantNotFound => "TENANT_NOT_FOUND",
             Self::IdentityNotFound => "IDENTITY_NOT_FOUND",
             Self::RoleNotFound => "ROLE_NOT_FOUND",
@@ -180,6 +194,8 @@ impl Reason {
             Self::FieldInvalid
             | Self::PageInvalid
             | Self::PasswordInvalid
+            | Self::HashUnfit
+            | Self::ProofUnwanted
             | Self::CredentialUnverifiable
             | Self::ScopesNeedService
             | Self::WatchStartExpected
@@ -188,8 +204,9 @@ impl Reason {
             | Self::IdentityNotFound
             | Self::RoleNotFound
             | Self::TargetNotFound
+            | Self::SecondFactorNotFound
             | Self::RevisionNotFound => Code::NotFound,
-            Self::TenantExists | Self::IdentityExists => Code::AlreadyExists,
+            Self::TenantExists | Self::IdentityExists | Self::SecondFactorExists => Code::AlreadyExists,
             Self::IdentityDeleted
             | Self::IdentityDisabled
             | Self::TenantSuspended

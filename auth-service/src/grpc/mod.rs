@@ -13,9 +13,11 @@ mod gate;
 mod health;
 mod identities;
 mod keys;
+mod passwords;
 mod revocations;
 mod roles;
 mod scopes;
+mod second_factors;
 mod tenants;
 mod tickets;
 mod verification;
@@ -31,8 +33,10 @@ use portcullis_proto::auth::v1::authentication_service_server::AuthenticationSer
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsServiceServer;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesServiceServer;
 use portcullis_proto::auth::v1::keys_service_server::KeysServiceServer;
+use portcullis_proto::auth::v1::passwords_service_server::PasswordsServiceServer;
 use portcullis_proto::auth::v1::revocations_service_server::RevocationsServiceServer;
 use portcullis_proto::auth::v1::roles_service_server::RolesServiceServer;
+use portcullis_proto::auth::v1::second_factors_service_server::SecondFactorsServiceServer;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsServiceServer;
 use portcullis_proto::auth::v1::tickets_service_server::TicketsServiceServer;
 use portcullis_proto::auth::v1::verification_service_server::VerificationServiceServer;
@@ -68,15 +72,17 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const MOST_BYTES_OUT: usize = 4 << 20;
 
 /// What health is told of: the process, and each service.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 13] = [
     "",
     <ApiKeysServiceServer<Api> as NamedService>::NAME,
     <AuthenticationServiceServer<Api> as NamedService>::NAME,
     <CredentialsServiceServer<Api> as NamedService>::NAME,
     <IdentitiesServiceServer<Api> as NamedService>::NAME,
     <KeysServiceServer<Api> as NamedService>::NAME,
+    <PasswordsServiceServer<Api> as NamedService>::NAME,
     <RevocationsServiceServer<Api> as NamedService>::NAME,
     <RolesServiceServer<Api> as NamedService>::NAME,
+    <SecondFactorsServiceServer<Api> as NamedService>::NAME,
     <TenantsServiceServer<Api> as NamedService>::NAME,
     <TicketsServiceServer<Api> as NamedService>::NAME,
     <VerificationServiceServer<Api> as NamedService>::NAME,
@@ -198,8 +204,10 @@ impl Api {
             CredentialsServiceServer,
             IdentitiesServiceServer,
             KeysServiceServer,
+            PasswordsServiceServer,
             RevocationsServiceServer,
             RolesServiceServer,
+            SecondFactorsServiceServer,
             TenantsServiceServer,
             TicketsServiceServer,
             VerificationServiceServer,

@@ -22,7 +22,7 @@ const fn for_any_key(path: &'static str) -> Method {
 }
 
 /// Every method of `portcullis.auth.v1`.
-pub(crate) const METHODS: [Method; 31] = [
+pub(crate) const METHODS: [Method; 41] = [
     method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/SetLeaseClass", Scope::Admin),
@@ -36,6 +36,16 @@ pub(crate) const METHODS: [Method; 31] = [
     method("/portcullis.auth.v1.RolesService/PutRole", Scope::IdentityWrite),
     method("/portcullis.auth.v1.RolesService/ListRoles", Scope::IdentityRead),
     method("/portcullis.auth.v1.AuthenticationService/BeginAuthentication", Scope::Issue),
+    method("/portcullis.auth.v1.AuthenticationService/ContinueAuthentication", Scope::Issue),
+    method("/portcullis.auth.v1.PasswordsService/ChangePassword", Scope::Issue),
+    method("/portcullis.auth.v1.PasswordsService/ResetPassword", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.PasswordsService/RedeemPasswordReset", Scope::Issue),
+    method("/portcullis.auth.v1.PasswordsService/ImportPassword", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.SecondFactorsService/EnrolTotp", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.SecondFactorsService/ConfirmTotp", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.SecondFactorsService/RemoveSecondFactor", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.SecondFactorsService/RenewRecoveryCodes", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.SecondFactorsService/GetSecondFactors", Scope::IdentityRead),
     method("/portcullis.auth.v1.CredentialsService/IssueTokens", Scope::Issue),
     method("/portcullis.auth.v1.CredentialsService/RefreshTokens", Scope::Issue),
     method("/portcullis.auth.v1.CredentialsService/ListSessions", Scope::IdentityRead),

@@ -4,9 +4,9 @@ use auth_domain::{
     Action, Grant, Identity, IdentityKind, IdentityRef, IdentityState, Label, Page, Paged, Pattern, Role, Tenant,
 };
 use portcullis_proto::auth::v1;
-use portcullis_types::{ClientId, IdentityId, IdentityName, RoleName, TenantId, Timestamp};
+use portcullis_types::{ClientId, IdentityId, IdentityName, RoleName, Secret, TenantId, Timestamp};
 
-use super::errors::Failure;
+use super::errors::{Failure, Reason};
 
 /// A tenant's name.
 pub(crate) fn tenant(field: &'static str, text: &str) -> Result<TenantId, Failure> {
@@ -111,6 +111,19 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 /// Whole milliseconds as the contract counts them; saturates.
 pub(crate) fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The same, never less: for whoever is told to wait.
+pub(crate) fn millis_up(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX)
+}
+
+/// A secret on its way to its owner, as text.
+pub(crate) fn secret(secret: &Secret) -> Result<String, Failure> {
+    secret.expose_str().map(str::to_owned).ok_or_else(|| {
+        tracing::error!("an issued secret that is not text");
+        Failure::new(Reason::Internal, "internal error")
+    })
 }
 
 /// As it travels.

@@ -18,6 +18,21 @@ pub(super) fn take(edge: &Edge, headers: &HeaderMap) -> Result<Secret, Problem> 
     if is_allowed(edge, headers) { Ok(cookie) } else { Err(Problem::OriginNotAllowed) }
 }
 
+/// The session cookie that comes with a login: the login ends its session. A foreign page must not be able to log a
+/// browser into an account of its choosing, nor to end the session that it has.
+pub(super) fn take_before_login(
+    edge: &Edge,
+    headers: &HeaderMap,
+    cookie_wanted: bool,
+) -> Result<Option<Secret>, Problem> {
+    let foreign = headers.contains_key(header::ORIGIN) && !is_allowed(edge, headers);
+    match session_cookie::read(headers)? {
+        Some(_) | None if foreign && cookie_wanted => Err(Problem::OriginNotAllowed),
+        Some(cookie) if is_allowed(edge, headers) => Ok(Some(cookie)),
+        Some(_) | None => Ok(None),
+    }
+}
+
 /// Whether the request says one origin, and that one may use the cookie.
 pub(super) fn is_allowed(edge: &Edge, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();

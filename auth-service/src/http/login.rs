@@ -1,17 +1,22 @@
-//! `POST /v1/login`: a name and a password for tokens, or for a cookie.
+//! `POST /v1/login`: a name and a password for tokens, or for a cookie; and `POST /v1/login/continue`, when more is
+//! needed.
 
 use std::time::Duration;
 
-use auth_domain::{Actor, Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession, SessionCredentials};
+use auth_domain::{
+    Actor, Challenge, Challenged, ContinueError, Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession,
+    Proof, SessionCredentials,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use portcullis_types::{ClientId, IdentityName, InvalidName, Secret, TenantId};
 use serde::{Deserialize, Serialize};
 
+use super::client::ClientAddress;
 use super::problem::Problem;
-use super::{Edge, body, credential, session_cookie, text_of};
+use super::{Edge, body, credential, seconds_up, session_cookie, text_of};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,21 +75,85 @@ impl Tokens {
     }
 }
 
-/// Logs in.
+/// A login that goes on.
+#[derive(Serialize)]
+struct ChallengeResponse {
+    continuation: String,
+    expires_in: u64,
+    challenge: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_codes_left: Option<u32>,
+    refused_before: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContinueRequest {
+    continuation: String,
+    proof: Given,
+}
+
+/// What the challenge asks for: one of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Given {
+    TotpCode(String),
+    RecoveryCode(String),
+    NewPassword(String),
+}
+
+/// Logs in, or says what else is needed.
 pub(super) async fn login(
     State(edge): State<Edge>,
+    ClientAddress(from): ClientAddress,
     headers: HeaderMap,
     body::Json(asked): body::Json<LoginRequest>,
 ) -> Result<Response, Problem> {
-    // A foreign page must not be able to log a browser into an account of its choosing.
-    let foreign = headers.contains_key(header::ORIGIN) && !credential::is_allowed(&edge, &headers);
-    if matches!(asked.mode, Mode::Cookie) && foreign {
-        return Err(Problem::OriginNotAllowed);
-    }
-    match edge.authority.log_in(&Actor::edge(), attempt(asked)?).await? {
+    let replaces = credential::take_before_login(&edge, &headers, matches!(asked.mode, Mode::Cookie))?;
+    let attempt = LoginAttempt { from, replaces, ..attempt(asked)? };
+    answer(edge.authority.log_in(&Actor::edge(), attempt).await?)
+}
+
+/// Goes on with a login that was asked for more.
+pub(super) async fn go_on(
+    State(edge): State<Edge>,
+    headers: HeaderMap,
+    body::Json(asked): body::Json<ContinueRequest>,
+) -> Result<Response, Problem> {
+    // Whether a cookie will come of it was said at the beginning, so the stricter rule holds for all.
+    let replaces = credential::take_before_login(&edge, &headers, true)?;
+    let proof = match asked.proof {
+        Given::TotpCode(code) => Proof::TotpCode(Secret::from(code)),
+        Given::RecoveryCode(code) => Proof::RecoveryCode(Secret::from(code)),
+        Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
+    };
+    let continuation = Secret::from(asked.continuation);
+    answer(edge.authority.continue_login(&Actor::edge(), &continuation, proof, replaces).await?)
+}
+
+fn answer(outcome: LoginOutcome) -> Result<Response, Problem> {
+    match outcome {
         LoginOutcome::Granted(session) => granted(*session),
-        LoginOutcome::Denied => Err(Problem::InvalidCredentials),
+        LoginOutcome::Challenged(challenged) => challenge(&challenged),
+        LoginOutcome::Denied(refusal) => {
+            Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
+        }
     }
+}
+
+fn challenge(challenged: &Challenged) -> Result<Response, Problem> {
+    let (challenge, recovery_codes_left) = match challenged.challenge {
+        Challenge::SecondFactor { recovery_codes_left } => ("second_factor", Some(recovery_codes_left)),
+        Challenge::NewPassword => ("new_password", None),
+    };
+    let body = ChallengeResponse {
+        continuation: text_of(&challenged.continuation)?,
+        expires_in: challenged.expires_in.as_secs(),
+        challenge,
+        recovery_codes_left,
+        refused_before: challenged.refused_before,
+    };
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
 fn attempt(asked: LoginRequest) -> Result<LoginAttempt, Problem> {
@@ -99,6 +168,8 @@ fn attempt(asked: LoginRequest) -> Result<LoginAttempt, Problem> {
         },
         device: asked.device.as_deref().map(Label::try_from).transpose().map_err(field)?,
         client: asked.client_id.as_deref().map(ClientId::try_from).transpose().map_err(field)?,
+        from: None,
+        replaces: None,
     })
 }
 
@@ -127,6 +198,16 @@ impl From<LoginError> for Problem {
             LoginError::Hash(error) => error.into(),
             LoginError::Begin(error) => error.into(),
             LoginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ContinueError> for Problem {
+    fn from(error: ContinueError) -> Self {
+        match error {
+            ContinueError::OtherProofWanted => Self::ProofUnwanted,
+            ContinueError::Password(rule) => Self::InvalidPassword(rule),
+            ContinueError::Login(error) => error.into(),
         }
     }
 }

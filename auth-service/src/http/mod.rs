@@ -5,6 +5,7 @@
 //! from an allowed origin; every refusal is a problem document.
 
 mod body;
+mod client;
 mod credential;
 mod jwks;
 mod login;
@@ -39,8 +40,9 @@ use crate::tailer::{LogTail, SourceText as _};
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// The routes, as they are counted.
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 9] = [
     "/v1/login",
+    "/v1/login/continue",
     "/v1/logout",
     "/v1/token",
     "/v1/ws-ticket",
@@ -58,6 +60,7 @@ pub(crate) struct Edge {
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
     allowed_origins: Arc<[String]>,
+    forwarded_for: bool,
 }
 
 impl Edge {
@@ -69,13 +72,15 @@ impl Edge {
         config: &Config,
     ) -> Self {
         let (log, allowed_origins) = (Arc::clone(receipts.log()), config.http.allowed_origins.clone().into());
-        Self { authority, log, receipts, metrics, allowed_origins }
+        let forwarded_for = config.http.forwarded_for;
+        Self { authority, log, receipts, metrics, allowed_origins, forwarded_for }
     }
 
     /// All routes with what surrounds them.
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/v1/login", post(login::login))
+            .route("/v1/login/continue", post(login::go_on))
             .route("/v1/logout", post(logout::logout))
             .route("/v1/token", post(token::token))
             .route("/v1/ws-ticket", post(ws_ticket::ws_ticket))
@@ -165,4 +170,9 @@ impl From<HashError> for Problem {
 /// A secret that was issued now, on its way to its owner.
 fn text_of(secret: &Secret) -> Result<String, Problem> {
     secret.expose_str().map(str::to_owned).ok_or(Problem::Internal)
+}
+
+/// Whole seconds, never less: for whoever is told to wait.
+fn seconds_up(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
 }

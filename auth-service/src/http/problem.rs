@@ -3,7 +3,9 @@
 //! Owns every reason that the HTTP edge gives, with its status and title. Refuses to say what was sent or what failed
 //! inside: details are fixed texts.
 
-use auth_domain::DenyReason;
+use std::borrow::Cow;
+
+use auth_domain::{DenyReason, InvalidPassword};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -24,8 +26,15 @@ pub(crate) enum Problem {
     TooLarge,
     /// The body did not come in time.
     TooSlow,
-    /// Name and password are not those of an active identity.
-    InvalidCredentials,
+    /// Name and password are not those of an active identity, or it is too early for another attempt.
+    InvalidCredentials {
+        /// Before so many seconds the next attempt is refused.
+        retry_after: u64,
+    },
+    /// The login asks for another kind of proof.
+    ProofUnwanted,
+    /// The password cannot be one.
+    InvalidPassword(InvalidPassword),
     /// Neither a bearer nor a cookie.
     NoCredential,
     /// The `Authorization` header is there and no bearer.
@@ -53,13 +62,16 @@ pub(crate) enum Problem {
 impl Problem {
     const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidRequest | Self::InvalidField(_) | Self::TwoCredentials | Self::NoSession => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRequest
+            | Self::InvalidField(_)
+            | Self::ProofUnwanted
+            | Self::TwoCredentials
+            | Self::NoSession => StatusCode::BAD_REQUEST,
+            Self::InvalidPassword(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::InvalidCredentials | Self::NoCredential | Self::Malformed | Self::Denied(_) => {
+            Self::InvalidCredentials { .. } | Self::NoCredential | Self::Malformed | Self::Denied(_) => {
                 StatusCode::UNAUTHORIZED
             }
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
@@ -76,7 +88,12 @@ impl Problem {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
-            Self::InvalidCredentials => "invalid_credentials",
+            Self::InvalidCredentials { .. } => "invalid_credentials",
+            Self::ProofUnwanted => "proof_unwanted",
+            Self::InvalidPassword(InvalidPassword::Length { .. }) => "password_length",
+            Self::InvalidPassword(InvalidPassword::Common) => "password_common",
+            Self::InvalidPassword(InvalidPassword::Name) => "password_name",
+            Self::InvalidPassword(InvalidPassword::Unchanged) => "password_unchanged",
             Self::NoCredential => "no_credential",
             Self::Malformed => "malformed",
             Self::TwoCredentials => "two_credentials",
@@ -97,7 +114,9 @@ impl Problem {
             Self::UnsupportedMediaType => "The body must be JSON",
             Self::TooLarge => "The body is too large",
             Self::TooSlow => "The request took too long",
-            Self::InvalidCredentials => "Login refused",
+            Self::InvalidCredentials { .. } => "Login refused",
+            Self::ProofUnwanted => "The login asks for something else",
+            Self::InvalidPassword(_) => "The password cannot be used",
             Self::NoCredential => "A credential is needed",
             Self::Malformed | Self::TwoCredentials | Self::Denied(_) => "The credential is refused",
             Self::OriginNotAllowed => "The origin is not allowed",
@@ -109,14 +128,18 @@ impl Problem {
         }
     }
 
-    const fn detail(self) -> &'static str {
-        match self {
+    fn detail(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::InvalidPassword(rule) => return Cow::Owned(rule.to_string()),
             Self::InvalidRequest => "The body is not the JSON object that this route takes.",
             Self::InvalidField(rule) => rule,
             Self::UnsupportedMediaType => "Send `Content-Type: application/json`.",
             Self::TooLarge => "A body here has at most 16384 bytes.",
             Self::TooSlow => "The whole request must arrive and be answered within 10 seconds.",
-            Self::InvalidCredentials => "No active identity of this tenant has this name and this password.",
+            Self::InvalidCredentials { .. } => {
+                "This does not log anybody in, or it is too early after other attempts: see `retry_after`."
+            }
+            Self::ProofUnwanted => "Present what the challenge of this login asks for.",
             Self::NoCredential => "Send `Authorization: Bearer …`, or the session cookie from an allowed origin.",
             Self::Malformed => "The `Authorization` header is not `Bearer` and one token.",
             Self::TwoCredentials => "Send one `Authorization` header and one session cookie at most.",
@@ -128,6 +151,31 @@ impl Problem {
             Self::Overloaded => "Too many logins are waiting.",
             Self::Unavailable => "The authority's store did not answer.",
             Self::Internal => "The operator finds the cause in the log.",
+        })
+    }
+
+    /// Before so many seconds the same is refused again.
+    const fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::InvalidCredentials { retry_after: 0 } => None,
+            Self::InvalidCredentials { retry_after } => Some(retry_after),
+            Self::Overloaded | Self::Unavailable => Some(1),
+            Self::InvalidRequest
+            | Self::InvalidField(_)
+            | Self::UnsupportedMediaType
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::ProofUnwanted
+            | Self::InvalidPassword(_)
+            | Self::NoCredential
+            | Self::Malformed
+            | Self::TwoCredentials
+            | Self::Denied(_)
+            | Self::OriginNotAllowed
+            | Self::NoSession
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Internal => None,
         }
     }
 }
@@ -137,8 +185,10 @@ struct Document {
     r#type: String,
     title: &'static str,
     status: u16,
-    detail: &'static str,
+    detail: Cow<'static, str>,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 impl IntoResponse for Problem {
@@ -150,6 +200,7 @@ impl IntoResponse for Problem {
             status: self.status().as_u16(),
             detail: self.detail(),
             reason,
+            retry_after: self.retry_after(),
         };
         let mut response = (self.status(), Json(document)).into_response();
         let headers = response.headers_mut();
@@ -157,8 +208,8 @@ impl IntoResponse for Problem {
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

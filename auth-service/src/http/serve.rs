@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::StreamExt as _;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use portcullis_types::Shutdown;
 use tokio::net::TcpListener;
+use tower::ServiceExt as _;
 
+use super::client::Peer;
 use crate::listen::{self, Accepted};
 
 const MOST_CONNECTIONS: usize = 2_048;
@@ -41,7 +45,12 @@ async fn converse(accepted: Accepted, router: Router, shutdown: Shutdown) {
         .max_buf_size(MOST_HEADER_BYTES)
         .max_headers(MOST_HEADERS)
         .keep_alive(true);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(accepted), TowerToHyperService::new(router)));
+    let peer = Peer(accepted.peer());
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(accepted), TowerToHyperService::new(service)));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.requested() => {

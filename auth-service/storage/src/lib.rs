@@ -4,6 +4,7 @@
 //! Refuses: any rule. What a store must do is said by [`auth_domain::Store`] and tested once for all of them.
 
 mod columns;
+mod login_rows;
 mod postgres;
 mod rows;
 mod sqlite;

@@ -67,7 +67,7 @@ pub(crate) struct Columns<'r, R>(pub(crate) &'r R);
 type Read<T> = Result<T, StoreError>;
 
 impl<R: Cells> Columns<'_, R> {
-    fn text(&self, column: &'static str) -> Read<&str> {
+    pub(crate) fn text(&self, column: &'static str) -> Read<&str> {
         self.maybe_text(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
@@ -75,20 +75,20 @@ impl<R: Cells> Columns<'_, R> {
         self.0.maybe_text(column)
     }
 
-    fn bytes(&self, column: &'static str) -> Read<&[u8]> {
+    pub(crate) fn bytes(&self, column: &'static str) -> Read<&[u8]> {
         self.0.maybe_bytes(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
-    fn array<const N: usize>(&self, column: &'static str) -> Read<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&self, column: &'static str) -> Read<[u8; N]> {
         self.bytes(column)?.try_into().map_err(|_| StoreError::Corrupt { what: column })
     }
 
-    fn maybe_array<const N: usize>(&self, column: &'static str) -> Read<Option<[u8; N]>> {
+    pub(crate) fn maybe_array<const N: usize>(&self, column: &'static str) -> Read<Option<[u8; N]>> {
         let bytes = self.0.maybe_bytes(column)?;
         bytes.map(|bytes| bytes.try_into().map_err(|_| StoreError::Corrupt { what: column })).transpose()
     }
 
-    fn number(&self, column: &'static str) -> Read<i64> {
+    pub(crate) fn number(&self, column: &'static str) -> Read<i64> {
         self.0.maybe_number(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
@@ -105,11 +105,11 @@ impl<R: Cells> Columns<'_, R> {
         seq.map_err(|_| StoreError::Corrupt { what: column })
     }
 
-    fn at(&self, column: &'static str) -> Read<Timestamp> {
+    pub(crate) fn at(&self, column: &'static str) -> Read<Timestamp> {
         self.number(column).map(Timestamp::from_micros)
     }
 
-    fn maybe_at(&self, column: &'static str) -> Read<Option<Timestamp>> {
+    pub(crate) fn maybe_at(&self, column: &'static str) -> Read<Option<Timestamp>> {
         Ok(self.maybe_number(column)?.map(Timestamp::from_micros))
     }
 
@@ -117,15 +117,15 @@ impl<R: Cells> Columns<'_, R> {
         self.array(column).map(Chain::from_bytes)
     }
 
-    fn revision(&self, seq: &'static str, chain: &'static str) -> Read<Revision> {
+    pub(crate) fn revision(&self, seq: &'static str, chain: &'static str) -> Read<Revision> {
         Ok(Revision { seq: self.seq(seq)?, chain: self.number(chain)?.cast_unsigned() })
     }
 
-    fn name<T: for<'t> TryFrom<&'t str>>(&self, column: &'static str) -> Read<T> {
+    pub(crate) fn name<T: for<'t> TryFrom<&'t str>>(&self, column: &'static str) -> Read<T> {
         T::try_from(self.text(column)?).map_err(|_| StoreError::Corrupt { what: column })
     }
 
-    fn maybe_name<T: for<'t> TryFrom<&'t str>>(&self, column: &'static str) -> Read<Option<T>> {
+    pub(crate) fn maybe_name<T: for<'t> TryFrom<&'t str>>(&self, column: &'static str) -> Read<Option<T>> {
         let name = self.maybe_text(column)?.map(|text| T::try_from(text));
         name.transpose().map_err(|_| StoreError::Corrupt { what: column })
     }
@@ -136,7 +136,7 @@ impl<R: Cells> Columns<'_, R> {
         texts.iter().map(|text| T::try_from(text).map_err(|_| corrupt())).collect()
     }
 
-    fn word<T: Word>(&self, column: &'static str) -> Read<T> {
+    pub(crate) fn word<T: Word>(&self, column: &'static str) -> Read<T> {
         T::from_word(self.text(column)?).ok_or(StoreError::Corrupt { what: T::WHAT })
     }
 
@@ -255,6 +255,7 @@ pub(crate) fn password(row: &impl Cells) -> Read<StoredPassword> {
         id: CredentialId::from_bytes(row.array("id")?),
         phc: row.text("phc")?.to_owned(),
         set_at: row.at("set_at")?,
+        must_change: row.number("must_change")? != 0,
     })
 }
 

@@ -50,6 +50,12 @@ fn opaque(kind: OpaqueKind, form: &str) -> Result<Report, Failure> {
         OpaqueKind::RefreshToken => ("refresh_token", "refresh token", "used once, for the next pair of tokens"),
         OpaqueKind::Ticket => ("ticket", "one-time connection ticket", "opens one socket; may stand in a URL"),
         OpaqueKind::SessionCookie => ("session_cookie", "session cookie's value", "for browsers, on their own host"),
+        OpaqueKind::LoginContinuation => {
+            ("login_continuation", "login that goes on", "used once, with what the login asks for")
+        }
+        OpaqueKind::PasswordReset => {
+            ("password_reset", "one-time token for a password", "used once, to set a new password")
+        }
     };
     let token = OpaqueToken::parse(form).map_err(|_| {
         Failure::usage(format!("it begins like a {name}, and its length or checksum is wrong: it was cut or mistyped"))

@@ -1,4 +1,4 @@
-//! Opaque credentials: `pk_`, `rt_`, `tk_` and `sc_` tokens.
+//! Opaque credentials: `pk_`, `rt_`, `tk_`, `sc_`, `lc_` and `pr_` tokens.
 //!
 //! Owns their one text form, `<prefix>_<22 characters of id>_<43 of secret><6 of checksum>`, so that garbage is refused
 //! by its form alone, without a look-up and without a round trip. The checksum guards against typing and truncation,
@@ -23,11 +23,22 @@ pub enum OpaqueKind {
     Ticket,
     /// The value of a session cookie, `sc_`.
     SessionCookie,
+    /// What goes on with a login that was asked for more, `lc_`.
+    LoginContinuation,
+    /// A one-time token for a new password, `pr_`.
+    PasswordReset,
 }
 
 impl OpaqueKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::ApiKey, Self::RefreshToken, Self::Ticket, Self::SessionCookie];
+    pub const ALL: [Self; 6] = [
+        Self::ApiKey,
+        Self::RefreshToken,
+        Self::Ticket,
+        Self::SessionCookie,
+        Self::LoginContinuation,
+        Self::PasswordReset,
+    ];
 
     const fn prefix(self) -> &'static str {
         match self {
@@ -35,6 +46,8 @@ impl OpaqueKind {
             Self::RefreshToken => "rt_",
             Self::Ticket => "tk_",
             Self::SessionCookie => "sc_",
+            Self::LoginContinuation => "lc_",
+            Self::PasswordReset => "pr_",
         }
     }
 

@@ -7,6 +7,7 @@ mod keys;
 mod lease_classes;
 mod lifecycle;
 mod log;
+mod login;
 mod rows;
 mod seed;
 mod standing;
@@ -21,6 +22,7 @@ pub use keys::*;
 pub use lease_classes::*;
 pub use lifecycle::*;
 pub use log::*;
+pub use login::*;
 pub use rows::*;
 pub use seed::Seed;
 pub use standing::*;
@@ -77,6 +79,17 @@ macro_rules! suite {
             a_deleted_role_is_held_by_nobody,
             a_scope_is_held_without_a_key_only_by_another_live_one,
             a_tenant_has_the_lease_class_it_was_given_last,
+            what_a_login_rests_on_reads_back_as_it_was_written,
+            guesses_made_at_once_are_each_counted,
+            counts_of_long_ago_are_forgotten_a_few_at_a_time,
+            an_account_has_so_many_known_places,
+            a_decoy_is_drawn_from_the_passwords_of_the_tenant,
+            a_code_is_taken_by_one_of_many_and_no_earlier_one_after_it,
+            an_app_that_counts_is_not_replaced,
+            a_recovery_code_is_used_by_one_of_many,
+            a_login_goes_on_once,
+            one_token_sets_a_password_once,
+            a_session_cookie_has_one_successor,
         );
     };
     ($subject:path: $($sentence:ident,)*) => {

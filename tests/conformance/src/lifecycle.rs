@@ -188,7 +188,12 @@ pub async fn a_buried_identity_leaves_its_id_and_nothing_else(subject: &impl Sub
     let seed = Seed::plant(&store).await;
     put_role(&store, &seed, "speaker", &[seed.identity]).await;
     let which = IdentityRef::Id(seed.identity);
-    let password = StoredPassword { id: CredentialId::new(seed.ids()), phc: "$a$b".to_owned(), set_at: seed.now() };
+    let password = StoredPassword {
+        id: CredentialId::new(seed.ids()),
+        phc: "$a$b".to_owned(),
+        set_at: seed.now(),
+        must_change: false,
+    };
     let name = IdentityName::try_from("deleted:alice").expect("a valid name");
     let mut tx = write(&store).await;
     tx.set_password(&seed.tenant, seed.identity, &password).await.expect("writes");

@@ -19,7 +19,12 @@ pub async fn a_row_reads_back_as_it_was_written(subject: &impl Subject) {
     let (room, name) = (Pattern::try_from("room:*").expect("valid"), RoleName::try_from("speaker").expect("valid"));
     let grants = vec![Grant { action: Action::Publish, pattern: room.clone() }];
     let role = Role { tenant: seed.tenant.clone(), name: name.clone(), grants };
-    let password = StoredPassword { id: CredentialId::new(seed.ids()), phc: "$a$b".to_owned(), set_at: seed.now() };
+    let password = StoredPassword {
+        id: CredentialId::new(seed.ids()),
+        phc: "$a$b".to_owned(),
+        set_at: seed.now(),
+        must_change: true,
+    };
     let mut keys: Vec<_> = [CredentialKind::AccessToken, CredentialKind::RefreshToken, CredentialKind::ApiKey]
         .into_iter()
         .map(|kind| seed.credential_row(kind))

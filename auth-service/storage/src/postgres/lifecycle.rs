@@ -187,6 +187,10 @@ impl LifecycleWrites for PgTx {
         for sql in [
             "DELETE FROM identity_roles WHERE tenant = $1 AND identity = $2",
             "DELETE FROM passwords WHERE tenant = $1 AND identity = $2",
+            "DELETE FROM password_resets WHERE tenant = $1 AND identity = $2",
+            "DELETE FROM totp_factors WHERE tenant = $1 AND identity = $2",
+            "DELETE FROM recovery_codes WHERE tenant = $1 AND identity = $2",
+            "DELETE FROM login_continuations WHERE tenant = $1 AND identity = $2",
         ] {
             self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
         }

@@ -16,6 +16,7 @@ mod keys;
 mod lease_classes;
 mod lifecycle;
 mod log;
+mod login;
 mod reads;
 mod session;
 mod standing;

@@ -66,7 +66,7 @@ impl ReadView for PgTx {
         tenant: &TenantId,
         identity: IdentityId,
     ) -> Result<Option<StoredPassword>, StoreError> {
-        let sql = "SELECT id, phc, set_at FROM passwords WHERE tenant = $1 AND identity = $2";
+        let sql = "SELECT id, phc, set_at, must_change FROM passwords WHERE tenant = $1 AND identity = $2";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
         let found = self.session.maybe(query).await?;
         found.as_ref().map(rows::password).transpose()

@@ -11,6 +11,7 @@ mod lease_classes;
 mod lifecycle;
 mod lock;
 mod log;
+mod login;
 mod reads;
 mod standing;
 mod store;

@@ -61,7 +61,7 @@ impl ReadView for SqliteTx {
         tenant: &TenantId,
         identity: IdentityId,
     ) -> Result<Option<StoredPassword>, StoreError> {
-        let sql = "SELECT id, phc, set_at FROM passwords WHERE tenant = ?1 AND identity = ?2";
+        let sql = "SELECT id, phc, set_at, must_change FROM passwords WHERE tenant = ?1 AND identity = ?2";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
         let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
         found.as_ref().map(rows::password).transpose()

@@ -151,15 +151,17 @@ impl WriteTx for SqliteTx {
         identity: IdentityId,
         password: &StoredPassword,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO passwords (tenant, identity, id, phc, set_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                   ON CONFLICT (tenant, identity)
-                   DO UPDATE SET id = excluded.id, phc = excluded.phc, set_at = excluded.set_at";
+        let sql =
+            "INSERT INTO passwords (tenant, identity, id, phc, set_at, must_change) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   ON CONFLICT (tenant, identity) DO UPDATE SET id = excluded.id, phc = excluded.phc,
+                   set_at = excluded.set_at, must_change = excluded.must_change";
         let query = sqlx::query(sql)
             .bind(tenant.as_str())
             .bind(&identity.as_bytes()[..])
             .bind(&password.id.as_bytes()[..])
             .bind(&*password.phc)
-            .bind(password.set_at.as_micros());
+            .bind(password.set_at.as_micros())
+            .bind(password.must_change);
         self.write(query).await.map(drop)
     }
 

@@ -54,7 +54,7 @@ async fn whatever_is_wrong_is_denied_after_one_evaluation_of_the_hash() {
     for attempt in attempts {
         let (who, before) = (format!("{attempt:?}"), world.hasher.evaluations());
         let outcome = world.authority.log_in(&actor(), attempt).await.expect("an outcome");
-        assert!(matches!(outcome, LoginOutcome::Denied), "{who}");
+        assert!(matches!(outcome, LoginOutcome::Denied(_)), "{who}");
         assert_eq!(world.hasher.evaluations(), before + 1, "{who}");
     }
     let before = world.hasher.evaluations();
@@ -99,7 +99,7 @@ async fn a_password_that_changes_while_it_is_checked_logs_nobody_in() {
     let new = Secret::from("another horse battery");
     world.authority.set_password(&actor(), &tenant(), &named("alice"), new).await.expect("sets");
     go_on.send(()).expect("the login waits");
-    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied));
+    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied(_)));
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn an_identity_that_is_disabled_while_its_password_is_checked_does_not_log
     let (login, go_on) = held(&world).await;
     world.authority.disable_identity(&actor(), &tenant(), &named("alice")).await.expect("disables");
     go_on.send(()).expect("the login waits");
-    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied));
+    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied(_)));
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_new_password_ends_every_session_and_is_the_only_one_that_logs_in() {
     world.authority.set_password(&actor(), &tenant(), &named("alice"), Secret::from(new)).await.expect("sets");
     assert_eq!(world.denied(&tokens.access).await, (DenyReason::IdentityRevoked, true));
     let old = world.authority.log_in(&actor(), world.attempt("alice", PASSWORD)).await.expect("an outcome");
-    assert!(matches!(old, LoginOutcome::Denied));
+    assert!(matches!(old, LoginOutcome::Denied(_)));
     let new = world.authority.log_in(&actor(), world.attempt("alice", new)).await.expect("an outcome");
     assert!(matches!(new, LoginOutcome::Granted(_)));
 }
@@ -154,5 +154,5 @@ async fn a_password_is_hashed_again_when_the_parameters_have_changed() {
     log_in(1).await;
     assert_eq!(world.store.head().await.expect("reads"), head, "no session ends by it");
     let wrong = authority.log_in(&actor(), world.attempt("alice", "wrong horse battery")).await.expect("an outcome");
-    assert!(matches!(wrong, LoginOutcome::Denied));
+    assert!(matches!(wrong, LoginOutcome::Denied(_)));
 }

@@ -4,13 +4,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use auth_domain::{Argon2id, HashError, PasswordHasher};
+use auth_domain::{Argon2id, ForeignLimits, HashError, PasswordHasher, PasswordHashes, UnfitHash};
 use portcullis_types::{Secret, SystemEntropy};
 use tokio::sync::oneshot;
 
 #[derive(Debug)]
 pub(crate) struct CountingHasher {
-    argon: Argon2id,
+    hashes: PasswordHashes,
     evaluations: AtomicUsize,
     gate: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
 }
@@ -22,7 +22,8 @@ impl CountingHasher {
 
     pub(crate) fn with_memory(kib: u32) -> Self {
         let argon = Argon2id::new(kib, 1, 1).expect("small parameters");
-        Self { argon, evaluations: AtomicUsize::new(0), gate: Mutex::new(None) }
+        let limits = ForeignLimits { memory_kib: 16_384, bcrypt_cost: 6 };
+        Self { hashes: PasswordHashes::new(argon, limits), evaluations: AtomicUsize::new(0), gate: Mutex::new(None) }
     }
 
     /// Holds the next check: the first channel says that it began, the second lets it go on.
@@ -42,7 +43,7 @@ impl CountingHasher {
 impl PasswordHasher for CountingHasher {
     async fn hash(&self, password: Secret) -> Result<String, HashError> {
         self.evaluations.fetch_add(1, Ordering::SeqCst);
-        self.argon.hash(&password, &SystemEntropy)
+        self.hashes.hash(&password, &SystemEntropy)
     }
 
     async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
@@ -52,10 +53,14 @@ impl PasswordHasher for CountingHasher {
             wait.await.expect("the test lets it go on");
         }
         self.evaluations.fetch_add(1, Ordering::SeqCst);
-        self.argon.verify(&password, &phc)
+        self.hashes.verify(&password, &phc)
     }
 
     fn is_current(&self, phc: &str) -> bool {
-        self.argon.is_current(phc)
+        self.hashes.is_current(phc)
+    }
+
+    fn check_foreign(&self, hash: &str) -> Result<(), UnfitHash> {
+        self.hashes.check(hash)
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, DenyReason, Grant,
-    Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey, KeyEncryptionKeys, KeySettings,
-    LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession, NewTicket, Origin, Parts, Pattern,
-    PresentationContext, Presented, Reason, RevokeRequest, RevokeTarget, Role, Scopes, SessionCredentials, Settings,
-    SigningKey, Store, Target, TicketOutcome, TokenPair, Verdict,
+    Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, CookieRules, DenyReason,
+    Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
+    KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
+    NewTicket, Origin, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason, RevokeRequest,
+    RevokeTarget, Role, Scopes, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome, TokenPair,
+    Verdict,
 };
 use auth_storage::SqliteStore;
 use portcullis_types::{
@@ -89,8 +90,27 @@ fn settings() -> Settings {
         refresh_grace: Duration::from_secs(30),
         keys: KEYS,
         leases: leases(),
+        password_policy: PasswordPolicy { shortest: 8, deny_common: true, deny_name: true },
+        guard: GUARD,
+        cookies: COOKIES,
+        display_name: "Portcullis".to_owned(),
     }
 }
+
+/// Few enough that a test reaches them.
+pub(crate) const GUARD: GuardRules = GuardRules {
+    free_per_place: 5,
+    free_per_account: 8,
+    free_per_address: 12,
+    longest: Duration::from_secs(60),
+    forget_after: Duration::from_secs(900),
+};
+
+pub(crate) const COOKIES: CookieRules = CookieRules {
+    idle_after: Duration::from_secs(8 * 3_600),
+    exchange_after: Duration::from_secs(3_600),
+    grace: Duration::from_secs(60),
+};
 
 /// What the signing key is encrypted under.
 pub(crate) const KEK: [u8; 32] = [7; 32];
@@ -155,6 +175,8 @@ impl World {
             mode: LoginMode::Tokens,
             device: None,
             client: Some(ClientId::try_from("web").expect("a valid id")),
+            from: None,
+            replaces: None,
         }
     }
 

@@ -1,0 +1,232 @@
+//! Going on with a login that was asked for more.
+//!
+//! Guarantees: a continuation is of one use, right or wrong; a wrong proof is answered with another one, at most
+//! [`MOST_PROOFS`] times, and however many logins are begun, proofs of one account are counted and delayed together. It
+//! goes on only for whoever began it, and only while the password that was checked is still the one and nobody has
+//! ended the identity's sessions since.
+
+use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, Timestamp};
+use subtle::ConstantTimeEq as _;
+
+use super::{Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, still_good};
+use crate::audit::Actor;
+use crate::guard::{AttemptKey, Slot};
+use crate::passwords::{HashError, InvalidPassword, StoredPassword};
+use crate::tokens::Opening;
+use crate::{Authority, BeginError, Identity, IdentityRef, ReadView, StoreError, WriteTx};
+
+/// How many proofs one login may try.
+const MOST_PROOFS: u32 = 5;
+
+/// What answers a challenge.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// A code of the authenticator app.
+    TotpCode(Secret),
+    /// A recovery code.
+    RecoveryCode(Secret),
+    /// The new password.
+    NewPassword(Secret),
+}
+
+/// Why a login did not go on, though it may with another proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ContinueError {
+    /// The challenge asks for another kind of proof.
+    #[error("this login asks for another kind of proof")]
+    OtherProofWanted,
+    /// The password cannot be one.
+    #[error(transparent)]
+    Password(#[from] InvalidPassword),
+    /// There is no outcome.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+}
+
+impl From<HashError> for ContinueError {
+    fn from(error: HashError) -> Self {
+        Self::Login(error.into())
+    }
+}
+
+impl From<BeginError> for ContinueError {
+    fn from(error: BeginError) -> Self {
+        Self::Login(error.into())
+    }
+}
+
+impl From<StoreError> for ContinueError {
+    fn from(error: StoreError) -> Self {
+        Self::Login(error.into())
+    }
+}
+
+/// A continuation that is good, and what it rests on.
+struct Resumed {
+    row: Continuation,
+    identity: Identity,
+    password: StoredPassword,
+}
+
+impl Resumed {
+    fn progress(self, replaces: Option<Secret>) -> Progress {
+        let Self { row, identity, password } = self;
+        let opening = Opening { issued: row.issued, device: row.device, client: row.client, mode: row.mode };
+        let (account, place, ends_at) = (row.account, row.place, row.expires_at);
+        Progress { identity, password, opening, account, place, replaces, ends_at }
+    }
+}
+
+impl Authority {
+    /// Goes on with a login. `replaces` is the session cookie that came with it.
+    pub async fn continue_login(
+        &self,
+        actor: &Actor,
+        continuation: &Secret,
+        proof: Proof,
+        replaces: Option<Secret>,
+    ) -> Result<LoginOutcome, ContinueError> {
+        let denied = Ok(LoginOutcome::Denied(Refusal::default()));
+        let Some(token) = continuation.expose_str().and_then(|text| OpaqueToken::parse(text).ok()) else {
+            return denied;
+        };
+        let mut view = self.store().read().await?;
+        let resumed = resume(view.as_mut(), &token, actor, self.now()).await?;
+        drop(view);
+        let Some(resumed) = resumed else { return denied };
+        match (resumed.row.step, proof) {
+            (LoginStep::SecondFactor, Proof::TotpCode(code)) => {
+                Ok(self.prove(actor, &token, resumed, Shown::Totp(code), replaces).await?)
+            }
+            (LoginStep::SecondFactor, Proof::RecoveryCode(code)) => {
+                Ok(self.prove(actor, &token, resumed, Shown::Recovery(code), replaces).await?)
+            }
+            (LoginStep::NewPassword, Proof::NewPassword(password)) => {
+                self.take_new_password(actor, &token, resumed, password, replaces).await
+            }
+            (LoginStep::SecondFactor, Proof::NewPassword(_))
+            | (LoginStep::NewPassword, Proof::TotpCode(_) | Proof::RecoveryCode(_)) => {
+                Err(ContinueError::OtherProofWanted)
+            }
+        }
+    }
+
+    async fn prove(
+        &self,
+        actor: &Actor,
+        token: &OpaqueToken,
+        resumed: Resumed,
+        shown: Shown,
+        replaces: Option<Secret>,
+    ) -> Result<LoginOutcome, LoginError> {
+        let Identity { tenant, id, .. } = &resumed.identity;
+        let slot = self.knock_at(AttemptKey::second_factor(tenant, *id)).await?;
+        let denied = LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() });
+        // Too early: the continuation is as good as before.
+        if matches!(slot, Slot::Delayed { .. }) {
+            return Ok(denied);
+        }
+        let mut tx = self.begin(actor).await?;
+        let now = self.now();
+        let Some(resumed) = resume(tx.as_mut(), token, actor, now).await? else { return Ok(denied) };
+        if !tx.spend_continuation(token.id, now).await? {
+            return Ok(denied);
+        }
+        if self.is_proof(tx.as_mut(), &resumed.identity, &shown, now).await? {
+            self.give_back(tx.as_mut(), &slot).await?;
+            return Ok(self.after_second_factor(tx, actor, resumed.progress(replaces)).await?);
+        }
+        let refused = resumed.row.refused + 1;
+        if refused >= MOST_PROOFS || !slot.retry_after().is_zero() {
+            tx.commit().await?;
+            return Ok(denied);
+        }
+        let Identity { tenant, id, .. } = &resumed.identity;
+        let recovery_codes_left = tx.recovery_codes_left(tenant, *id).await?;
+        let challenge = Challenge::SecondFactor { recovery_codes_left };
+        Ok(self.challenge(tx, actor, resumed.progress(None), challenge, refused).await?)
+    }
+
+    /// Uses a code if it is one.
+    async fn is_proof(
+        &self,
+        tx: &mut dyn WriteTx,
+        identity: &Identity,
+        shown: &Shown,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match shown {
+            Shown::Totp(code) => self.use_totp_code(tx, identity, code, now).await,
+            Shown::Recovery(code) => self.use_recovery_code(tx, identity, code, now).await,
+        }
+    }
+
+    async fn take_new_password(
+        &self,
+        actor: &Actor,
+        token: &OpaqueToken,
+        resumed: Resumed,
+        password: Secret,
+        replaces: Option<Secret>,
+    ) -> Result<LoginOutcome, ContinueError> {
+        self.check_password(&password, &resumed.identity.name)?;
+        if self.passwords().verify(password.clone(), resumed.password.phc.clone()).await? {
+            return Err(InvalidPassword::Unchanged.into());
+        }
+        let password = self.new_password(password).await?;
+        let mut tx = self.begin_urgently(actor).await?;
+        let now = self.now();
+        let denied = Ok(LoginOutcome::Denied(Refusal::default()));
+        let Some(resumed) = resume(tx.as_mut(), token, actor, now).await? else { return denied };
+        if !tx.spend_continuation(token.id, now).await? {
+            return denied;
+        }
+        let committed = self.replace_password(tx, actor, &resumed.identity, &password).await?;
+        let mut progress = resumed.progress(replaces);
+        progress.opening.issued = committed.revision;
+        let tx = self.begin(actor).await?;
+        Ok(self.reopen(tx, actor, progress, password.id).await?)
+    }
+
+    /// Opens the session of a login whose password was replaced a moment ago.
+    async fn reopen(
+        &self,
+        mut tx: Box<dyn WriteTx>,
+        actor: &Actor,
+        progress: Progress,
+        password: CredentialId,
+    ) -> Result<LoginOutcome, StoreError> {
+        match still_good(tx.as_mut(), &progress.identity, password).await? {
+            Some(identity) => self.finish(tx, actor, Progress { identity, ..progress }).await,
+            None => Ok(LoginOutcome::Denied(Refusal::default())),
+        }
+    }
+}
+
+/// A second factor as it was presented.
+enum Shown {
+    Totp(Secret),
+    Recovery(Secret),
+}
+
+/// The continuation that this token names, if it is good now and this actor's.
+async fn resume(
+    view: &mut dyn ReadView,
+    token: &OpaqueToken,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Option<Resumed>, StoreError> {
+    let Some(row) = view.continuation(token.id).await? else { return Ok(None) };
+    let ours = token.kind == OpaqueKind::LoginContinuation && bool::from(row.digest.ct_eq(&token.digest()));
+    if !ours || row.spent || now >= row.expires_at || *row.actor != *actor.as_str() {
+        return Ok(None);
+    }
+    let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;
+    let identity = identity.ok_or(StoreError::Corrupt { what: "a continuation without its identity" })?;
+    let tenant_ended = view.tenant(&row.tenant).await?.and_then(|tenant| tenant.revoked_seq);
+    if identity.revoked_seq.max(tenant_ended).is_some_and(|seq| row.issued.seq < seq) {
+        return Ok(None);
+    }
+    let Some(password) = view.password(&row.tenant, row.identity).await? else { return Ok(None) };
+    Ok(still_good(view, &identity, row.password).await?.map(|identity| Resumed { row, identity, password }))
+}

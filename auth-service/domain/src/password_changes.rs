@@ -1,0 +1,327 @@
+//! Passwords that change: by their owner, by an administrator, by a one-time token, by import.
+//!
+//! Guarantees: a changed password ends every session that was made before, in the same transaction; whoever changed it
+//! goes on in a new one. A password that somebody else chose is good for one login, which must replace it. A one-time
+//! token is of one use and one hour, and setting a password in any way ends it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Secret, TenantId, Timestamp};
+use subtle::ConstantTimeEq as _;
+
+use crate::audit::Actor;
+use crate::batch::{Batch, Reason, Target};
+use crate::guard::{AttemptKey, Door, Slot};
+use crate::login::{may_log_in, still_good};
+use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
+use crate::tokens::Opening;
+use crate::{
+    Authority, BeginError, Committed, Identity, IdentityRef, LoginError, LoginMode, NewSession, Refusal, Session,
+    StoreError, WriteTx,
+};
+
+/// How long a one-time token is good.
+pub const RESET_LIFE: Duration = Duration::from_secs(3_600);
+
+/// A one-time token for a new password, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordReset {
+    /// Its id.
+    pub id: CredentialId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whose password it sets.
+    pub identity: IdentityId,
+    /// Of what must be presented.
+    pub digest: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Whether it was used.
+    pub spent: bool,
+}
+
+/// A change by the owner.
+#[derive(Clone, Debug)]
+pub struct ChangePassword {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whose.
+    pub identity: IdentityRef,
+    /// The one until now.
+    pub current: Secret,
+    /// The one from now on.
+    pub new: Secret,
+    /// From where the person tries.
+    pub from: Option<IpAddr>,
+    /// The session in which it is asked for, and what its successor is used with; none where nobody goes on.
+    pub goes_on: Option<(Session, LoginMode)>,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub enum PasswordChange {
+    /// It is changed.
+    Changed {
+        /// The entry that ended the sessions.
+        committed: Committed,
+        /// The session that goes on.
+        session: Option<Box<NewSession>>,
+    },
+    /// The current password is wrong, or it came too early after others.
+    Refused(Refusal),
+}
+
+/// How an administrator makes an unknown password go away.
+#[derive(Clone, Debug)]
+pub enum Reset {
+    /// By a password that is good for one login, which must replace it.
+    Temporary(Secret),
+    /// By a one-time token; until it is used there is no password.
+    Token,
+}
+
+/// A password that was reset.
+#[derive(Clone, Debug)]
+pub struct PasswordWasReset {
+    /// The entry that ended the sessions.
+    pub committed: Committed,
+    /// The one-time token, and until it ends.
+    pub token: Option<(Secret, Duration)>,
+}
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    /// There is no such identity.
+    #[error("no such identity")]
+    NotFound,
+    /// The password cannot be one.
+    #[error(transparent)]
+    Password(#[from] InvalidPassword),
+    /// The hash cannot be imported.
+    #[error(transparent)]
+    Unfit(#[from] UnfitHash),
+    /// There is no outcome.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+}
+
+impl From<HashError> for ChangePasswordError {
+    fn from(error: HashError) -> Self {
+        Self::Login(error.into())
+    }
+}
+
+impl From<BeginError> for ChangePasswordError {
+    fn from(error: BeginError) -> Self {
+        Self::Login(error.into())
+    }
+}
+
+impl From<StoreError> for ChangePasswordError {
+    fn from(error: StoreError) -> Self {
+        Self::Login(error.into())
+    }
+}
+
+impl Authority {
+    /// Whether the identity of this name may have this password.
+    pub(crate) fn check_password(
+        &self,
+        password: &Secret,
+        name: &portcullis_types::IdentityName,
+    ) -> Result<(), InvalidPassword> {
+        self.settings().password_policy.check(password, name)
+    }
+
+    /// Changes a password for its owner, who knows the current one. Guesses at it are counted as those at a login are.
+    pub async fn change_password(
+        &self,
+        actor: &Actor,
+        change: ChangePassword,
+    ) -> Result<PasswordChange, ChangePasswordError> {
+        let ChangePassword { tenant, identity, current, new, from, goes_on } = change;
+        let mut view = self.store().read().await?;
+        let identity = view.identity(&tenant, &identity).await?.ok_or(ChangePasswordError::NotFound)?;
+        self.check_password(&new, &identity.name)?;
+        if new == current {
+            return Err(InvalidPassword::Unchanged.into());
+        }
+        let door = Door::new(&tenant, &identity.name, from);
+        let known = door.is_known(view.as_mut(), self.now()).await?;
+        let decoy = self.decoy(view.as_mut(), &tenant, &door.account).await?;
+        let password = view.password(&tenant, identity.id).await?;
+        drop(view);
+        let slot = self.knock(&door, known).await?;
+        let refused = PasswordChange::Refused(Refusal { retry_after: slot.retry_after() });
+        let password = password.filter(|_| slot.is_taken());
+        let phc = password.as_ref().map_or(decoy, |password| password.phc.clone());
+        let matches = self.verify_or_give_back(&slot, current, phc).await?;
+        let Some(password) = password.filter(|_| matches && may_log_in(&identity)) else { return Ok(refused) };
+        let renewed = self.new_password(new).await?;
+
+        let mut tx = self.begin_urgently(actor).await?;
+        let Some(identity) = still_good(tx.as_mut(), &identity, password.id).await? else { return Ok(refused) };
+        self.give_back(tx.as_mut(), &slot).await?;
+        let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
+        let session = match goes_on {
+            Some((session, mode)) => self.go_on(actor, &identity, renewed.id, committed, session, mode).await?,
+            None => None,
+        };
+        Ok(PasswordChange::Changed { committed, session: session.map(Box::new) })
+    }
+
+    /// A session in place of one that was just ended; none when something else was ended meanwhile.
+    async fn go_on(
+        &self,
+        actor: &Actor,
+        identity: &Identity,
+        password: CredentialId,
+        committed: Committed,
+        before: Session,
+        mode: LoginMode,
+    ) -> Result<Option<NewSession>, ChangePasswordError> {
+        let mut tx = self.begin(actor).await?;
+        let Some(identity) = still_good(tx.as_mut(), identity, password).await? else { return Ok(None) };
+        let opening = Opening { issued: committed.revision, device: before.device, client: before.client, mode };
+        let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
+        tx.commit().await?;
+        Ok(Some(opened))
+    }
+
+    /// Sets the password in place of any other, and ends every session: one transaction, which this commits.
+    pub(crate) async fn replace_password(
+        &self,
+        mut tx: Box<dyn WriteTx>,
+        actor: &Actor,
+        identity: &Identity,
+        password: &StoredPassword,
+    ) -> Result<Committed, StoreError> {
+        let Identity { tenant, id, .. } = identity;
+        tx.set_password(tenant, *id, password).await?;
+        let target = format!("identity:{id}");
+        tx.insert_audit(&self.audit(actor, tenant, "identity.change_password", target)).await?;
+        let batch = Batch::kill(Target::Identity(tenant.clone(), *id), Reason::CredentialChanged);
+        tx.commit_with(batch, self.now()).await
+    }
+
+    /// Makes an unknown password go away, and ends every session.
+    pub async fn reset_password(
+        &self,
+        actor: &Actor,
+        tenant: &TenantId,
+        which: &IdentityRef,
+        reset: Reset,
+    ) -> Result<PasswordWasReset, ChangePasswordError> {
+        let identity = self.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let temporary = match reset {
+            Reset::Temporary(password) => {
+                self.check_password(&password, &identity.name)?;
+                Some(StoredPassword { must_change: true, ..self.new_password(password).await? })
+            }
+            Reset::Token => None,
+        };
+        let mut tx = self.begin_urgently(actor).await?;
+        let identity = tx.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let token = match temporary {
+            Some(password) => {
+                tx.set_password(tenant, identity.id, &password).await?;
+                None
+            }
+            None => Some(self.draw_reset(tx.as_mut(), &identity).await?),
+        };
+        let target = format!("identity:{}", identity.id);
+        tx.insert_audit(&self.audit(actor, tenant, "identity.reset_password", target)).await?;
+        let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
+        let committed = tx.commit_with(batch, self.now()).await?;
+        Ok(PasswordWasReset { committed, token: token.map(|token| (token, RESET_LIFE)) })
+    }
+
+    async fn draw_reset(&self, tx: &mut dyn WriteTx, identity: &Identity) -> Result<Secret, StoreError> {
+        tx.remove_password(&identity.tenant, identity.id).await?;
+        let id = CredentialId::new(self.ids());
+        let token = OpaqueToken::generate(OpaqueKind::PasswordReset, id, self.entropy());
+        let now = self.now();
+        let row = PasswordReset {
+            id,
+            tenant: identity.tenant.clone(),
+            identity: identity.id,
+            digest: token.digest(),
+            created_at: now,
+            expires_at: now + RESET_LIFE,
+            spent: false,
+        };
+        tx.put_password_reset(&row).await?;
+        Ok(token.reveal())
+    }
+
+    /// Sets the password by a one-time token. The second factor, where there is one, is asked for at the login.
+    pub async fn redeem_reset(
+        &self,
+        actor: &Actor,
+        token: &Secret,
+        password: Secret,
+    ) -> Result<PasswordChange, ChangePasswordError> {
+        let refused = PasswordChange::Refused(Refusal::default());
+        let token = token.expose_str().and_then(|text| OpaqueToken::parse(text).ok());
+        let Some(token) = token.filter(|token| token.kind == OpaqueKind::PasswordReset) else { return Ok(refused) };
+        let mut view = self.store().read().await?;
+        let found = self.resettable(view.as_mut(), &token).await?;
+        drop(view);
+        let Some(identity) = found else { return Ok(refused) };
+        self.check_password(&password, &identity.name)?;
+        // Counted, so that one token does not buy hashes without end.
+        let slot = self.knock_at(AttemptKey::password_reset(token.id)).await?;
+        if let Slot::Delayed { retry_after } = slot {
+            return Ok(PasswordChange::Refused(Refusal { retry_after }));
+        }
+        let password = self.new_password(password).await?;
+        let mut tx = self.begin_urgently(actor).await?;
+        let Some(identity) = self.resettable(tx.as_mut(), &token).await? else { return Ok(refused) };
+        if !tx.spend_password_reset(token.id, self.now()).await? {
+            return Ok(refused);
+        }
+        let committed = self.replace_password(tx, actor, &identity, &password).await?;
+        Ok(PasswordChange::Changed { committed, session: None })
+    }
+
+    /// Whose password this token sets now. Not that of an identity which may not log in, and which may again later.
+    async fn resettable(
+        &self,
+        view: &mut dyn crate::ReadView,
+        token: &OpaqueToken,
+    ) -> Result<Option<Identity>, StoreError> {
+        let Some(row) = view.password_reset(token.id).await? else { return Ok(None) };
+        let ours = bool::from(row.digest.ct_eq(&token.digest()));
+        if !ours || row.spent || self.now() >= row.expires_at {
+            return Ok(None);
+        }
+        // Whoever has a password again needs none by token.
+        if view.password(&row.tenant, row.identity).await?.is_some() {
+            return Ok(None);
+        }
+        let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;
+        Ok(identity.filter(may_log_in))
+    }
+
+    /// Sets a hash that another program made. It is verified as it is, and replaced by one of ours at the next login.
+    pub async fn import_password(
+        &self,
+        actor: &Actor,
+        tenant: &TenantId,
+        which: &IdentityRef,
+        hash: &str,
+    ) -> Result<Committed, ChangePasswordError> {
+        self.passwords().check_foreign(hash)?;
+        let mut tx = self.begin_urgently(actor).await?;
+        let identity = tx.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        tx.set_password(tenant, identity.id, &self.stored_password(hash.to_owned())).await?;
+        let target = format!("identity:{}", identity.id);
+        tx.insert_audit(&self.audit(actor, tenant, "identity.import_password", target)).await?;
+        let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
+        Ok(tx.commit_with(batch, self.now()).await?)
+    }
+}

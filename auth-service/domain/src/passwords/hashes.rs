@@ -1,0 +1,273 @@
+//! The hashes that are made here, and those that are only verified.
+//!
+//! Guarantees: what is verified though it was made elsewhere costs no more than its limits say, whatever its parameters
+//! claim; both are judged before anything is computed.
+
+use argon2::password_hash::PasswordHasher as _;
+use argon2::password_hash::PasswordVerifier as _;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, Version};
+use portcullis_types::{Entropy, Secret};
+use scrypt::Scrypt;
+
+use super::HashError;
+
+/// An imported hash is at least so long; a shorter one would be met by chance.
+const SHORTEST_OUTPUT: usize = 16;
+/// How many times the memory limit one evaluation may go through.
+const MOST_PASSES: u64 = 16;
+
+/// Argon2id (RFC 9106) with its parameters.
+#[derive(Clone, Debug)]
+pub struct Argon2id(Argon2<'static>);
+
+impl Argon2id {
+    /// Fails on parameters that the algorithm does not have.
+    pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, HashError> {
+        let params = Params::new(memory_kib, iterations, parallelism, None).map_err(|_| HashError::Failed)?;
+        Ok(Self(Argon2::new(Algorithm::Argon2id, Version::V0x13, params)))
+    }
+
+    /// The hash in PHC form.
+    pub fn hash(&self, password: &Secret, entropy: &dyn Entropy) -> Result<String, HashError> {
+        let salt: [u8; 16] = entropy.array();
+        let hash: PasswordHash =
+            self.0.hash_password_with_salt(password.expose_bytes(), &salt).map_err(|_| HashError::Failed)?;
+        Ok(hash.to_string())
+    }
+
+    /// Whether a hash was made with these parameters.
+    pub fn is_current(&self, phc: &str) -> bool {
+        let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        let Ok(hash) = PasswordHash::new(phc) else { return false };
+        hash.algorithm == Algorithm::Argon2id.ident()
+            && hash.version == Some(Version::V0x13.into())
+            && Params::try_from(&hash).is_ok_and(|made_with| costs(&made_with) == costs(self.0.params()))
+    }
+}
+
+/// What one evaluation of a hash that was made elsewhere may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignLimits {
+    /// Its memory, in KiB (argon2, scrypt).
+    pub memory_kib: u32,
+    /// Its cost (bcrypt): each one more doubles the time.
+    pub bcrypt_cost: u32,
+}
+
+/// Why a hash cannot be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitHash {
+    /// None of the forms that are known.
+    #[error(
+        "a hash is `$argon2id$`, `$argon2i$`, `$argon2d$`, `$scrypt$` (PHC) or `$2a$`, `$2b$`, `$2x$`, `$2y$` (bcrypt)"
+    )]
+    Unknown,
+    /// Of a known form, and broken.
+    #[error("the hash has the form of a known one and cannot be read")]
+    Broken,
+    /// Longer to compute than is allowed.
+    #[error("the hash would take more memory or time than the configuration allows")]
+    TooCostly,
+}
+
+/// Makes argon2id, and verifies what else people bring.
+#[derive(Clone, Debug)]
+pub struct PasswordHashes {
+    argon: Argon2id,
+    limits: ForeignLimits,
+}
+
+impl PasswordHashes {
+    /// With these parameters for new ones, which are within the limits of old ones too.
+    pub fn new(argon: Argon2id, limits: ForeignLimits) -> Self {
+        let memory_kib = limits.memory_kib.max(argon.0.params().m_cost());
+        Self { argon, limits: ForeignLimits { memory_kib, ..limits } }
+    }
+
+    /// The hash in PHC form.
+    pub fn hash(&self, password: &Secret, entropy: &dyn Entropy) -> Result<String, HashError> {
+        self.argon.hash(password, entropy)
+    }
+
+    /// Whether a hash was made with the parameters of new ones.
+    pub fn is_current(&self, stored: &str) -> bool {
+        self.argon.is_current(stored)
+    }
+
+    /// Whether the password has this hash, by the parameters in the hash.
+    pub fn verify(&self, password: &Secret, stored: &str) -> Result<bool, HashError> {
+        let form = self.read(stored).map_err(|_| HashError::Failed)?;
+        let verified = match form {
+            Form::Argon2(hash) => self.argon.0.verify_password(password.expose_bytes(), &hash),
+            Form::Scrypt(hash) => Scrypt::new().verify_password(password.expose_bytes(), &hash),
+            Form::Bcrypt => {
+                return bcrypt::verify(password.expose_bytes(), stored).map_err(|_| HashError::Failed);
+            }
+        };
+        match verified {
+            Ok(()) => Ok(true),
+            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+            Err(_) => Err(HashError::Failed),
+        }
+    }
+
+    /// Whether a hash can be verified, within the limits.
+    pub fn check(&self, stored: &str) -> Result<(), UnfitHash> {
+        self.read(stored).map(drop)
+    }
+
+    fn read(&self, stored: &str) -> Result<Form, UnfitHash> {
+        let scheme = stored.strip_prefix('$').and_then(|rest| rest.split('$').next()).ok_or(UnfitHash::Unknown)?;
+        match scheme {
+            "argon2id" | "argon2i" | "argon2d" => self.read_argon2(stored).map(Form::Argon2),
+            "scrypt" => self.read_scrypt(stored).map(Form::Scrypt),
+            "2a" | "2b" | "2x" | "2y" => self.read_bcrypt(stored).map(|()| Form::Bcrypt),
+            _ => Err(UnfitHash::Unknown),
+        }
+    }
+
+    fn read_argon2(&self, stored: &str) -> Result<PasswordHash, UnfitHash> {
+        let hash = read_phc(stored)?;
+        let params = Params::try_from(&hash).map_err(|_| UnfitHash::Broken)?;
+        let memory = u64::from(params.m_cost());
+        self.within(memory, memory * u64::from(params.t_cost())).map(|()| hash)
+    }
+
+    fn read_scrypt(&self, stored: &str) -> Result<PasswordHash, UnfitHash> {
+        let hash = read_phc(stored)?;
+        let params = scrypt::Params::try_from(&hash).map_err(|_| UnfitHash::Broken)?;
+        // 128 · N · r bytes, gone through twice for each p.
+        let memory = u64::from(params.r()).checked_shl(u32::from(params.log_n())).map(|blocks| blocks / 8);
+        let memory = memory.filter(|_| params.log_n() < 32).ok_or(UnfitHash::TooCostly)?;
+        self.within(memory, memory.saturating_mul(2 * u64::from(params.p()))).map(|()| hash)
+    }
+
+    fn read_bcrypt(&self, stored: &str) -> Result<(), UnfitHash> {
+        let parts: bcrypt::HashParts = stored.parse().map_err(|_| UnfitHash::Broken)?;
+        if !(4..=31).contains(&parts.get_cost()) {
+            return Err(UnfitHash::Broken);
+        }
+        if parts.get_cost() <= self.limits.bcrypt_cost { Ok(()) } else { Err(UnfitHash::TooCostly) }
+    }
+
+    fn within(&self, memory_kib: u64, passes_kib: u64) -> Result<(), UnfitHash> {
+        let most = u64::from(self.limits.memory_kib);
+        if memory_kib <= most && passes_kib <= most * MOST_PASSES { Ok(()) } else { Err(UnfitHash::TooCostly) }
+    }
+}
+
+/// A hash that was read, within the limits.
+enum Form {
+    Argon2(PasswordHash),
+    Scrypt(PasswordHash),
+    Bcrypt,
+}
+
+fn read_phc(stored: &str) -> Result<PasswordHash, UnfitHash> {
+    let hash = PasswordHash::new(stored).map_err(|_| UnfitHash::Broken)?;
+    let long = hash.hash.as_ref().is_some_and(|output| output.len() >= SHORTEST_OUTPUT);
+    if long && hash.salt.is_some() { Ok(hash) } else { Err(UnfitHash::Broken) }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_types::SeededEntropy;
+
+    use super::*;
+
+    const LIMITS: ForeignLimits = ForeignLimits { memory_kib: 65_536, bcrypt_cost: 12 };
+
+    fn argon() -> Argon2id {
+        Argon2id::new(8, 1, 1).expect("the smallest parameters")
+    }
+
+    fn hashes() -> PasswordHashes {
+        PasswordHashes::new(argon(), LIMITS)
+    }
+
+    #[test]
+    fn a_hash_knows_its_password_and_no_other() {
+        let hashes = hashes();
+        let phc = hashes.hash(&Secret::from("correct horse"), &SeededEntropy::new(1)).expect("hashes");
+        assert!(phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{phc}");
+        assert!(hashes.verify(&Secret::from("correct horse"), &phc).expect("a hash"));
+        assert!(!hashes.verify(&Secret::from("battery staple"), &phc).expect("a hash"));
+        assert!(hashes.verify(&Secret::from("x"), "$argon2id$").is_err());
+        assert!(hashes.is_current(&phc) && !hashes.is_current(&phc.replace("argon2id", "argon2i")));
+        for (memory, iterations, parallelism) in [(16, 1, 1), (8, 2, 1), (16, 1, 2)] {
+            let other = Argon2id::new(memory, iterations, parallelism).expect("small parameters");
+            assert!(!other.is_current(&phc), "m={memory} t={iterations} p={parallelism}");
+        }
+    }
+
+    /// Hashes that other programs made: argon2-cffi, passlib, PHP and htpasswd.
+    #[test]
+    fn what_other_programs_hashed_is_verified() {
+        for (stored, password) in [
+            ("$scrypt$ln=14,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$ZPrE/SFfBUXlKVYpJj2pgsZqTRKeVH7QVBkv5RrxHOY", None),
+            (
+                "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+                Some("password"),
+            ),
+            ("$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy", None),
+            ("$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", Some("U*U")),
+            ("$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8", Some("password")),
+        ] {
+            assert_eq!(hashes().check(stored), Ok(()), "{stored}");
+            assert!(!hashes().verify(&Secret::from("not it"), stored).expect("a hash"), "{stored}");
+            if let Some(password) = password {
+                assert!(hashes().verify(&Secret::from(password), stored).expect("a hash"), "{stored}");
+            }
+            assert!(!hashes().is_current(stored));
+        }
+    }
+
+    #[test]
+    fn a_hash_that_would_cost_too_much_is_never_computed() {
+        let salted = |head: &str| format!("{head}$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8");
+        for bomb in [
+            salted("$argon2id$v=19$m=65537,t=1,p=1"),
+            salted("$argon2id$v=19$m=4194304,t=4,p=1"),
+            salted("$argon2id$v=19$m=65536,t=17,p=1"),
+            salted("$argon2id$v=19$m=8,t=4294967295,p=1"),
+            salted("$scrypt$ln=17,r=8,p=1"),
+            salted("$scrypt$ln=16,r=8,p=9"),
+            salted("$scrypt$ln=31,r=1,p=1"),
+            salted("$scrypt$ln=40,r=1,p=1"),
+            "$2b$13$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy".to_owned(),
+            "$2b$31$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy".to_owned(),
+        ] {
+            assert_eq!(hashes().check(&bomb), Err(UnfitHash::TooCostly), "{bomb}");
+            assert!(hashes().verify(&Secret::from("x"), &bomb).is_err(), "{bomb}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused() {
+        for (text, why) in [
+            ("", UnfitHash::Unknown),
+            ("hunter22", UnfitHash::Unknown),
+            ("$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", UnfitHash::Unknown),
+            ("$2b$10$short", UnfitHash::Broken),
+            ("$2b$99$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy", UnfitHash::Broken),
+            (
+                "$scrypt$ln=0,r=0,p=0$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+                UnfitHash::Broken,
+            ),
+            // Four bytes of output.
+            ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$iekCnw", UnfitHash::Broken),
+            ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ", UnfitHash::Broken),
+        ] {
+            assert_eq!(hashes().check(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_limits_never_refuse_what_is_made_here() {
+        let hashes =
+            PasswordHashes::new(Argon2id::new(64, 1, 1).expect("small"), ForeignLimits { memory_kib: 8, ..LIMITS });
+        let phc = hashes.hash(&Secret::from("correct horse"), &SeededEntropy::new(1)).expect("hashes");
+        assert_eq!(hashes.check(&phc), Ok(()));
+    }
+}

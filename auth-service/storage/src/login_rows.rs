@@ -1,0 +1,86 @@
+//! From the rows that logging in rests on to the domain's types, and the words in them.
+
+use auth_domain::{AttemptKey, Attempts, Continuation, LoginMode, LoginStep, PasswordReset, StoreError, TotpFactor};
+use portcullis_types::{CredentialId, IdentityId};
+
+use crate::rows::{Cells, Columns};
+use crate::words::Word;
+
+impl Word for LoginMode {
+    const ALL: &'static [Self] = &[Self::Tokens, Self::Cookie];
+    const WHAT: &'static str = "login mode";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Cookie => "cookie",
+        }
+    }
+}
+
+impl Word for LoginStep {
+    const ALL: &'static [Self] = &[Self::SecondFactor, Self::NewPassword];
+    const WHAT: &'static str = "login step";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "second_factor",
+            Self::NewPassword => "new_password",
+        }
+    }
+}
+
+pub(crate) fn attempts<R: Cells>(row: &R) -> Result<Attempts, StoreError> {
+    let row = Columns(row);
+    let failures = u32::try_from(row.seq("failures")?).map_err(|_| StoreError::Corrupt { what: "failures" })?;
+    Ok(Attempts { failures, next_at: row.at("next_at")?, last_at: row.at("last_at")? })
+}
+
+pub(crate) fn totp_factor<R: Cells>(row: &R) -> Result<TotpFactor, StoreError> {
+    let row = Columns(row);
+    Ok(TotpFactor {
+        id: CredentialId::from_bytes(row.array("id")?),
+        tenant: row.name("tenant")?,
+        identity: IdentityId::from_bytes(row.array("identity")?),
+        sealed_secret: row.bytes("sealed_secret")?.to_vec(),
+        kek_id: row.text("kek_id")?.to_owned(),
+        created_at: row.at("created_at")?,
+        confirmed_at: row.maybe_at("confirmed_at")?,
+        last_step: row.seq("last_step")?,
+    })
+}
+
+pub(crate) fn continuation<R: Cells>(row: &R) -> Result<Continuation, StoreError> {
+    let row = Columns(row);
+    Ok(Continuation {
+        id: CredentialId::from_bytes(row.array("id")?),
+        tenant: row.name("tenant")?,
+        identity: IdentityId::from_bytes(row.array("identity")?),
+        digest: row.array("digest")?,
+        password: CredentialId::from_bytes(row.array("password")?),
+        issued: row.revision("issue_seq", "issue_chain")?,
+        actor: row.text("actor")?.into(),
+        step: row.word("step")?,
+        refused: u32::try_from(row.seq("refused")?).map_err(|_| StoreError::Corrupt { what: "refused" })?,
+        mode: row.word("mode")?,
+        device: row.maybe_name("device")?,
+        client: row.maybe_name("client")?,
+        account: AttemptKey::from_bytes(row.array("account")?),
+        place: row.maybe_array("place")?.map(AttemptKey::from_bytes),
+        expires_at: row.at("expires_at")?,
+        spent: row.maybe_at("spent_at")?.is_some(),
+    })
+}
+
+pub(crate) fn password_reset<R: Cells>(row: &R) -> Result<PasswordReset, StoreError> {
+    let row = Columns(row);
+    Ok(PasswordReset {
+        id: CredentialId::from_bytes(row.array("id")?),
+        tenant: row.name("tenant")?,
+        identity: IdentityId::from_bytes(row.array("identity")?),
+        digest: row.array("digest")?,
+        created_at: row.at("created_at")?,
+        expires_at: row.at("expires_at")?,
+        spent: row.maybe_at("spent_at")?.is_some(),
+    })
+}
