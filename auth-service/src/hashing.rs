@@ -126,8 +126,8 @@ mod tests {
     use crate::config::Password;
 
     fn pool(workers: usize, queue: usize) -> HashPool {
-        let mut config = Config::default();
-        config.password = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
+        let password = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
+        let config = Config { password, ..Config::default() };
         HashPool::new(&config, Arc::new(SystemEntropy), Arc::new(Metrics::new())).expect("the smallest parameters")
     }
 

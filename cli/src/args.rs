@@ -24,6 +24,8 @@ Examples:
 Secrets are read from standard input, the environment or a prompt, never from arguments:
   PORTCULLIS_API_KEY     the key of the caller, where there is no key file
   PORTCULLIS_PASSWORD    a password, where standard input is not used
+  PORTCULLIS_NEW_PASSWORD    a password in place of another one
+  PORTCULLIS_SECOND_FACTOR   a code of an authenticator app, or a recovery code
   PORTCULLIS_CREDENTIAL  a credential to look at, where standard input is not used
 
 Exit codes: 0 done, 1 refused or denied, 2 wrong usage, 3 the authority was not reached, 4 a revocation is committed

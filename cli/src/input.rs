@@ -37,6 +37,24 @@ pub(crate) fn new_password(from_stdin: bool) -> Result<Secret, Failure> {
     if first == prompt("Again: ", otherwise)? { Ok(first) } else { Err(Failure::usage("the two passwords differ")) }
 }
 
+/// A password in place of one that somebody else set, or of one's own.
+pub(crate) fn replacing_password() -> Result<Secret, Failure> {
+    if let Some(password) = from_environment("PORTCULLIS_NEW_PASSWORD")? {
+        return Ok(password);
+    }
+    let otherwise = "give the new password in PORTCULLIS_NEW_PASSWORD";
+    let first = prompt("New password: ", otherwise)?;
+    if first == prompt("Again: ", otherwise)? { Ok(first) } else { Err(Failure::usage("the two passwords differ")) }
+}
+
+/// A code of an authenticator app, or a recovery code.
+pub(crate) fn second_factor(question: &str) -> Result<Secret, Failure> {
+    match from_environment("PORTCULLIS_SECOND_FACTOR")? {
+        Some(code) => Ok(code),
+        None => prompt(&format!("{question}: "), "give the code in PORTCULLIS_SECOND_FACTOR"),
+    }
+}
+
 /// A credential to look at or to spend.
 pub(crate) fn credential(what: &str) -> Result<Secret, Failure> {
     if let Some(credential) = from_environment("PORTCULLIS_CREDENTIAL")? {

@@ -87,7 +87,10 @@ impl Presented {
         match OpaqueToken::parse(text).map_err(|_| Denial::Malformed)?.kind {
             OpaqueKind::ApiKey => Ok(PresentedKind::ApiKey),
             OpaqueKind::Ticket => Ok(PresentedKind::Ticket),
-            OpaqueKind::RefreshToken | OpaqueKind::SessionCookie => Err(Denial::WrongKind),
+            OpaqueKind::RefreshToken
+            | OpaqueKind::SessionCookie
+            | OpaqueKind::LoginContinuation
+            | OpaqueKind::PasswordReset => Err(Denial::WrongKind),
         }
     }
 

@@ -23,7 +23,8 @@ pub(crate) fn step_of(secret: &Secret, code: &Secret, now: Timestamp) -> Option<
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose_bytes());
     let here = step_at(now);
     let near = here.saturating_sub(DRIFT)..=here + DRIFT;
-    near.filter(|step| bool::from(code_at(&key, *step).as_bytes().ct_eq(code.expose_bytes()))).last()
+    let is_code = |step| bool::from(code_at(&key, step).as_bytes().ct_eq(code.expose_bytes()));
+    near.fold(None, |found, step| if is_code(step) { Some(step) } else { found })
 }
 
 fn code_at(key: &hmac::Key, step: u64) -> String {

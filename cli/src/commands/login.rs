@@ -2,9 +2,12 @@
 
 use clap::Args;
 use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::authentication_challenge::Challenge;
 use portcullis_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use portcullis_proto::auth::v1::begin_authentication_request::Method;
 use portcullis_proto::auth::v1::begin_authentication_response::Outcome;
+use portcullis_proto::auth::v1::continue_authentication_request::Proof;
+use portcullis_proto::auth::v1::continue_authentication_response::Outcome as Next;
 use serde_json::json;
 
 use super::identity::{self, text};
@@ -13,6 +16,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
 use crate::print::{Printer, Report};
+use crate::span;
 use crate::table::View;
 
 const HELP: &str = "\
@@ -20,7 +24,9 @@ Examples:
   portcullis login --tenant demo --name alice
   pass alice | portcullis login --tenant demo --name alice --password-stdin --only tokens.access_token
 
-The password comes from --password-stdin, PORTCULLIS_PASSWORD or a prompt.";
+The password comes from --password-stdin, PORTCULLIS_PASSWORD or a prompt. Where the identity has an authenticator app,
+its code (or a recovery code) comes from PORTCULLIS_SECOND_FACTOR or a prompt; where somebody else set the password, the
+one that replaces it from PORTCULLIS_NEW_PASSWORD or a prompt.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -41,11 +47,13 @@ pub(crate) struct LoginArgs {
 pub(crate) async fn run(args: LoginArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let password = text(&input::password(args.password_stdin)?)?;
     let method = Method::Password(v1::PasswordMethod { name: args.name, password });
+    let tenant = args.tenant;
     let request = v1::BeginAuthenticationRequest {
-        tenant: args.tenant,
+        tenant: tenant.clone(),
         method: Some(method),
         device: args.origin.device,
         client_id: args.origin.client_id,
+        client_address: String::new(),
     };
     let answer = authority
         .call(request, async |channel, request| {
@@ -54,13 +62,72 @@ pub(crate) async fn run(args: LoginArgs, authority: &Authority, printer: &Printe
         .await?;
     match present(answer.outcome, "outcome")? {
         Outcome::Authenticated(authenticated) => welcome(authenticated, printer),
-        Outcome::Denied(v1::AuthenticationDenied {}) => {
-            let why = "unknown name, wrong password or disabled identity; which one is not told";
-            let view = View::Fields(vec![("denied", why.to_owned())]);
-            printer.report(&Report { json: json!({ "denied": true }), view })?;
-            Err(Failure::Denied)
+        Outcome::Denied(denied) => refuse(&denied, "unknown name, wrong password or disabled identity", printer),
+        Outcome::Challenged(challenge) => go_on(tenant, challenge, authority, printer).await,
+    }
+}
+
+/// Answers what is asked for until there is nothing more. What comes from the environment is tried once.
+async fn go_on(
+    tenant: String,
+    mut challenge: v1::AuthenticationChallenge,
+    authority: &Authority,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    loop {
+        let proof = answer_to(&challenge, printer)?;
+        let request = v1::ContinueAuthenticationRequest {
+            tenant: tenant.clone(),
+            continuation: challenge.continuation,
+            proof: Some(proof),
+        };
+        let answer = authority
+            .call(request, async |channel, request| {
+                AuthenticationServiceClient::new(channel).continue_authentication(request).await
+            })
+            .await?;
+        match present(answer.outcome, "outcome")? {
+            Next::Authenticated(authenticated) => return welcome(authenticated, printer),
+            Next::Denied(denied) => return refuse(&denied, "this login is over; begin again", printer),
+            Next::Challenged(next) => {
+                if next.refused_before && input::from_environment("PORTCULLIS_SECOND_FACTOR")?.is_some() {
+                    let over = v1::AuthenticationDenied::default();
+                    return refuse(&over, "the code in PORTCULLIS_SECOND_FACTOR is wrong or was used before", printer);
+                }
+                challenge = next;
+            }
         }
     }
+}
+
+fn answer_to(challenge: &v1::AuthenticationChallenge, printer: &Printer) -> Result<Proof, Failure> {
+    match &challenge.challenge {
+        Some(Challenge::SecondFactor(factor)) => {
+            if challenge.refused_before {
+                printer.note("That code is wrong or was used before.");
+            }
+            let left = factor.recovery_codes_left;
+            let code = text(&input::second_factor(&format!("Code of the app, or one of {left} recovery codes"))?)?;
+            let is_code = code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
+            Ok(if is_code { Proof::TotpCode(code) } else { Proof::RecoveryCode(code) })
+        }
+        Some(Challenge::NewPassword(v1::NewPasswordChallenge {})) => {
+            printer.note("Somebody else set this password: choose another one.");
+            Ok(Proof::NewPassword(text(&input::replacing_password()?)?))
+        }
+        None => Err(Failure::usage("the login asks for something that this program does not know; update it")),
+    }
+}
+
+fn refuse(denied: &v1::AuthenticationDenied, why: &str, printer: &Printer) -> Result<(), Failure> {
+    let mut fields = vec![("denied", why.to_owned())];
+    if denied.retry_after_ms > 0 {
+        let wait = span::millis_in_words(denied.retry_after_ms);
+        fields.push(("wait", format!("{wait}: until then every attempt is refused, whatever it presents")));
+    }
+    let json = json!({ "denied": true, "retry_after_ms": denied.retry_after_ms });
+    printer.report(&Report { json, view: View::Fields(fields) })?;
+    Err(Failure::Denied)
 }
 
 fn welcome(authenticated: v1::Authenticated, printer: &Printer) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ mod identity;
 mod key;
 mod log;
 mod login;
+mod password;
 mod receipt;
 mod revoke;
 mod role;
@@ -14,6 +15,7 @@ mod session;
 mod tenant;
 mod ticket;
 mod token;
+mod totp;
 mod verify;
 
 use clap::Subcommand;
@@ -44,8 +46,14 @@ pub(crate) enum Remote {
     /// Named sets of grants.
     #[command(subcommand)]
     Role(role::RoleCommand),
-    /// Logs an identity in by its password, and prints its tokens.
+    /// Logs an identity in by its password and what else it asks for, and prints its tokens.
     Login(login::LoginArgs),
+    /// Passwords that change: by their owner, by an administrator, by import.
+    #[command(subcommand)]
+    Password(password::PasswordCommand),
+    /// Authenticator apps, and recovery codes for when they are lost.
+    #[command(subcommand)]
+    Totp(totp::TotpCommand),
     /// Access tokens, and what renews them.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -87,6 +95,8 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Identity(command) => identity::run(command, &authority, printer).await,
         Remote::Role(command) => role::run(command, &authority, printer).await,
         Remote::Login(args) => login::run(args, &authority, printer).await,
+        Remote::Password(command) => password::run(command, &authority, printer).await,
+        Remote::Totp(command) => totp::run(command, &authority, printer).await,
         Remote::Token(command) => token::run(command, &authority, printer).await,
         Remote::Ticket(command) => ticket::run(command, &authority, printer).await,
         Remote::ApiKey(command) => api_key::run(command, &authority, printer).await,
