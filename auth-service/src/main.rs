@@ -17,6 +17,7 @@ mod metrics;
 mod private_file;
 mod ready_file;
 mod receipts;
+mod replica;
 mod startup;
 mod store;
 mod tailer;

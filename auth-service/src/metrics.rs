@@ -48,6 +48,12 @@ struct ClassLabel {
     class: &'static str,
 }
 
+/// How a beat ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BeatLabels {
+    outcome: &'static str,
+}
+
 /// A fact of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EffectLabels {
@@ -73,6 +79,7 @@ pub(crate) struct Metrics {
     registrations: Family<Standing, Gauge>,
     bound: Gauge<f64, AtomicU64>,
     lease: Family<ClassLabel, Gauge<f64, AtomicU64>>,
+    beats: Family<BeatLabels, Counter>,
     /// From when an entry was read as committed until the last gateway acknowledged it.
     pub(crate) enforced: Histogram,
     /// The newest entry of the log that the tailer has read.
@@ -104,6 +111,7 @@ impl Metrics {
             registrations: Family::default(),
             bound: Gauge::default(),
             lease: Family::default(),
+            beats: Family::default(),
             enforced: seconds(),
             log_head: Gauge::default(),
             watchers: Gauge::default(),
@@ -133,6 +141,7 @@ impl Metrics {
             "How long sockets of a class are served without the authority; only classes within the bound",
             self.lease.clone(),
         );
+        registry.register("beats", "Proofs of the head by a write, by outcome", self.beats.clone());
         registry.register("enforced_seconds", "Commit to the last acknowledgement of an entry", self.enforced.clone());
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
         registry.register("watchers", "Open watches", self.watchers.clone());
@@ -160,6 +169,12 @@ impl Metrics {
     /// An HTTP request was answered.
     pub(crate) fn answer(&self, route: &'static str, status: u16) {
         self.answers.get_or_create(&Answer { route, status }).inc();
+    }
+
+    /// The head of the log was proven by a write, or could not be.
+    pub(crate) fn beat(&self, proven: bool) {
+        let outcome = if proven { "proven" } else { "failed" };
+        self.beats.get_or_create(&BeatLabels { outcome }).inc();
     }
 
     /// So many runs of gateways stand like this.

@@ -2,21 +2,34 @@
 //!
 //! Owns the one lock around the registrations, never held across a wait, and wakes whoever follows a receipt.
 //! Guarantees that a receipt reads the registrations after its revocation was read as committed, and that what a gateway
-//! claims counts only where it is on this log.
+//! claims counts only where it is on this log. Where other processes answer gateways on the same store, theirs are read
+//! with the revocation itself, in one snapshot, and what their gateways say as it comes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use auth_domain::watch::{Acknowledgement, Committed, Receipt, Registrations, Ring, Run, Terms, TooManyGateways};
-use auth_domain::{Store, StoreError};
-use portcullis_types::{Boottime, Clock, Revision};
+use auth_domain::watch::{
+    Acknowledgement, Committed, Freshness, Receipt, Registrations, Ring, Run, Terms, TooManyGateways, TooManyWaiting,
+};
+use auth_domain::{Noted, Registered, Renewal, Store, StoreError};
+use futures_util::future::BoxFuture;
+use portcullis_types::{Boottime, Clock, Revision, Shutdown};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::tailer::LogTail;
+use crate::replica::Replica;
+use crate::tailer::{LogTail, SourceText as _};
 
 /// How long a wait for a receipt sleeps at least.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// How often other processes' gateways are looked at though nobody asks: a lease is known to be over only when nobody
+/// renewed it for so long.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many looks there are between two sweeps of old notes.
+const SWEEP: u32 = 60;
+/// How many entries of the log notes are kept for.
+const KEPT: u64 = 65_536;
 
 /// Why there is no receipt.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +48,30 @@ pub(crate) enum NoReceipt {
     Store(#[from] StoreError),
 }
 
+/// Why a probe is not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoProof {
+    /// Its run cannot be registered.
+    #[error(transparent)]
+    Gateways(#[from] TooManyGateways),
+    /// Too many wait.
+    #[error(transparent)]
+    Waiting(#[from] TooManyWaiting),
+}
+
+/// The word that a head is the newest, when it has come.
+pub(crate) type Proof = BoxFuture<'static, Result<Freshness, StoreError>>;
+
+/// The process ends before there is a proof.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody proves the head any more")]
+struct Leaving;
+
+/// The log of the snapshot that was read does not have the entry.
+#[derive(Debug, thiserror::Error)]
+#[error("the database that was read is behind")]
+struct Behind;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Receipts {
@@ -44,14 +81,44 @@ pub(crate) struct Receipts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    lease: Duration,
+    replica: Option<Arc<Replica>>,
+    /// The entries whose receipts are followed, and by how many.
+    followed: Mutex<BTreeMap<u64, usize>>,
+}
+
+/// While it lives, what others' gateways say about an entry is read.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    receipts: Arc<Receipts>,
+    seq: u64,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let mut followed = self.receipts.followed();
+        if let Some(count) = followed.get_mut(&self.seq) {
+            *count -= 1;
+            if *count == 0 {
+                followed.remove(&self.seq);
+            }
+        }
+    }
 }
 
 impl Receipts {
     /// Of a process that has not answered a probe yet.
-    pub(crate) fn new(terms: Terms, log: Arc<LogTail>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        terms: Terms,
+        log: Arc<LogTail>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        replica: Option<Arc<Replica>>,
+    ) -> Self {
         let registrations = Mutex::new(Registrations::new(terms, clock.boottime()));
         let metrics = Arc::clone(log.metrics());
-        Self { registrations, changed: watch::Sender::new(()), log, store, clock, metrics }
+        let (changed, followed) = (watch::Sender::new(()), Mutex::new(BTreeMap::new()));
+        Self { registrations, changed, log, store, clock, metrics, lease: terms.lease, replica, followed }
     }
 
     /// What is new in the log.
@@ -69,9 +136,23 @@ impl Receipts {
         self.lock().register(run, self.clock.boottime())
     }
 
-    /// A probe arrived at `now`. The head that answers it is read after this.
-    pub(crate) fn probed(&self, run: &Run, sockets: u64, now: Boottime) -> Result<(), TooManyGateways> {
-        self.lock().probed(run, sockets, now)
+    /// A probe arrived at `now`, of a run that may be given a lease or of an observer. The head that answers it is read
+    /// after this; where there are other processes, after it was committed for them to read.
+    pub(crate) fn prove(&self, run: Option<(&Run, u64)>, now: Boottime) -> Result<Proof, NoProof> {
+        if let Some((run, sockets)) = run {
+            self.lock().probed(run, sockets, now)?;
+        }
+        let Some(replica) = &self.replica else {
+            // This process holds the log's lock: what it reads after the probe arrived is the head, without any age.
+            let store = Arc::clone(&self.store);
+            return Ok(Box::pin(async move { Ok(Freshness { head: store.head().await?.revision(), proven_at: now }) }));
+        };
+        let renewal = |(run, sockets): (&Run, u64)| {
+            let applied = self.lock().applied_by(run);
+            Renewal { run: run.clone(), lease: self.lease, sockets, applied }
+        };
+        let proof = replica.ask(run.map(renewal))?;
+        Ok(Box::pin(async move { proof.await.map_err(|_| StoreError::Unavailable(Box::new(Leaving))) }))
     }
 
     /// A gateway claims to enforce everything up to `revision`.
@@ -93,6 +174,14 @@ impl Receipts {
         if !self.is_on_log(revision).await? {
             return Ok(());
         }
+        if let Some(replica) = &self.replica {
+            replica.say(run, revision, said);
+        }
+        self.acknowledged(run, revision, said);
+        Ok(())
+    }
+
+    fn acknowledged(&self, run: &Run, revision: Revision, said: Acknowledgement) {
         let now = self.clock.boottime();
         if self.lock().acknowledge(run, revision, said, now)
             && let Some(seen) = self.log.with_ring(|ring| ring.known_since(revision.seq))
@@ -100,12 +189,16 @@ impl Receipts {
             self.metrics.enforced.observe(now.saturating_since(seen).as_secs_f64());
         }
         self.changed.send_replace(());
-        Ok(())
     }
 
     /// A gateway has closed so many of the sockets that it fenced for this entry.
     pub(crate) fn closed(&self, run: &Run, revision: Revision, closed: u64) {
         self.lock().closed(run, revision, closed);
+        if let Some(replica) = &self.replica
+            && let Some(said) = self.lock().said(run, revision)
+        {
+            replica.say(run, revision, said);
+        }
         self.changed.send_replace(());
     }
 
@@ -121,6 +214,85 @@ impl Receipts {
         }
         let seen = self.log.with_ring(|ring| ring.known_since(revision.seq));
         Ok(Committed { revision, seen: seen.unwrap_or_else(|| self.clock.boottime()) })
+    }
+
+    /// Follows a revocation: from now on what others' gateways say about it is read, and their registrations were read
+    /// after it was committed.
+    pub(crate) async fn follow(self: &Arc<Self>, of: Committed) -> Result<Followed, StoreError> {
+        let seq = of.revision.seq;
+        *self.followed().entry(seq).or_insert(0) += 1;
+        let followed = Followed { receipts: Arc::clone(self), seq };
+        if let Some(replica) = &self.replica {
+            self.look(replica, Some(of.revision)).await?;
+        }
+        Ok(followed)
+    }
+
+    /// Reads what other processes have told, until shutdown.
+    pub(crate) async fn listen(self: Arc<Self>, shutdown: Shutdown) {
+        let Some(replica) = &self.replica else { return };
+        let mut looks = 0_u32;
+        loop {
+            let asked_for = tokio::select! {
+                () = shutdown.requested() => return,
+                () = replica.fleet().heard() => !self.followed().is_empty(),
+                () = tokio::time::sleep(LOOK) => {
+                    looks = looks.wrapping_add(1);
+                    true
+                }
+            };
+            if asked_for && let Err(error) = self.look(replica, None).await {
+                tracing::warn!(%error, cause = error.source_text(), "what other processes told cannot be read");
+            }
+            if looks == SWEEP {
+                looks = 0;
+                self.sweep(replica).await;
+            }
+        }
+    }
+
+    /// Reads every run, with a revocation in one snapshot if one is named, and what was said about what is followed.
+    async fn look(&self, replica: &Replica, holding: Option<Revision>) -> Result<(), StoreError> {
+        let fleet = replica.fleet();
+        let rows = fleet.registered(holding).await?;
+        let rows = rows.ok_or_else(|| StoreError::Unavailable(Box::new(Behind)))?;
+        let now = self.clock.boottime();
+        for row in &rows {
+            self.lock().registered(row, now);
+        }
+        for Registered { run, applied, .. } in rows {
+            if let Some(applied) = applied {
+                self.applied(&run, applied).await?;
+            }
+        }
+        let followed: Vec<u64> = self.followed().keys().copied().collect();
+        if followed.is_empty() {
+            return Ok(());
+        }
+        for Noted { run, revision, said } in fleet.noted(&followed).await? {
+            if self.is_on_log(revision).await? {
+                self.acknowledged(&run, revision, said);
+                self.lock().closed(&run, revision, said.closed);
+            }
+        }
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Has the store forget runs that are gone, and notes about what is long over.
+    async fn sweep(&self, replica: &Replica) {
+        let fleet = replica.fleet();
+        let gone = self.lock().gone(self.clock.boottime());
+        let up_to = self.log.head().seq.saturating_sub(KEPT);
+        let swept = async {
+            for (run, renewals) in gone {
+                fleet.forget(&run, renewals).await?;
+            }
+            fleet.forget_notes(up_to).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, cause = error.source_text(), "what is over cannot be forgotten yet");
+        }
     }
 
     /// How a revocation stands now.
@@ -152,6 +324,10 @@ impl Receipts {
             Some(found) => Ok(found == revision),
             None => Ok(self.store.revision_at(revision.seq).await? == Some(revision)),
         }
+    }
+
+    fn followed(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // Each step leaves the registrations whole.

@@ -20,6 +20,7 @@ use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::ready_file::{self, Ready};
 use crate::receipts::Receipts;
+use crate::replica::Replica;
 use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
 use crate::{grpc, http, key_tending, private_file, store};
@@ -125,18 +126,12 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let (admin_key_file, is_first_start) = bootstrap(&authority, &config.data_dir).await?;
     let log = LogTail::open(Arc::clone(authority.store()), Arc::clone(&around.clock), Arc::clone(&metrics)).await?;
     let log = Arc::new(log);
-    let leases = authority.settings().leases;
     tell_weakened(&authority).await?;
-    metrics.leases(&leases);
-    let given = leases_given(config, leases.longest(), is_first_start)?;
-    let terms = Terms { lease: leases.longest(), bound: leases.bound(), lease_before: given.1 };
-    let (store_of, clock_of) = (Arc::clone(authority.store()), Arc::clone(&around.clock));
-    let receipts = Arc::new(Receipts::new(terms, Arc::clone(&log), store_of, clock_of));
-
+    metrics.leases(&authority.settings().leases);
     let shutdown = around.shutdown.clone();
+    let receipts = open_receipts(config, &around, &authority, &log, is_first_start)?;
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
-    shutdown.spawn("leases from before", lower(given.0, shutdown.clone()));
     let edge = Edge::new(Arc::clone(&authority), Arc::clone(&receipts), Arc::clone(&metrics), config);
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
     let (log_of, clock) = (Arc::clone(&log), around.clock);
@@ -184,6 +179,34 @@ async fn tell_weakened(authority: &Authority) -> Result<(), StoreError> {
         tracing::warn!(tenant = %tenant.name, class, "lasts longer than the bound: served as standard");
     }
     Ok(())
+}
+
+/// Who enforces what: known to this process alone, or where others are on the same store, through that.
+fn open_receipts(
+    config: &Config,
+    around: &Surroundings,
+    authority: &Authority,
+    log: &Arc<LogTail>,
+    is_first_start: bool,
+) -> Result<Arc<Receipts>, StartError> {
+    let shutdown = &around.shutdown;
+    let (store, clock) = (Arc::clone(authority.store()), Arc::clone(&around.clock));
+    let leases = authority.settings().leases;
+    let (lease, bound) = (leases.longest(), leases.bound());
+    let Some(fleet) = Arc::clone(&store).fleet() else {
+        let (given, lease_before) = leases_given(config, lease, is_first_start)?;
+        shutdown.spawn("leases from before", lower(given, shutdown.clone()));
+        let terms = Terms { lease, bound, lease_before };
+        return Ok(Arc::new(Receipts::new(terms, Arc::clone(log), store, clock, None)));
+    };
+    // Leases from before, and those that others give, are in the store.
+    let terms = Terms { lease, bound, lease_before: None };
+    let replica = Arc::new(Replica::new(fleet, Arc::clone(log), Arc::clone(&clock), &*around.entropy));
+    shutdown.spawn("beats", Arc::clone(&replica).beat(Arc::clone(&around.entropy), shutdown.clone()));
+    shutdown.spawn("notes", Arc::clone(&replica).write_notes(shutdown.clone()));
+    let receipts = Arc::new(Receipts::new(terms, Arc::clone(log), store, clock, Some(replica)));
+    shutdown.spawn("other replicas", Arc::clone(&receipts).listen(shutdown.clone()));
+    Ok(receipts)
 }
 
 /// What is known of leases from before. Where the store was made now there is nobody who could hold one; where it was

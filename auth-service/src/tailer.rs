@@ -11,7 +11,7 @@ use std::time::Duration;
 use auth_domain::watch::{Entry, Ring, RingLimits};
 use auth_domain::{LogEntry, Store, StoreError};
 use portcullis_proto::auth::v1;
-use portcullis_types::{Backoff, Clock, Entropy, Shutdown};
+use portcullis_types::{Backoff, Clock, Entropy, Revision, Shutdown};
 use prost::Message as _;
 use tokio::sync::watch;
 
@@ -60,6 +60,28 @@ impl LogTail {
         read(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The last entry that was read.
+    pub(crate) fn head(&self) -> Revision {
+        self.with_ring(Ring::head)
+    }
+
+    /// Whether a proven head is of the log that had been read up to `known` before the proof began. If it is not, the
+    /// process ends.
+    pub(crate) fn still_holds(&self, known: Revision, head: Revision, shutdown: &Shutdown) -> bool {
+        let here = self.with_ring(|ring| ring.revision_at(head.seq));
+        if head.seq >= known.seq && here.is_none_or(|here| here == head) {
+            return true;
+        }
+        tracing::error!(%head, %known, "the revocation log is not the one that was read before; stopping");
+        self.give_up(shutdown);
+        false
+    }
+
+    fn give_up(&self, shutdown: &Shutdown) {
+        self.broken.store(true, Ordering::Release);
+        shutdown.request();
+    }
+
     /// Where it is counted.
     pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -95,8 +117,7 @@ impl LogTail {
             backoff.reset();
             if let Err(error) = appended {
                 tracing::error!(%error, "the revocation log is not the one that was read before; stopping");
-                self.broken.store(true, Ordering::Release);
-                shutdown.request();
+                self.give_up(&shutdown);
                 return;
             }
         }

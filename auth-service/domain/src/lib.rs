@@ -98,6 +98,7 @@ pub use store::{
     LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, ReadView, SessionFilter,
     SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
 };
+pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;
 pub use tenants::{CreateTenantError, Tenant, TenantState};
 pub use tickets::{CreateTicketError, NewTicket, TicketOutcome};

@@ -12,6 +12,7 @@
 //! of their keys, and then the head row. Checks that a concurrent writer could outrun are therefore conditional
 //! writes here, which say whether they took place.
 
+mod fleet;
 mod keys;
 mod lease_classes;
 mod lifecycle;
@@ -19,6 +20,7 @@ mod login;
 mod standing;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use portcullis_types::{
@@ -26,6 +28,7 @@ use portcullis_types::{
     Timestamp,
 };
 
+pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
@@ -148,6 +151,11 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Entries up to this one are no longer kept; 0 when all are.
     async fn horizon(&self) -> Result<u64, StoreError>;
+
+    /// What several processes do together on this store; none where it has one process.
+    fn fleet(self: Arc<Self>) -> Option<Arc<dyn Fleet>> {
+        None
+    }
 
     /// Waits for what runs and leaves. Further calls are refused.
     async fn close(&self);

@@ -43,6 +43,7 @@ impl Api {
         // Less than a call may take, so that there is an answer and not an error.
         let deadline = self.clock.boottime() + asked_for.min(self.max_deadline / 10 * 9);
         let _place = if asked_for.is_zero() { None } else { Some(self.place_to_wait()?) };
+        let _followed = self.receipts.follow(of).await?;
         let mut changed = self.receipts.subscribe();
         loop {
             changed.borrow_and_update();
@@ -65,10 +66,11 @@ impl Api {
         };
         let of = self.committed(asked.revision).await?;
         let place = self.place_to_wait()?;
+        let followed = self.receipts.follow(of).await?;
         let (out, receipts) = mpsc::channel(BUFFERED);
         let (api, deadline) = (self.clone(), self.clock.boottime() + time);
         self.shutdown.track(async move {
-            let _place = place;
+            let (_place, _followed) = (place, followed);
             // A reader that stalls is dropped with its time.
             let _late = tokio::time::timeout(time + time / 10, api.fill_in(of, deadline, out)).await;
         });

@@ -12,7 +12,10 @@ use std::time::Duration;
 use auth_domain::watch::{
     self, Acknowledgement, End, Entry, Freshness, Message, Next, Position, Resync, Ring, Run, Watcher, WatcherParts,
 };
-use auth_domain::{CallerError, Scope};
+use auth_domain::{CallerError, Scope, StoreError};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
 use portcullis_proto::auth::v1;
 use portcullis_types::{BootId, Boottime, GatewayId, Revision};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -21,6 +24,7 @@ use tonic::{Status, Streaming};
 use super::caller::Admitted;
 use super::errors::{Failure, Reason};
 use super::{Api, wire};
+use crate::receipts::NoProof;
 
 const START_TIME: Duration = Duration::from_secs(5);
 const JUDGED_AGAIN: Duration = Duration::from_secs(60);
@@ -183,6 +187,7 @@ impl Watching {
         let mut following = Following {
             watcher,
             run: run.cloned(),
+            proofs: FuturesOrdered::new(),
             grown: self.api.log.subscribe(),
             judged_again: tokio::time::interval(JUDGED_AGAIN),
             held_since: None,
@@ -196,6 +201,7 @@ impl Watching {
                 Event::Grown => following.wake(|_| ()),
                 Event::JudgeAgain => self.judge_again().await?,
                 Event::Request(request) => self.hear(&mut following, request).await?,
+                Event::Proven(proven) => Self::hear_proof(&mut following, proven)?,
                 Event::Room => self.speak(&mut following).await?,
                 Event::Stalled => return Err(self.end(End::Resync(Resync::Lagged))),
             }
@@ -205,12 +211,15 @@ impl Watching {
     async fn next_event(&mut self, following: &mut Following) -> Event {
         let speaking = !following.idle;
         let (held_for, patience) = (following.held_for(speaking, self.api.clock.boottime()), self.patience());
-        let Following { watcher, grown, judged_again, .. } = following;
+        let Following { watcher, grown, judged_again, proofs, .. } = following;
         tokio::select! {
             biased;
             () = self.out.closed() => Event::Left,
             () = self.api.shutdown.requested(), if !watcher.is_leaving() => Event::Leaving,
-            request = self.requests.message(), if watcher.accepts_probe() => Event::Request(request),
+            Some(proven) = proofs.next(), if watcher.accepts_probe() => Event::Proven(proven),
+            request = self.requests.message(), if watcher.accepts_probe() && proofs.len() < Watcher::MOST_PROBES => {
+                Event::Request(request)
+            }
             _ = judged_again.tick() => Event::JudgeAgain,
             Ok(()) = grown.changed(), if !speaking => Event::Grown,
             room = self.out.reserve(), if speaking => match room {
@@ -247,19 +256,21 @@ impl Watching {
 
     async fn hear_probe(&self, following: &mut Following, probe: &v1::Probe) -> Result<(), Ended> {
         let arrived = self.api.clock.boottime();
-        if let Some(run) = &following.run {
-            // Before the head is read: whoever asks for a receipt between the two must count this gateway in.
-            self.api.receipts.probed(run, probe.sockets, arrived)?;
-        }
-        // This process holds the log's lock: what it reads after the probe arrived is the head, without any age.
-        let head = self.api.authority.store().head().await?.revision();
-        let fresh = Freshness { head, proven_at: arrived };
-        following.wake(|watcher| watcher.probe(probe.probe_id, arrived, fresh)).map_err(|_| Ended::Left)?;
         if let (Some(run), Some(applied)) = (&following.run, probe.applied) {
             let applied = Revision::try_from(applied).map_err(Failure::wire("probe.applied"))?;
             self.api.receipts.applied(run, applied).await?;
         }
+        // Before the head is read: whoever asks for a receipt between the two must count this gateway in.
+        let run = following.run.as_ref().map(|run| (run, probe.sockets));
+        let (id, proof) = (probe.probe_id, self.api.receipts.prove(run, arrived)?);
+        following.proofs.push_back(Box::pin(async move { (id, arrived, proof.await) }));
         Ok(())
+    }
+
+    /// The word has come that a head is the newest.
+    fn hear_proof(following: &mut Following, (id, arrived, proof): Proven) -> Result<(), Ended> {
+        let fresh = proof?;
+        following.wake(|watcher| watcher.probe(id, arrived, fresh)).map_err(|_| Ended::Left)
     }
 
     async fn hear_applied(&self, run: &Run, applied: &v1::Applied) -> Result<(), Ended> {
@@ -358,17 +369,24 @@ enum Event {
     JudgeAgain,
     /// The gateway said something, or no more.
     Request(Result<Option<v1::WatchRequest>, Status>),
+    /// A head is proven, for the probe that has waited for longest.
+    Proven(Proven),
     /// There is room for a message.
     Room,
     /// There has been no room for half a lease.
     Stalled,
 }
 
+/// A probe, when it arrived, and the proof that answers it.
+type Proven = (u64, Boottime, Result<Freshness, StoreError>);
+
 /// A watch that has begun.
 struct Following {
     watcher: Watcher,
     // Absent for an observer.
     run: Option<Run>,
+    /// Probes whose head is not proven yet; at most as many as a watcher holds of those that are.
+    proofs: FuturesOrdered<BoxFuture<'static, Proven>>,
     grown: tokio::sync::watch::Receiver<u64>,
     judged_again: tokio::time::Interval,
     // Since when something waits for room.
@@ -395,6 +413,15 @@ impl Following {
 fn named(field: &'static str, revision: Option<v1::Revision>) -> Result<Revision, Failure> {
     let revision = revision.ok_or_else(|| Failure::field(field, "is needed"))?;
     Revision::try_from(revision).map_err(Failure::wire(field))
+}
+
+impl From<NoProof> for Failure {
+    fn from(error: NoProof) -> Self {
+        match error {
+            NoProof::Gateways(error) => error.into(),
+            NoProof::Waiting(error) => Self::new(Reason::GatewaysExhausted, error.to_string()),
+        }
+    }
 }
 
 fn caller_revoked() -> Failure {

@@ -2,12 +2,14 @@
 //!
 //! Owns: building and running the programs ([`Process`]), the network between them ([`Link`]), the three ways in
 //! (gRPC: [`Api`], HTTP: [`Edge`], WebSocket: [`Socket`]), clients that are not ours ([`Node`]), and a whole site of one
-//! authority and two gateways ([`Site`]); and what none of their logs may hold ([`remember`]).
+//! authority and two gateways ([`Site`]), to which others on the same [`Database`] can be added; and what none of their
+//! logs may hold ([`remember`]).
 //! Guarantees: every wait has a deadline and says what it waited for; nothing is left running.
 //! Refuses: to know anything about the programs that a user could not know.
 
 mod api;
 mod authority;
+mod database;
 mod edge;
 mod gateway;
 mod link;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 pub use api::{Api, Caller};
 pub use authority::Authority;
+pub use database::Database;
 pub use edge::{Answer, Edge, Login};
 pub use gateway::{Gateway, GatewayOptions};
 pub use link::Link;

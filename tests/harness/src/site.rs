@@ -86,6 +86,17 @@ impl Site {
         Gateway::start(self.folder.path(), options).await
     }
 
+    /// Starts one more authority on the site's database.
+    pub async fn start_replica(&self, name: &str) -> Authority {
+        let origins = ["https://app.example"];
+        Authority::start(&self.folder.path().join(name), &origins, &self.authority_more).await
+    }
+
+    /// The back end's API at another authority.
+    pub async fn backend_at(&self, authority: &Authority) -> Api {
+        Api::connect(authority.grpc, &self.backend.key()).await
+    }
+
     /// Kills the authority.
     pub fn kill_authority(&mut self) {
         self.authority.process.kill();

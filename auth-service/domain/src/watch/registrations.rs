@@ -5,6 +5,9 @@
 //! Guarantees (PROTOCOL 4): a probe is recorded when it arrives, before the head that answers it is read. So a run that is
 //! not registered, or whose last recorded probe is older than a lease, can get a lease only from a head that includes
 //! whatever was committed before; and no run that may hold a lease is ever forgotten.
+//! Where several processes answer gateways, the runs of the others come here as the store has them
+//! ([`Registrations::registered`]): a renewal that is read now belongs to a probe that arrived before, so the lease counts
+//! from now.
 //! Refuses: one registration more than [`Registrations::MOST`], when all of them may hold a lease.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,6 +16,7 @@ use std::time::Duration;
 use portcullis_types::{BootId, Boottime, GatewayId, Revision};
 
 use super::receipt::{Acknowledgement, GatewayReceipt, GatewayState, Receipt, Status};
+use crate::Registered;
 use crate::faults::{Fault, is_broken};
 
 /// By how much a clock may run fast or slow: one part in this many.
@@ -71,6 +75,12 @@ struct Registration {
     since: Boottime,
     /// The last probe; it may have been answered.
     probed: Option<Boottime>,
+    /// The end of the longest lease that its probes may have brought.
+    over: Boottime,
+    /// The longest lease that it may be given.
+    lease: Duration,
+    /// As the store has it, where others may renew it.
+    renewals: Option<u64>,
     sockets: u64,
     /// Everything up to here is enforced.
     applied: Option<Revision>,
@@ -80,12 +90,29 @@ struct Registration {
 
 impl Registration {
     fn new(now: Boottime) -> Self {
-        Self { since: now, probed: None, sockets: 0, applied: None, acknowledged: VecDeque::new() }
+        Self {
+            since: now,
+            probed: None,
+            over: now,
+            lease: Duration::ZERO,
+            renewals: None,
+            sockets: 0,
+            applied: None,
+            acknowledged: VecDeque::new(),
+        }
+    }
+
+    /// A probe that may bring a lease of this length arrived, at the latest now.
+    fn probed(&mut self, lease: Duration, sockets: u64, now: Boottime) {
+        self.probed = self.probed.max(Some(now));
+        self.lease = self.lease.max(lease);
+        self.over = self.over.max(now + at_most(lease));
+        self.sockets = sockets;
     }
 
     /// From when on it cannot hold a lease.
-    fn lease_over(&self, lease: Duration) -> Boottime {
-        self.probed.map_or(self.since, |probed| probed + at_most(lease))
+    const fn lease_over(&self) -> Boottime {
+        self.over
     }
 
     fn acknowledgement(&self, revision: Revision) -> Option<Acknowledgement> {
@@ -136,12 +163,31 @@ impl Registrations {
 
     /// A probe arrived. Before the head is read that answers it.
     pub fn probed(&mut self, run: &Run, sockets: u64, now: Boottime) -> Result<(), TooManyGateways> {
+        let lease = self.terms.lease;
         let registration = self.registration(run, now)?;
         if registration.probed.is_none() || !is_broken(Fault::RegistrationNotRenewed) {
-            registration.probed = registration.probed.max(Some(now));
+            registration.probed(lease, sockets, now);
         }
-        registration.sockets = sockets;
         Ok(())
+    }
+
+    /// What the store of several processes says of a run, as it was read at `now` or before. Where every registration may
+    /// hold a lease there is room for one more: another process has given it one already.
+    pub fn registered(&mut self, row: &Registered, now: Boottime) {
+        let known = self.runs.entry(row.run.clone()).or_insert_with(|| Registration::new(now));
+        if known.renewals != Some(row.renewals) {
+            known.renewals = Some(row.renewals);
+            known.probed(row.lease, row.sockets, now);
+        }
+    }
+
+    /// Runs that are shown no longer, which the store may forget unless they were renewed since. They are forgotten here.
+    pub fn gone(&mut self, now: Boottime) -> Vec<(Run, u64)> {
+        let shown = |known: &Registration| now < known.lease_over() + SHOWN;
+        let gone = self.runs.iter().filter(|(_, known)| !shown(known));
+        let gone = gone.filter_map(|(run, known)| Some((run.clone(), known.renewals?))).collect();
+        self.runs.retain(|_, known| shown(known));
+        gone
     }
 
     /// It enforces everything up to `revision`, which is on this log. False if that was known.
@@ -168,6 +214,11 @@ impl Registrations {
         !before && self.is_enforced(revision, now)
     }
 
+    /// What it said about this entry.
+    pub fn said(&self, run: &Run, revision: Revision) -> Option<Acknowledgement> {
+        self.runs.get(run)?.acknowledgement(revision)
+    }
+
     /// So many of the sockets that it fenced for this entry are closed.
     pub fn closed(&mut self, run: &Run, revision: Revision, closed: u64) {
         let Some(registration) = self.runs.get_mut(run) else { return };
@@ -180,13 +231,14 @@ impl Registrations {
 
     /// How many runs may hold a lease, and how many are known that cannot.
     pub fn count(&self, now: Boottime) -> (usize, usize) {
-        let able = self.runs.values().filter(|registration| now < registration.lease_over(self.terms.lease)).count();
+        let able = self.runs.values().filter(|registration| now < registration.lease_over()).count();
         (able, self.runs.len() - able)
     }
 
     /// How a revocation stands. It was read as committed before this is asked.
     pub fn receipt(&self, of: Committed, now: Boottime) -> Receipt {
-        let by_time = of.seen + at_most(self.terms.bound);
+        let bound = self.longest();
+        let by_time = of.seen + at_most(bound);
         let certain = by_time.max(self.blind_until());
         let status = match self.proof(of.revision, now) {
             _ if now < self.blind_until() => Status::Unknown,
@@ -200,7 +252,7 @@ impl Registrations {
             revision: of.revision,
             status,
             elapsed: now.saturating_since(of.seen),
-            bound: self.terms.bound,
+            bound,
             certain_in: if status.is_enforced() { Duration::ZERO } else { certain.saturating_since(now) },
             changes_at: leases.chain([by_time, self.blind_until()]).filter(|at| *at > now).min(),
             gateways,
@@ -213,8 +265,7 @@ impl Registrations {
     }
 
     fn proof(&self, revision: Revision, now: Boottime) -> bool {
-        let lease = self.terms.lease;
-        self.runs.values().all(|known| now >= known.lease_over(lease) || known.has_applied(revision))
+        self.runs.values().all(|known| now >= known.lease_over() || known.has_applied(revision))
     }
 
     /// B for a revocation that is committed at `now`: longer than usual while a longer lease from before this process may
@@ -222,7 +273,12 @@ impl Registrations {
     pub fn bound(&self, now: Boottime) -> Duration {
         let longer = self.terms.lease_before.filter(|before| *before > self.terms.bound);
         let until = longer.map_or(self.began, |before| self.began + at_most(before));
-        self.terms.bound.max(until.saturating_since(now))
+        self.longest().max(until.saturating_since(now))
+    }
+
+    /// B, or a longer lease that another process has given.
+    fn longest(&self) -> Duration {
+        self.runs.values().map(|known| known.lease).fold(self.terms.bound, Duration::max)
     }
 
     /// Until then there may be leases from before this process, of which it knows nothing.
@@ -235,7 +291,7 @@ impl Registrations {
     /// All but those whose lease was over before the revocation, and which ran again since.
     fn shown(&self, of: Committed, now: Boottime) -> impl Iterator<Item = (&Run, &Registration)> {
         self.runs.iter().filter(move |(run, known)| {
-            let over = known.lease_over(self.terms.lease);
+            let over = known.lease_over();
             let replaced =
                 || self.runs.iter().any(|(other, later)| other.gateway == run.gateway && later.since > known.since);
             now < over || over > of.seen && known.probed.is_some() || (now < over + SHOWN && !replaced())
@@ -243,7 +299,7 @@ impl Registrations {
     }
 
     fn line(&self, run: &Run, known: &Registration, of: Committed, now: Boottime) -> GatewayReceipt {
-        let lease_over = known.lease_over(self.terms.lease);
+        let lease_over = known.lease_over();
         let state = match known.has_applied(of.revision) {
             true => GatewayState::Applied,
             false if now >= lease_over => GatewayState::CannotHoldLease,
@@ -276,12 +332,11 @@ impl Registrations {
     /// Makes room: by those that were shown for long enough, and if that is not enough by the one that was without a
     /// lease for longest.
     fn forget(&mut self, now: Boottime) {
-        let lease = self.terms.lease;
-        self.runs.retain(|_, known| now < known.lease_over(lease) + SHOWN);
+        self.runs.retain(|_, known| now < known.lease_over() + SHOWN);
         if self.runs.len() < Self::MOST {
             return;
         }
-        let over = |known: &Registration| known.lease_over(lease);
+        let over = Registration::lease_over;
         let oldest = self.runs.iter().filter(|(_, known)| now >= over(known)).min_by_key(|(_, known)| over(known));
         if let Some(run) = oldest.map(|(run, _)| run.clone()) {
             self.runs.remove(&run);

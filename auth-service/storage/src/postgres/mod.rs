@@ -8,10 +8,11 @@
 //! that leaves the machine, unless the configuration asks for it.
 //!
 //! Reads and writes have connections of their own, of bounded number; who finds none waits, and after a while gets an
-//! error. Some of those for writes are kept for urgent ones. One connection more follows the log.
+//! error. Some of those for writes are kept for urgent ones. One connection more follows the log, and one proves the head.
 
 mod columns;
 mod commit;
+mod fleet;
 mod keys;
 mod lease_classes;
 mod lifecycle;
@@ -32,7 +33,7 @@ use auth_domain::{Head, StoreError};
 use portcullis_types::Entropy;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use commit::Commits;
 use tail::Tail;
@@ -72,9 +73,14 @@ pub struct PostgresStore {
     writers: PgPool,
     /// Held by writers that are not urgent; fewer than there are connections.
     turns: Arc<Semaphore>,
+    /// One connection, so that no queue of writers keeps the head from being proven.
+    beats: PgPool,
     commits: Arc<Commits>,
     heads: watch::Sender<Head>,
+    /// Another process has noted something.
+    noted: Arc<Notify>,
     patience: Duration,
+    commit_patience: Duration,
     tail: Tail,
 }
 
@@ -107,30 +113,39 @@ impl PostgresStore {
         entropy: &dyn Entropy,
     ) -> Result<Self, OpenPostgresError> {
         let options = url.options().clone().application_name(NAME).disable_statement_logging();
-        prepare(&options, entropy).await?;
+        prepare(&options, settings, entropy).await?;
         let options = bounded(options, settings);
         let readers = pool(settings.readers.max(1), settings).connect_with(options.clone()).await?;
         let writers = settings.writers.max(KEPT + 1);
         let turns = usize::try_from(writers - KEPT).unwrap_or(1);
         let writers = pool(writers, settings).connect_with(options.clone()).await?;
+        let beats = pool(1, settings).connect_lazy_with(options.clone());
         let head = log::head(&mut *readers.acquire().await?).await?;
-        let heads = watch::Sender::new(head);
+        let (heads, noted) = (watch::Sender::new(head), Arc::new(Notify::new()));
         Ok(Self {
             readers,
             writers,
             turns: Arc::new(Semaphore::new(turns)),
             commits: Arc::new(Commits::new(settings.commit_patience)),
-            tail: Tail::follow(options, heads.clone(), settings.patience),
+            tail: Tail::follow(options, heads.clone(), Arc::clone(&noted), settings.patience),
+            beats,
             heads,
+            noted,
             patience: settings.patience,
+            commit_patience: settings.commit_patience,
         })
     }
 }
 
 /// Brings the schema up to date, which waits for another replica that does the same, and begins the log.
-async fn prepare(options: &PgConnectOptions, entropy: &dyn Entropy) -> Result<(), OpenPostgresError> {
-    // Not bounded as the others are: another replica's migration may take long.
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+async fn prepare(
+    options: &PgConnectOptions,
+    settings: &PostgresSettings,
+    entropy: &dyn Entropy,
+) -> Result<(), OpenPostgresError> {
+    // Its statements are not bounded as those of others are: another replica's migration may take long.
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(settings.patience);
+    let pool = pool.connect_with(options.clone()).await?;
     let mut connection = pool.acquire().await?;
     let (version, text): (i32, String) =
         sqlx::query_as("SELECT current_setting('server_version_num')::int, current_setting('server_version')")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Head, LogEntry, ReadView, StandingRows, Store, StoreError, WriteTx};
+use auth_domain::{Fleet, Head, LogEntry, ReadView, StandingRows, Store, StoreError, WriteTx};
 use portcullis_types::{CredentialId, Revision};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
@@ -90,8 +90,13 @@ impl Store for PostgresStore {
         self.ask(async |connection| log::horizon(connection).await).await
     }
 
+    fn fleet(self: Arc<Self>) -> Option<Arc<dyn Fleet>> {
+        Some(self)
+    }
+
     async fn close(&self) {
         self.tail.stop();
+        self.beats.close().await;
         self.readers.close().await;
         self.writers.close().await;
     }

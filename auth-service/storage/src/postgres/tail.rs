@@ -1,19 +1,20 @@
-//! Where the log ends, as other replicas append to it. Every notification, every new connection and every tick means the
+//! Where the log ends, as other replicas append to it, and that they have noted something. Every notification, every new connection and every tick means the
 //! same: the head is read. What was sent while there was no connection is thus never missed.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
 use sqlx::Acquire as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::log::{self, CHANNEL};
-use super::refused;
 use super::tx::announce;
+use super::{fleet, refused};
 
 /// How often the head is read though nobody announced a new one.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -25,10 +26,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Tail(AbortHandle);
 
 impl Tail {
-    pub(super) fn follow(options: PgConnectOptions, heads: watch::Sender<Head>, patience: Duration) -> Self {
+    pub(super) fn follow(
+        options: PgConnectOptions,
+        heads: watch::Sender<Head>,
+        noted: Arc<Notify>,
+        patience: Duration,
+    ) -> Self {
         let task = tokio::spawn(async move {
             loop {
-                let Err(error) = listen(options.clone(), &heads, patience).await;
+                let Err(error) = listen(options.clone(), &heads, &noted, patience).await;
                 tracing::warn!(%error, "the end of the revocation log cannot be followed; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -50,6 +56,7 @@ impl Drop for Tail {
 async fn listen(
     options: PgConnectOptions,
     heads: &watch::Sender<Head>,
+    noted: &Notify,
     patience: Duration,
 ) -> Result<Infallible, StoreError> {
     let late = |late| StoreError::Unavailable(Box::new(late));
@@ -62,13 +69,28 @@ async fn listen(
         .after_connect(|connection, _| Box::pin(super::refuse_followers(connection)))
         .connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await.map_err(refused)?;
-    listener.listen(CHANNEL).await.map_err(refused)?;
+    // A connection is made below, where nothing gives up on it for the next tick.
+    listener.eager_reconnect(false);
+    listener.listen_all([CHANNEL, fleet::CHANNEL]).await.map_err(refused)?;
+    noted.notify_one();
     loop {
         let connection = listener.acquire().await.map_err(refused)?;
         announce(heads, timeout(patience, log::head(connection)).await.map_err(late)??);
-        if let Ok(Err(error)) = timeout(LOOK_AGAIN, listener.try_recv()).await {
-            return Err(refused(error));
+        let mut news = match timeout(LOOK_AGAIN, listener.try_recv()).await {
+            Ok(Ok(Some(news))) => Some(news),
+            // The connection is lost, and what was sent meanwhile.
+            Ok(Ok(None)) => {
+                noted.notify_one();
+                None
+            }
+            Ok(Err(error)) => return Err(refused(error)),
+            Err(_) => None,
+        };
+        while let Some(notification) = news {
+            if notification.channel() == fleet::CHANNEL {
+                noted.notify_one();
+            }
+            news = listener.next_buffered();
         }
-        while listener.next_buffered().is_some() {}
     }
 }

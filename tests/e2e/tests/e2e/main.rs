@@ -8,6 +8,7 @@ mod freeze;
 mod house;
 mod page;
 mod receipts;
+mod replicas;
 mod revocation;
 mod sdk;
 mod secrets;

@@ -1,0 +1,50 @@
+//! What several authorities share: a PostgreSQL database, and the key that encrypts what is secret in it.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Database {
+    folder: TempDir,
+}
+
+impl Database {
+    /// An empty one, on the server of this test program.
+    pub fn create() -> Self {
+        Self::at(&test_postgres::database())
+    }
+
+    /// One that is there.
+    ///
+    /// # Panics
+    /// When no file can be written.
+    pub fn at(url: &str) -> Self {
+        let database = Self { folder: TempDir::with_prefix("portcullis-db-").expect("a temporary folder") };
+        write_private(database.file("url"), url);
+        write_private(database.file("kek"), &"5c".repeat(32));
+        database
+    }
+
+    /// The configuration of an authority on it, as TOML tables.
+    pub fn toml(&self) -> String {
+        format!(
+            "[store]\nkind = \"postgres\"\nurl_file = {:?}\n[keys]\nkek_file = {:?}\n",
+            self.file("url"),
+            self.file("kek")
+        )
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn write_private(file: PathBuf, content: &str) {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).expect("a new file");
+    file.write_all(content.as_bytes()).expect("it can be written");
+}
