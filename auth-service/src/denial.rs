@@ -16,6 +16,7 @@ pub(crate) const fn text(reason: DenyReason) -> &'static str {
         DenyReason::TenantRevoked => "tenant_revoked",
         DenyReason::WrongAudience => "wrong_audience",
         DenyReason::WrongOrigin => "wrong_origin",
+        DenyReason::WrongAddress => "wrong_address",
         DenyReason::Spent => "spent",
         DenyReason::WrongKind => "wrong_kind",
     }

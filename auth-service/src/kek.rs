@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use portcullis_types::{Entropy, Secret};
 
+use crate::config::{Config, StoreKind};
 use crate::private_file;
 use crate::startup::StartError;
 
@@ -39,12 +40,16 @@ pub(crate) enum Source {
 
 impl Source {
     /// By the configuration and the environment.
-    pub(crate) fn find(kek_file: Option<&Path>, data_dir: &Path, variable: Option<Secret>) -> Result<Self, StartError> {
-        match (kek_file, variable) {
+    /// Where replicas share a store, one that this directory alone has would lock the others out.
+    pub(crate) fn find(config: &Config, variable: Option<Secret>) -> Result<Self, StartError> {
+        match (config.keys.kek_file.as_deref(), variable) {
             (Some(_), Some(_)) => Err(StartError::TwoKeks),
             (Some(file), None) => Ok(Self::File(file.to_owned())),
             (None, Some(text)) => Ok(Self::Environment(text)),
-            (None, None) => Ok(Self::DataDirectory(data_dir.join("kek"))),
+            (None, None) => match config.store.kind {
+                StoreKind::Sqlite => Ok(Self::DataDirectory(config.data_dir.join("kek"))),
+                StoreKind::Postgres => Err(StartError::KekNeeded),
+            },
         }
     }
 
@@ -150,8 +155,17 @@ mod tests {
 
     #[test]
     fn two_sources_are_one_too_many() {
-        let file = Path::new("/etc/kek");
-        assert!(matches!(Source::find(Some(file), file, Some(Secret::from("x"))), Err(StartError::TwoKeks)));
-        assert_eq!(Source::find(None, Path::new("/d"), None).ok(), Some(Source::DataDirectory("/d/kek".into())));
+        let mut config = Config { data_dir: "/d".into(), ..Config::default() };
+        assert_eq!(Source::find(&config, None).ok(), Some(Source::DataDirectory("/d/kek".into())));
+        config.keys.kek_file = Some("/etc/kek".into());
+        assert!(matches!(Source::find(&config, Some(Secret::from("x"))), Err(StartError::TwoKeks)));
+    }
+
+    #[test]
+    fn replicas_that_share_a_store_are_given_their_key() {
+        let mut config = Config::default();
+        config.store.kind = StoreKind::Postgres;
+        assert!(matches!(Source::find(&config, None), Err(StartError::KekNeeded)));
+        assert!(Source::find(&config, Some(Secret::from("x"))).is_ok());
     }
 }

@@ -10,6 +10,7 @@ mod hashing;
 mod http;
 mod kek;
 mod key_tending;
+mod key_uses;
 mod leases_given;
 mod listen;
 mod logging;

@@ -23,7 +23,7 @@ use crate::receipts::Receipts;
 use crate::replica::Replica;
 use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
-use crate::{grpc, http, key_tending, private_file, store};
+use crate::{grpc, http, key_tending, key_uses, private_file, store};
 
 /// How long the last calls may take on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -68,6 +68,12 @@ pub(crate) enum StartError {
         kek::VARIABLE
     )]
     KekVariable,
+    /// Replicas share a store, and nobody gave them what encrypts its keys.
+    #[error(
+        "`store.kind = \"postgres\"` needs key-encryption keys: in the file that `keys.kek_file` names, or in {}",
+        kek::VARIABLE
+    )]
+    KekNeeded,
     /// Both a file and the environment have some.
     #[error("key-encryption keys are given by `keys.kek_file` and by {}: take one of them away", kek::VARIABLE)]
     TwoKeks,
@@ -131,6 +137,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let shutdown = around.shutdown.clone();
     let receipts = open_receipts(config, &around, &authority, &log, is_first_start)?;
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
+    shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
     let edge = Edge::new(Arc::clone(&authority), Arc::clone(&receipts), Arc::clone(&metrics), config);
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
@@ -249,7 +256,7 @@ async fn open_authority(
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
 ) -> Result<Authority, StartError> {
-    let source = Source::find(config.keys.kek_file.as_deref(), &config.data_dir, Source::from_environment())?;
+    let source = Source::find(config, Source::from_environment())?;
     let keks = source.read(&*store, &*around.entropy).await?;
     let passwords = HashPool::new(config, Arc::clone(&around.entropy), metrics)?;
     let parts = auth_domain::Parts {

@@ -70,6 +70,7 @@ pub(crate) fn deny_sentence(reason: v1::DenyReason) -> &'static str {
         v1::DenyReason::TenantRevoked => "its tenant was revoked or is suspended",
         v1::DenyReason::WrongAudience => "it is meant for another audience",
         v1::DenyReason::WrongOrigin => "it is bound to another origin",
+        v1::DenyReason::WrongAddress => "it is bound to other addresses",
         v1::DenyReason::Spent => "it can be used once, and was",
         v1::DenyReason::WrongKind => "a credential of this kind cannot be used here",
     }
@@ -129,8 +130,8 @@ mod tests {
 
     #[test]
     fn every_deny_reason_of_the_contract_has_a_sentence() {
-        for number in 0..=13 {
-            let reason = v1::DenyReason::try_from(number).expect("the contract has 14 reasons");
+        for number in 0..=14 {
+            let reason = v1::DenyReason::try_from(number).expect("the contract has 15 reasons");
             assert!(!deny_sentence(reason).is_empty());
         }
     }

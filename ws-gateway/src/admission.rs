@@ -23,7 +23,7 @@ pub struct Entrance {
     pub audience: Arc<str>,
     /// The page's origin.
     pub origin: Option<Box<str>>,
-    /// The peer.
+    /// The client's address.
     pub remote: IpAddr,
 }
 
@@ -91,9 +91,10 @@ impl Gatekeeper {
         entrance: &Entrance,
         waker: Option<&Arc<dyn Wake>>,
     ) -> Result<(Box<Verdict>, Option<Arc<Guard>>), Denial> {
-        let at = Presentation { audience: &entrance.audience, origin: entrance.origin.as_deref() };
+        let (origin, address) = (entrance.origin.as_deref(), entrance.remote);
+        let at = Presentation { audience: &entrance.audience, origin, address };
         let redemption = RedemptionId::new(UuidSource::new(&*self.clock, &*self.entropy));
-        let question = Question { presented, at, remote: entrance.remote, redemption };
+        let question = Question { presented, at, redemption };
         let mut fresh_since = Boottime::ZERO;
         for _ in 0..=RENEWALS {
             // Without a lease no verdict could admit: the authority need not be asked, nor a ticket spent.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use figment::Figment;
 use gateway_core::{Action, Grants};
 use portcullis_config::Misread;
-use portcullis_types::{GatewayId, TenantId};
+use portcullis_types::{AddressRange, GatewayId, TenantId};
 use serde::Deserialize;
 
 use crate::origin::AllowedOrigin;
@@ -34,6 +34,9 @@ pub struct Config {
     /// Says that TLS ends at a proxy before this listener.
     #[serde(default)]
     pub behind_tls_proxy: bool,
+    /// Proxies whose `X-Forwarded-For` says where a client is; a client's own word is never believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<AddressRange>,
     /// How to reach the authority.
     pub authority: AuthorityConfig,
     /// The verdict cache.

@@ -104,6 +104,7 @@ const fn is_about_the_credential(denial: Denial) -> bool {
         | Denial::TenantRevoked
         | Denial::WrongAudience
         | Denial::WrongOrigin
+        | Denial::WrongAddress
         | Denial::Spent
         | Denial::WrongKind => true,
         Denial::NoCredential

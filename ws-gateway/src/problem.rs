@@ -62,6 +62,7 @@ const fn detail(denial: Denial) -> &'static str {
         Denial::TenantRevoked => "The credential's tenant was revoked or is suspended.",
         Denial::WrongAudience => "The credential is meant for another audience.",
         Denial::WrongOrigin => "The credential is bound to another origin.",
+        Denial::WrongAddress => "The credential is bound to other addresses.",
         Denial::Spent => "The ticket was used before; tickets are for one use.",
         Denial::WrongKind => "This kind of credential cannot be presented here in this way.",
         Denial::CredentialInUrl => "A credential may not stand in a URL; only a one-time ticket may, as `ticket`.",

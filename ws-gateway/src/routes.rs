@@ -17,14 +17,15 @@ use http::header::{
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use portcullis_types::Shutdown;
+use portcullis_types::{AddressRange, Shutdown};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use crate::admission::Entrance;
-use crate::config::{HubConfig, LimitsConfig, RefusalStyle};
+use crate::config::{Config, RefusalStyle};
 use crate::connection::{Arrival, Carried, Connection};
 use crate::credential::Presented;
+use crate::forwarded::client_address;
 use crate::gauges;
 use crate::handshake::{self, Handshake, NotWebSocket};
 use crate::hub::{Hub, Seat};
@@ -40,6 +41,7 @@ pub struct Routes {
     own: axum::Router,
     path: String,
     origins: Vec<AllowedOrigin>,
+    trusted_proxies: Vec<AddressRange>,
     style: RefusalStyle,
     message_bytes: usize,
     tasks: Shutdown,
@@ -47,7 +49,8 @@ pub struct Routes {
 
 impl Routes {
     /// For this hub; its connections are tasks of `tasks`.
-    pub fn new(hub: Arc<Hub>, config: &HubConfig, limits: &LimitsConfig, tasks: Shutdown) -> Self {
+    pub fn new(hub: Arc<Hub>, config: &Config, tasks: Shutdown) -> Self {
+        let (hub_config, limits) = (&config.hub, &config.limits);
         let own = axum::Router::new()
             .route("/health", get(async || "ok\n"))
             .route("/ready", get(ready))
@@ -57,9 +60,10 @@ impl Routes {
         Self {
             hub,
             own,
-            path: config.path.clone(),
-            origins: config.allowed_origins.clone(),
-            style: config.refusal,
+            path: hub_config.path.clone(),
+            origins: hub_config.allowed_origins.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            style: hub_config.refusal,
             message_bytes: limits.message_bytes,
             tasks,
         }
@@ -79,7 +83,8 @@ impl Routes {
     async fn shake_hands(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, _empty) = request.into_parts();
-        let read = handshake::read(&parts, peer.address, &self.origins, self.hub.rules.credentials);
+        let client = client_address(peer.address, &parts.headers, &self.trusted_proxies);
+        let read = handshake::read(&parts, client, &self.origins, self.hub.rules.credentials);
         let handshake = match read {
             Ok(handshake) => handshake,
             Err(not) => return not_a_handshake(not),

@@ -85,7 +85,7 @@ impl Gateway {
             clock,
             entropy: Arc::clone(&entropy),
         });
-        let routes = Arc::new(Routes::new(hub, &config.hub, &config.limits, sockets.clone()));
+        let routes = Arc::new(Routes::new(hub, &config, sockets.clone()));
         let acceptor = Acceptor::new(routes, &config.limits, metrics, Arc::clone(&entropy), sockets.clone());
         tracing::info!(gateway = config.gateway_id.as_str(), %address, path = config.hub.path, "listening");
         if let Some(file) = &config.ready_file {

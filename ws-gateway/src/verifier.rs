@@ -49,8 +49,6 @@ pub struct Question<'a> {
     pub presented: &'a Presented,
     /// Where it is presented.
     pub at: Presentation<'a>,
-    /// From where.
-    pub remote: std::net::IpAddr,
     /// Names this handshake, should it redeem a ticket.
     pub redemption: RedemptionId,
 }
@@ -160,8 +158,9 @@ impl Verifier {
 /// Where a credential is presented is part of the key, because a denial may depend on it.
 fn key_of(question: &Question<'_>) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let origin = question.at.origin.unwrap_or_default();
-    for part in [question.presented.secret().expose_bytes(), question.at.audience.as_bytes(), origin.as_bytes()] {
+    let (origin, address) = (question.at.origin.unwrap_or_default(), question.at.address.to_string());
+    let secret = question.presented.secret().expose_bytes();
+    for part in [secret, question.at.audience.as_bytes(), origin.as_bytes(), address.as_bytes()] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -183,7 +182,7 @@ fn on_the_wire(question: &Question<'_>) -> v1::VerifyRequest {
         context: Some(v1::PresentationContext {
             audience: question.at.audience.to_owned(),
             origin: question.at.origin.unwrap_or_default().to_owned(),
-            remote_address: question.remote.to_string(),
+            remote_address: question.at.address.to_string(),
         }),
         credential: Some(credential),
     }
@@ -226,7 +225,8 @@ mod tests {
     }
 
     const RULES: CredentialRules = CredentialRules { most_bytes: 1_000, allow_api_keys: true };
-    const FROM_ANYWHERE: Presentation<'static> = Presentation { audience: "hub", origin: None };
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const FROM_ANYWHERE: Presentation<'static> = Presentation { audience: "hub", origin: None, address: HERE };
 
     fn scene(ttl: Duration, answer: Option<v1::VerifyResponse>) -> Scene {
         let oracle = Arc::new(Oracle { answer: Mutex::new(answer), asked: Mutex::default() });
@@ -245,8 +245,7 @@ mod tests {
             fresh_since: Boottime,
         ) -> Result<Judgement, Denial> {
             let redemption = RedemptionId::from_bytes([3; 16]);
-            let remote = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            self.verifier.verify(&Question { presented, at, remote, redemption }, fresh_since).await
+            self.verifier.verify(&Question { presented, at, redemption }, fresh_since).await
         }
 
         async fn asked_after(&self, by: Duration) -> usize {
@@ -412,9 +411,12 @@ mod tests {
     async fn a_denial_at_one_place_says_nothing_about_another() {
         let scene = scene(30 * SECOND, denied(v1::Outcome::DeniedPermanent));
         for origin in [Some("https://a.test"), Some("https://b.test"), None] {
-            let at = Presentation { audience: "hub", origin };
+            let at = Presentation { audience: "hub", origin, address: HERE };
             assert!(scene.ask(&bearer(), at, Boottime::ZERO).await.is_ok());
         }
         assert_eq!(scene.times_asked(), 3);
+        let at = Presentation { address: IpAddr::V4(Ipv4Addr::BROADCAST), ..FROM_ANYWHERE };
+        assert!(scene.ask(&bearer(), at, Boottime::ZERO).await.is_ok());
+        assert_eq!(scene.times_asked(), 4);
     }
 }

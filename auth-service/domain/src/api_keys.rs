@@ -4,12 +4,16 @@
 
 use std::time::Duration;
 
-use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, TenantId, Timestamp};
+use portcullis_types::{
+    AddressRange, CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, TenantId, Timestamp,
+};
 
+use crate::api_key_rotation::earlier;
 use crate::audit::Actor;
 use crate::{
-    Authority, BeginError, Caller, Credential, CredentialKind, Identity, IdentityKind, IdentityRef, IdentityState,
-    Label, ReadView, Scopes, StoreError,
+    Authority, BeginError, Caller, Credential, CredentialKind, Grant, Identity, IdentityKind, IdentityRef,
+    IdentityState, KeyTerms, Label, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS, ReadView, Scopes,
+    StoreError,
 };
 
 /// The most keys, not revoked and not expired, that an identity has.
@@ -40,6 +44,8 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// What it is limited to, and where it stands among its like.
+    pub terms: KeyTerms,
 }
 
 impl From<Credential> for ApiKey {
@@ -53,6 +59,7 @@ impl From<Credential> for ApiKey {
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked: row.revoked_seq.is_some(),
+            terms: row.key_terms.unwrap_or_default(),
         }
     }
 }
@@ -79,6 +86,10 @@ pub struct NewApiKey {
     pub scopes: Scopes,
     /// Until it ends; absent: never.
     pub expires_in: Option<Duration>,
+    /// Of what the roles of its identity grant, only this; absent: all of it.
+    pub grants: Option<Vec<Grant>>,
+    /// From where it may be presented; empty: from anywhere.
+    pub addresses: Vec<AddressRange>,
 }
 
 /// Why a key was not made.
@@ -99,6 +110,12 @@ pub enum CreateApiKeyError {
     /// A person's key would be allowed something at the authority's API.
     #[error("only keys of services have scopes")]
     ScopesNeedService,
+    /// It has more grants of its own, or longer ones, than a key may have.
+    #[error("a key has at most {MAX_KEY_GRANTS} grants of its own, with at most {MAX_KEY_GRANT_BYTES} bytes")]
+    TooManyGrants,
+    /// It has more address ranges than a key may have.
+    #[error("a key has at most {MAX_KEY_ADDRESSES} address ranges")]
+    TooManyAddresses,
     /// The identity has as many keys as it may have.
     #[error("an identity has at most {MAX_API_KEYS} live keys")]
     TooMany,
@@ -119,6 +136,7 @@ impl Authority {
         if new.expires_in.is_some_and(|span| span > MAX_API_KEY_LIFE) {
             return Err(CreateApiKeyError::TooLong);
         }
+        let terms = terms_of(new.grants.clone(), new.addresses.clone())?;
         let actor = Actor::caller(caller);
         let mut tx = self.begin(&actor).await?;
         let issued = tx.head().revision();
@@ -126,6 +144,7 @@ impl Authority {
         let (mut row, secret) = self.draw_api_key(&identity, new.label, new.scopes, issued);
         let maker = tx.credential(caller.credential).await?;
         row.parent = Some(caller.credential);
+        row.key_terms = Some(terms);
         row.expires_at =
             earlier(new.expires_in.map(|span| row.created_at + span), maker.and_then(|key| key.expires_at));
         tx.insert_credential(&row).await?;
@@ -158,6 +177,12 @@ impl Authority {
         Ok(Some(rows.into_iter().map(ApiKey::from).collect()))
     }
 
+    /// Reads a key of a tenant.
+    pub async fn api_key(&self, tenant: &TenantId, id: CredentialId) -> Result<Option<ApiKey>, StoreError> {
+        let row = self.store().read().await?.credential(id).await?;
+        Ok(row.filter(|row| row.tenant == *tenant && row.kind == CredentialKind::ApiKey).map(ApiKey::from))
+    }
+
     pub(crate) fn draw_api_key(
         &self,
         identity: &Identity,
@@ -184,13 +209,21 @@ impl Authority {
             created_at: now,
             expires_at: None,
             spent: None,
+            key_terms: Some(KeyTerms::default()),
             revoked_seq: None,
         };
         (row, token.reveal())
     }
 }
 
-/// The earlier of two ends, either of which may be never.
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
-    one.into_iter().chain(other).min()
+/// What a new key is limited to, within the bounds.
+fn terms_of(grants: Option<Vec<Grant>>, addresses: Vec<AddressRange>) -> Result<KeyTerms, CreateApiKeyError> {
+    let bytes: usize = grants.iter().flatten().map(|grant| grant.pattern.as_str().len() + 8).sum();
+    if grants.iter().flatten().count() > MAX_KEY_GRANTS || bytes > MAX_KEY_GRANT_BYTES {
+        return Err(CreateApiKeyError::TooManyGrants);
+    }
+    if addresses.len() > MAX_KEY_ADDRESSES {
+        return Err(CreateApiKeyError::TooManyAddresses);
+    }
+    Ok(KeyTerms { grants, addresses, ..KeyTerms::default() })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_types::{Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
 
 use crate::audit::{Actor, AuditEntry};
+use crate::key_uses::KeyUses;
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
 use crate::{
@@ -85,6 +86,7 @@ pub enum OpenError {
 pub struct Authority {
     parts: Parts,
     keyring: Keyring,
+    key_uses: KeyUses,
     dummy_phc: String,
 }
 
@@ -98,7 +100,7 @@ impl Authority {
         // Checked against when there is no password, so that an unknown name costs what a known one costs.
         let nobody: [u8; 32] = parts.entropy.array();
         let dummy_phc = parts.passwords.hash(Secret::new(nobody)).await?;
-        Ok(Self { parts, keyring, dummy_phc })
+        Ok(Self { parts, keyring, key_uses: KeyUses::default(), dummy_phc })
     }
 
     /// Rows and log.
@@ -139,6 +141,10 @@ impl Authority {
 
     pub(crate) fn dummy_phc(&self) -> &str {
         &self.dummy_phc
+    }
+
+    pub(crate) fn key_uses(&self) -> &KeyUses {
+        &self.key_uses
     }
 
     pub(crate) fn keyring(&self) -> &Keyring {

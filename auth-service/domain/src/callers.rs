@@ -1,5 +1,7 @@
 //! Who calls the authority's own API, and what it may do there.
 
+use std::net::IpAddr;
+
 use portcullis_types::{CredentialId, IdentityId, KeyDigest, OpaqueKind, OpaqueToken, Revision, Secret, TenantId};
 
 use crate::standing::{Standing, digest_matches};
@@ -60,8 +62,8 @@ impl Caller {
 }
 
 impl Authority {
-    /// Knows a service by its API key.
-    pub async fn authenticate_caller(&self, bearer: &Secret) -> Result<Caller, CallerError> {
+    /// Knows a service by its API key, presented from this address.
+    pub async fn authenticate_caller(&self, bearer: &Secret, address: Option<IpAddr>) -> Result<Caller, CallerError> {
         let token = bearer
             .expose_str()
             .and_then(|text| OpaqueToken::parse(text).ok())
@@ -72,9 +74,11 @@ impl Authority {
         let known = standing.credential.kind == CredentialKind::ApiKey
             && standing.identity.kind == IdentityKind::Service
             && digest_matches(&standing.credential, &token);
-        if !known || standing.judge(self.now()).is_err() {
+        let now = self.now();
+        if !known || standing.judge(now).is_err() || !standing.credential.is_from_address(address) {
             return Err(CallerError::Unauthenticated);
         }
+        self.key_uses().note(&standing.credential, now);
         Ok(Caller {
             tenant: standing.credential.tenant.clone(),
             identity: standing.identity.id,

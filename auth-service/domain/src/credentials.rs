@@ -1,10 +1,12 @@
 //! What callers present, as the store keeps it: a row for each, and never the secret.
 
+use std::net::IpAddr;
+
 use portcullis_types::{
     CredentialId, IdentityId, RedemptionId, Revision, SessionId, SigningKeyId, TenantId, Timestamp,
 };
 
-use crate::{Audience, Label, Origin, Scopes};
+use crate::{Audience, KeyTerms, Label, Origin, Scopes};
 
 /// What kind of credential it is. Passwords have rows of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +77,8 @@ pub struct Credential {
     pub expires_at: Option<Timestamp>,
     /// How it was used, when it is of one use and was.
     pub spent: Option<Spent>,
+    /// Of an API key, what it is limited to; other kinds have none.
+    pub key_terms: Option<KeyTerms>,
     /// The newest entry that killed it; kept for ever.
     pub revoked_seq: Option<u64>,
 }
@@ -88,6 +92,11 @@ impl Credential {
     /// Whether it may be presented from this origin, or from none.
     pub fn is_from(&self, origin: Option<&Origin>) -> bool {
         self.origins.is_empty() || origin.is_some_and(|origin| self.origins.contains(origin))
+    }
+
+    /// Whether it may be presented from this address, or from one that is not known.
+    pub fn is_from_address(&self, address: Option<IpAddr>) -> bool {
+        self.key_terms.as_ref().is_none_or(|terms| terms.is_from(address))
     }
 
     /// Whether its time is over.

@@ -58,6 +58,14 @@ impl Pattern {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it matches everything that the other matches.
+    pub fn covers(&self, other: &Self) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(stem) => other.0.starts_with(stem),
+            None => self == other,
+        }
+    }
 }
 
 impl TryFrom<&str> for Pattern {

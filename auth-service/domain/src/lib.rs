@@ -7,6 +7,7 @@
 //! Refuses: any transport, any database, any clock or random source of its own.
 
 mod access_token;
+mod api_key_rotation;
 mod api_keys;
 mod asking;
 mod attributes;
@@ -25,6 +26,8 @@ mod guard;
 mod identities;
 mod identity_states;
 mod identity_updates;
+mod key_terms;
+mod key_uses;
 mod keyring;
 mod lease_classes;
 mod login;
@@ -48,6 +51,7 @@ mod verdict;
 mod verification;
 pub mod watch;
 
+pub use api_key_rotation::{MAX_KEY_OVERLAP, RotateApiKey, RotateApiKeyError, RotatedApiKey};
 pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MAX_API_KEYS, NewApiKey};
 pub use asking::{ANSWERS_KEPT, Asked};
 pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
@@ -68,6 +72,7 @@ pub use identities::{
 };
 pub use identity_states::ChangeIdentityError;
 pub use identity_updates::{IdentityUpdate, UpdateIdentityError};
+pub use key_terms::{KeyTerms, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS};
 pub use keyring::{
     Algorithm, KeySettings, KeyState, ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError,
     RotateSigningKey, Rotation, SigningKey, SigningKeyStanding,
@@ -94,7 +99,7 @@ pub use second_factors::{
 };
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
-    Answered, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LeaseClassReads,
+    Answered, ApiKeyWrites, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LeaseClassReads,
     LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, ReadView, SessionFilter,
     SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
 };

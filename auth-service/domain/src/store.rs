@@ -12,6 +12,7 @@
 //! of their keys, and then the head row. Checks that a concurrent writer could outrun are therefore conditional
 //! writes here, which say whether they took place.
 
+mod api_keys;
 mod fleet;
 mod keys;
 mod lease_classes;
@@ -28,6 +29,7 @@ use portcullis_types::{
     Timestamp,
 };
 
+pub use self::api_keys::ApiKeyWrites;
 pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
@@ -239,7 +241,7 @@ pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads 
 /// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
 /// condition no longer holds.
 #[async_trait]
-pub trait WriteTx: ReadView + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites {
+pub trait WriteTx: ReadView + ApiKeyWrites + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 

@@ -129,6 +129,7 @@ impl Authority {
             created_at: now,
             expires_at: Some(parent.ends_at().map_or(end, |parent_end| end.min(parent_end))),
             spent: None,
+            key_terms: None,
             revoked_seq: None,
         };
         (row, ticket.reveal())

@@ -350,6 +350,7 @@ impl Family {
             created_at: now,
             expires_at: Some(end.map_or(session.expires_at, |end| end.min(session.expires_at))),
             spent: None,
+            key_terms: None,
             revoked_seq: None,
         }
     }

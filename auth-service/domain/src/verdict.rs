@@ -1,9 +1,11 @@
 //! What a verdict says. How it is reached is in `verification`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_types::{
-    CredentialId, IdentityId, IdentityName, KeyDigest, LeaseClass, RedemptionId, Revision, Secret, SessionId, TenantId,
+    AddressRange, CredentialId, IdentityId, IdentityName, KeyDigest, LeaseClass, RedemptionId, Revision, Secret,
+    SessionId, TenantId,
 };
 
 use crate::audit::Actor;
@@ -35,6 +37,8 @@ pub enum DenyReason {
     WrongAudience,
     /// It is bound to another origin.
     WrongOrigin,
+    /// It is bound to other addresses.
+    WrongAddress,
     /// A credential of one use that was used.
     Spent,
     /// A kind of credential that cannot be used here.
@@ -62,6 +66,8 @@ pub struct PresentationContext {
     pub audience: Option<Audience>,
     /// The origin, when the handshake had one.
     pub origin: Option<Origin>,
+    /// The client's address, where it is known.
+    pub address: Option<IpAddr>,
     /// The one tenant whose credentials whoever asks may know of; absent: all.
     pub within: Option<TenantId>,
     /// Who asks, when by a key: a ticket is spent only while that is good.
@@ -119,6 +125,8 @@ pub struct Allowed {
     pub audiences: Vec<Audience>,
     /// The class of leases that the tenant has.
     pub lease_class: Option<LeaseClass>,
+    /// Addresses it may be presented from; empty: any.
+    pub addresses: Vec<AddressRange>,
 }
 
 /// Good or bad.

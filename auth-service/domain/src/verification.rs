@@ -154,6 +154,9 @@ impl Authority {
         if !row.is_from(context.origin.as_ref()) {
             return Err(Denial::transient(DenyReason::WrongOrigin));
         }
+        if !row.is_from_address(context.address) {
+            return Err(Denial::transient(DenyReason::WrongAddress));
+        }
         Ok(())
     }
 
@@ -162,6 +165,7 @@ impl Authority {
         let presented = &ticket.unwrap_or(standing).credential;
         let expires_in = standing.ends_at().map(|end| end.saturating_since(now));
         let cache_ttl = self.settings().cache_ttl.min(expires_in.unwrap_or(Duration::MAX));
+        self.key_uses().note(row, now);
         let mut keys = standing.keys();
         keys.extend(ticket.into_iter().flat_map(Standing::keys));
         keys.sort_unstable();
@@ -175,7 +179,10 @@ impl Authority {
                 session: row.session,
                 credential: row.id,
                 credential_kind: row.kind,
-                grants: standing.grants.clone(),
+                grants: match &row.key_terms {
+                    Some(terms) => terms.limit(standing.grants.clone()),
+                    None => standing.grants.clone(),
+                },
                 scopes: row.scopes,
             },
             keys,
@@ -184,6 +191,7 @@ impl Authority {
             cache_ttl: if ticket.is_some() { Duration::ZERO } else { cache_ttl },
             origins: presented.origins.clone(),
             audiences: presented.audiences.clone(),
+            addresses: row.key_terms.as_ref().map_or_else(Vec::new, |terms| terms.addresses.clone()),
             lease_class: self.served_class(&standing.tenant),
         }
     }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use auth_domain::{ApiKey, NewApiKey, Scope, Scopes};
+use auth_domain::{ApiKey, NewApiKey, RotateApiKey, Scope, Scopes};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::api_keys_service_server::ApiKeysService;
+use portcullis_types::{AddressRange, CredentialId};
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
 use super::credentials::text_of;
-use super::errors::{Failure, identity_not_found};
+use super::errors::{Failure, Reason, identity_not_found};
 use super::{Api, wire};
 
 impl Api {
@@ -26,7 +27,9 @@ impl Api {
             identity,
             label: wire::label("label", &asked.label)?,
             scopes: scopes(&asked.scopes)?,
-            expires_in: lifetime(asked.expires_in_ms)?,
+            expires_in: span("expires_in_ms", asked.expires_in_ms)?,
+            grants: (!asked.grants.is_empty()).then(|| wire::grants(&asked.grants)).transpose()?,
+            addresses: addresses(&asked.addresses)?,
         };
         let issued = self.authority.create_api_key(admitted.caller(), new).await?;
         let secret = text_of(&issued.secret)?;
@@ -43,17 +46,60 @@ impl Api {
         let keys = self.authority.api_keys(&tenant, &which).await?.ok_or_else(identity_not_found)?;
         Ok(v1::ListApiKeysResponse { api_keys: keys.into_iter().map(to_wire).collect() })
     }
+
+    async fn read_api_key(&self, request: Request<v1::GetApiKeyRequest>) -> Result<v1::GetApiKeyResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        admitted.act(Scope::IdentityRead, &tenant)?;
+        let key = self.authority.api_key(&tenant, key_id(&asked.id)?).await?;
+        let key = key.ok_or_else(|| Failure::new(Reason::ApiKeyNotFound, "no such API key"))?;
+        Ok(v1::GetApiKeyResponse { api_key: Some(to_wire(key)) })
+    }
+
+    async fn exchange_api_key(
+        &self,
+        request: Request<v1::RotateApiKeyRequest>,
+    ) -> Result<v1::RotateApiKeyResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        admitted.act(Scope::Issue, &tenant)?;
+        let rotation = RotateApiKey {
+            tenant,
+            id: key_id(&asked.id)?,
+            old_ends_in: span("old_ends_in_ms", asked.old_ends_in_ms)?.unwrap_or_default(),
+            expires_in: span("expires_in_ms", asked.expires_in_ms)?,
+        };
+        let rotated = self.authority.rotate_api_key(admitted.caller(), rotation).await?;
+        Ok(v1::RotateApiKeyResponse {
+            secret: text_of(&rotated.issued.secret)?,
+            api_key: Some(to_wire(rotated.issued.key)),
+            old: Some(to_wire(rotated.old)),
+            revision: Some(rotated.committed.revision.into()),
+            enforced_within_ms: self.enforced_within_ms(),
+        })
+    }
+}
+
+fn key_id(text: &str) -> Result<CredentialId, Failure> {
+    CredentialId::try_from(text).map_err(Failure::name("id"))
 }
 
 fn scopes(names: &[String]) -> Result<Scopes, Failure> {
     names.iter().map(|name| Scope::try_from(name.as_str()).map_err(Failure::name("scopes"))).collect()
 }
 
-fn lifetime(millis: i64) -> Result<Option<Duration>, Failure> {
+fn addresses(texts: &[String]) -> Result<Vec<AddressRange>, Failure> {
+    texts.iter().map(|text| AddressRange::try_from(text.as_str()).map_err(Failure::name("addresses"))).collect()
+}
+
+/// Milliseconds; 0 means none.
+fn span(field: &'static str, millis: i64) -> Result<Option<Duration>, Failure> {
     match u64::try_from(millis) {
         Ok(0) => Ok(None),
         Ok(millis) => Ok(Some(Duration::from_millis(millis))),
-        Err(_) => Err(Failure::field("expires_in_ms", "must not be negative")),
+        Err(_) => Err(Failure::field(field, "must not be negative")),
     }
 }
 
@@ -66,6 +112,11 @@ fn to_wire(key: ApiKey) -> v1::ApiKey {
         created_at: Some(wire::timestamp(key.created_at)),
         expires_at: key.expires_at.map(wire::timestamp),
         revoked: key.revoked,
+        grants: key.terms.grants.iter().flatten().map(wire::grant_to_wire).collect(),
+        addresses: key.terms.addresses.iter().map(ToString::to_string).collect(),
+        last_used_at: key.terms.last_used_at.map(wire::timestamp),
+        replaces: key.terms.replaces.map_or_else(String::new, |id| id.to_string()),
+        replaced_by: key.terms.replaced_by.map_or_else(String::new, |id| id.to_string()),
     }
 }
 
@@ -83,5 +134,19 @@ impl ApiKeysService for Api {
         request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
         Ok(Response::new(self.read_api_keys(request).await?))
+    }
+
+    async fn get_api_key(
+        &self,
+        request: Request<v1::GetApiKeyRequest>,
+    ) -> Result<Response<v1::GetApiKeyResponse>, Status> {
+        Ok(Response::new(self.read_api_key(request).await?))
+    }
+
+    async fn rotate_api_key(
+        &self,
+        request: Request<v1::RotateApiKeyRequest>,
+    ) -> Result<Response<v1::RotateApiKeyResponse>, Status> {
+        Ok(Response::new(self.exchange_api_key(request).await?))
     }
 }

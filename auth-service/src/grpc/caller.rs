@@ -1,5 +1,6 @@
 //! Who calls: the API key in the metadata of every call.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth_domain::{Actor, Authority, Caller, CallerError, Forbidden, Scope};
@@ -14,20 +15,25 @@ use super::errors::{Failure, Reason};
 pub(crate) struct Admitted {
     caller: Caller,
     bearer: Secret,
+    address: Option<IpAddr>,
 }
 
 impl Admitted {
-    /// Knows the caller by its headers.
-    pub(crate) async fn by(authority: &Authority, headers: &HeaderMap) -> Result<Self, Failure> {
+    /// Knows the caller by its headers and where it calls from.
+    pub(crate) async fn by(
+        authority: &Authority,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Self, Failure> {
         let bearer = bearer(headers)?;
-        let caller = authority.authenticate_caller(&bearer).await?;
-        Ok(Self { caller, bearer })
+        let caller = authority.authenticate_caller(&bearer, address).await?;
+        Ok(Self { caller, bearer, address })
     }
 
     /// The same caller, judged again now.
     pub(crate) async fn again(&self, authority: &Authority) -> Result<Self, CallerError> {
-        let caller = authority.authenticate_caller(&self.bearer).await?;
-        Ok(Self { caller, bearer: self.bearer.clone() })
+        let caller = authority.authenticate_caller(&self.bearer, self.address).await?;
+        Ok(Self { caller, bearer: self.bearer.clone(), address: self.address })
     }
 
     /// The caller.

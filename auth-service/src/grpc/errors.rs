@@ -12,7 +12,8 @@ use auth_domain::{
     BeginError, CallerError, ChangeIdentityError, ChangeTenantError, CreateApiKeyError, CreateIdentityError,
     CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage, InvalidPassword,
     IssueError, ListError, ListSessionsError, LoginError, PutRoleError, ReencryptError, RevokeError,
-    RevokeSigningKeyError, RotateError, SetLeaseClassError, SetPasswordError, StoreError, UpdateIdentityError,
+    RevokeSigningKeyError, RotateApiKeyError, RotateError, SetLeaseClassError, SetPasswordError, StoreError,
+    UpdateIdentityError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::{ClassOverBound, InvalidName};
@@ -59,6 +60,12 @@ pub(crate) enum Reason {
     IdentityNotFound,
     /// The role does not exist; metadata `role`.
     RoleNotFound,
+    /// The API key does not exist in the tenant.
+    ApiKeyNotFound,
+    /// The API key was revoked, has ended, or its identity is disabled.
+    ApiKeyNotGood,
+    /// The API key was exchanged, and its successor lives; metadata `successor_id`.
+    ApiKeyReplaced,
     /// The target of a revocation does not exist.
     TargetNotFound,
     /// What was presented for revocation is not a credential of this authority.
@@ -149,6 +156,9 @@ impl Reason {
             Self::TenantNotFound => "TENANT_NOT_FOUND",
             Self::IdentityNotFound => "IDENTITY_NOT_FOUND",
             Self::RoleNotFound => "ROLE_NOT_FOUND",
+            Self::ApiKeyNotFound => "API_KEY_NOT_FOUND",
+            Self::ApiKeyNotGood => "API_KEY_NOT_GOOD",
+            Self::ApiKeyReplaced => "API_KEY_REPLACED",
             Self::TargetNotFound => "TARGET_NOT_FOUND",
             Self::CredentialUnverifiable => "CREDENTIAL_UNVERIFIABLE",
             Self::ParentRefused => "PARENT_REFUSED",
@@ -203,6 +213,7 @@ impl Reason {
             Self::TenantNotFound
             | Self::IdentityNotFound
             | Self::RoleNotFound
+            | Self::ApiKeyNotFound
             | Self::TargetNotFound
             | Self::SecondFactorNotFound
             | Self::RevisionNotFound => Code::NotFound,
@@ -213,6 +224,8 @@ impl Reason {
             | Self::LastAdministrator
             | Self::RequestIdReused
             | Self::SigningKeyChanged
+            | Self::ApiKeyNotGood
+            | Self::ApiKeyReplaced
             | Self::KekMissing
             | Self::ParentRefused
             | Self::LeaseClassOverBound
@@ -546,9 +559,29 @@ impl From<CreateApiKeyError> for Failure {
             CreateApiKeyError::TooLong => Self::field("expires_in_ms", "must be at most ten years"),
             CreateApiKeyError::ScopesBeyondCaller => Self::new(Reason::ScopesExceeded, error.to_string()),
             CreateApiKeyError::ScopesNeedService => Self::new(Reason::ScopesNeedService, error.to_string()),
-            CreateApiKeyError::TooMany => Self::new(Reason::TooMany, error.to_string()),
+            CreateApiKeyError::TooManyGrants | CreateApiKeyError::TooManyAddresses | CreateApiKeyError::TooMany => {
+                Self::new(Reason::TooMany, error.to_string())
+            }
             CreateApiKeyError::Begin(error) => error.into(),
             CreateApiKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RotateApiKeyError> for Failure {
+    fn from(error: RotateApiKeyError) -> Self {
+        match error {
+            RotateApiKeyError::NotFound => Self::new(Reason::ApiKeyNotFound, error.to_string()),
+            RotateApiKeyError::NotGood => Self::new(Reason::ApiKeyNotGood, error.to_string()),
+            RotateApiKeyError::Replaced(id) => {
+                Self::new(Reason::ApiKeyReplaced, error.to_string()).about("successor_id", id.to_string())
+            }
+            RotateApiKeyError::ScopesBeyondCaller => Self::new(Reason::ScopesExceeded, error.to_string()),
+            RotateApiKeyError::OverlapTooLong => Self::field("old_ends_in_ms", "must be at most 90 days"),
+            RotateApiKeyError::TooLong => Self::field("expires_in_ms", "must be at most ten years"),
+            RotateApiKeyError::TooMany => Self::new(Reason::TooMany, error.to_string()),
+            RotateApiKeyError::Begin(error) => error.into(),
+            RotateApiKeyError::Store(error) => error.into(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! call is counted, and answers within the smaller of the client's deadline and the configured one (a stream: begins to).
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use auth_domain::Authority;
 use http::{HeaderMap, Request, Response};
 use portcullis_types::Clock;
 use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
@@ -108,7 +110,7 @@ impl Gate {
         match access {
             Access::Unknown => return Ok(refusal(Failure::new(Reason::MethodUnknown, "there is no such method"))),
             Access::Open(_) => {}
-            Access::Scoped(method) => match self.admit(method, request.headers()).await {
+            Access::Scoped(method) => match self.admit(method, request.headers(), peer_of(&request)).await {
                 Ok(admitted) => drop(request.extensions_mut().insert(Arc::new(admitted))),
                 Err(failure) => return Ok(refusal(failure)),
             },
@@ -116,13 +118,19 @@ impl Gate {
         inner.call(request).await
     }
 
-    async fn admit(&self, method: Method, headers: &HeaderMap) -> Result<Admitted, Failure> {
-        let admitted = Admitted::by(&self.authority, headers).await?;
+    async fn admit(&self, method: Method, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Admitted, Failure> {
+        let admitted = Admitted::by(&self.authority, headers, peer).await?;
         if let Some(scope) = method.scope {
             admitted.holds(scope)?;
         }
         Ok(admitted)
     }
+}
+
+/// Where the connection of a call comes from.
+fn peer_of(request: &Request<Body>) -> Option<IpAddr> {
+    let info = request.extensions().get::<TcpConnectInfo>();
+    info.and_then(TcpConnectInfo::remote_addr).map(|peer| peer.ip())
 }
 
 fn refusal(failure: Failure) -> Response<Body> {

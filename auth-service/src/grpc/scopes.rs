@@ -22,7 +22,7 @@ const fn for_any_key(path: &'static str) -> Method {
 }
 
 /// Every method of `portcullis.auth.v1`.
-pub(crate) const METHODS: [Method; 41] = [
+pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/SetLeaseClass", Scope::Admin),
@@ -54,6 +54,8 @@ pub(crate) const METHODS: [Method; 41] = [
     method("/portcullis.auth.v1.CredentialsService/WatchEnforced", Scope::Revoke),
     method("/portcullis.auth.v1.ApiKeysService/CreateApiKey", Scope::Issue),
     method("/portcullis.auth.v1.ApiKeysService/ListApiKeys", Scope::IdentityRead),
+    method("/portcullis.auth.v1.ApiKeysService/GetApiKey", Scope::IdentityRead),
+    method("/portcullis.auth.v1.ApiKeysService/RotateApiKey", Scope::Issue),
     method("/portcullis.auth.v1.KeysService/ListSigningKeys", Scope::Keys),
     method("/portcullis.auth.v1.KeysService/RotateSigningKey", Scope::Keys),
     method("/portcullis.auth.v1.KeysService/RevokeSigningKey", Scope::Keys),
@@ -79,7 +81,7 @@ pub(crate) enum Access {
 
 /// What stands before this path.
 pub(crate) fn access(path: &str) -> Access {
-    if let Some(method) = METHODS.into_iter().find(|method| method.path == path) {
+    if let Some(method) = METHODS.iter().copied().find(|method| method.path == path) {
         return Access::Scoped(method);
     }
     let open = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/"];

@@ -1,5 +1,7 @@
 //! `VerificationService`.
 
+use std::net::IpAddr;
+
 use auth_domain::{
     Actor, Allowed, Caller, CredentialKind, CredentialReference, DenyReason, Judgement, PresentationContext, Presented,
     Principal, Scope, Verdict,
@@ -91,7 +93,17 @@ fn context_of(context: v1::PresentationContext, caller: &Caller) -> Result<Prese
         asker: Some(Actor::caller(caller)),
         audience: audience("context.audience", &context.audience)?,
         origin: origin("context.origin", &context.origin)?,
+        address: address("context.remote_address", &context.remote_address)?,
     })
+}
+
+/// An address; empty means that it is not known.
+fn address(field: &'static str, text: &str) -> Result<Option<IpAddr>, Failure> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(|_| Failure::field(field, "is no IP address"))
+    }
 }
 
 fn redemption_of(id: &[u8]) -> Result<RedemptionId, Failure> {
@@ -121,6 +133,7 @@ fn allowed_to_wire(allowed: Allowed) -> v1::Allowed {
         constraints: Some(v1::Constraints {
             origins: allowed.origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
             audiences: allowed.audiences.iter().map(|audience| audience.as_str().to_owned()).collect(),
+            addresses: allowed.addresses.iter().map(ToString::to_string).collect(),
         }),
         lease_class: v1::LeaseClass::from(allowed.lease_class).into(),
     }
@@ -164,6 +177,7 @@ pub(super) const fn deny_reason_to_wire(reason: DenyReason) -> v1::DenyReason {
         DenyReason::TenantRevoked => v1::DenyReason::TenantRevoked,
         DenyReason::WrongAudience => v1::DenyReason::WrongAudience,
         DenyReason::WrongOrigin => v1::DenyReason::WrongOrigin,
+        DenyReason::WrongAddress => v1::DenyReason::WrongAddress,
         DenyReason::Spent => v1::DenyReason::Spent,
         DenyReason::WrongKind => v1::DenyReason::WrongKind,
     }

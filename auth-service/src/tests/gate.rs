@@ -25,7 +25,7 @@ async fn every_method_is_refused_without_a_credential_and_without_its_scope() {
     for scope in Scope::ALL {
         let others: Vec<_> = Scope::ALL.into_iter().filter(|other| *other != scope).map(Scope::name).collect();
         let (key, _) = world.service_key("system", &format!("all-but-{scope}"), &others).await;
-        for method in METHODS.into_iter().filter(|method| method.scope == Some(scope)) {
+        for method in METHODS.iter().copied().filter(|method| method.scope == Some(scope)) {
             let (path, refused) = (method.path, "the gate stands before it");
             let nobody = call(&world.channel, path, Request::new(())).await.expect_err(refused);
             assert_eq!((nobody.code(), &*reason(&nobody)), (Code::Unauthenticated, "CREDENTIAL_MISSING"), "{path}");

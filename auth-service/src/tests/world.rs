@@ -124,7 +124,7 @@ impl World {
             identity: Some(named(tenant, name)),
             label: "test".to_owned(),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            expires_in_ms: 0,
+            ..Default::default()
         };
         let made = self.api_keys().create_api_key(by(&self.admin, request)).await.expect("the administrator may");
         let made = made.into_inner();

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use auth_domain::{
-    Action, Answered, Attributes, Committed, Credential, Grant, Head, Identity, Label, LogEntry, Pattern, Role, Scope,
-    Scopes, Session, SigningKey, SigningKeyMark, Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState,
+    Action, Answered, Attributes, Committed, Credential, CredentialKind, Grant, Head, Identity, KeyTerms, Label,
+    LogEntry, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark, Spent, StandingRows, StoreError,
+    StoredPassword, Tenant, TenantState,
 };
 use portcullis_types::{
     Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SessionId, SigningKeyId,
@@ -339,8 +340,23 @@ pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {
         created_at: row.at("created_at")?,
         expires_at: row.maybe_at("expires_at")?,
         spent: spent(&row)?,
+        key_terms: key_terms(&row)?,
         revoked_seq: row.maybe_seq("revoked_seq")?,
     })
+}
+
+/// What only rows of API keys have.
+fn key_terms(row: &Columns<'_, impl Cells>) -> Read<Option<KeyTerms>> {
+    if row.word::<CredentialKind>("kind")? != CredentialKind::ApiKey {
+        return Ok(None);
+    }
+    Ok(Some(KeyTerms {
+        grants: row.maybe_text("key_grants")?.map(grants).transpose()?,
+        addresses: if row.maybe_text("addresses")?.is_some() { row.names("addresses")? } else { Vec::new() },
+        replaces: row.maybe_array("replaces")?.map(CredentialId::from_bytes),
+        replaced_by: row.maybe_array("replaced_by")?.map(CredentialId::from_bytes),
+        last_used_at: row.maybe_at("last_used_at")?,
+    }))
 }
 
 fn spent(row: &Columns<'_, impl Cells>) -> Read<Option<Spent>> {
@@ -402,4 +418,9 @@ pub(crate) fn list<T: Into<serde_json::Value>>(items: impl Iterator<Item = T>) -
 /// A JSON object of texts.
 pub(crate) fn object(attributes: &Attributes) -> String {
     serde_json::Value::from_iter(attributes.iter().map(|(name, value)| (name.to_owned(), value.to_owned()))).to_string()
+}
+
+/// Grants as a JSON list.
+pub(crate) fn grants_list(grants: &[Grant]) -> String {
+    list(grants.iter().map(|grant| [grant.action.name(), grant.pattern.as_str()]))
 }

@@ -4,6 +4,7 @@
 //! rule may reach for by itself, time ([`Clock`]) and chance ([`Entropy`]).
 //! Refuses: any rule of the authority or of the gateway, and any I/O besides reading the clock and the entropy source.
 
+mod address;
 mod backoff;
 mod clock;
 mod entropy;
@@ -15,6 +16,7 @@ mod secret;
 #[cfg(feature = "runtime")]
 mod shutdown;
 
+pub use address::AddressRange;
 pub use backoff::Backoff;
 pub use clock::{Boottime, Clock, ManualClock, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};

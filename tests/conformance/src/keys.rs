@@ -1,7 +1,9 @@
-//! Sentences about signing keys.
+//! Sentences about signing keys and API keys.
 
-use auth_domain::{KeyState, SigningKey};
-use portcullis_types::SigningKeyId;
+use std::time::Duration;
+
+use auth_domain::{CredentialKind, KeyState, SigningKey};
+use portcullis_types::{CredentialId, SigningKeyId};
 
 use crate::seed::write;
 use crate::{Seed, Subject};
@@ -45,4 +47,44 @@ pub async fn a_private_half_is_sealed_anew_once(subject: &impl Subject) {
     let key = store.read().await.expect("reads").signing_key(seed.signing_key).await.expect("reads");
     let key = key.expect("is there");
     assert_eq!((&*key.kek_id, &*key.sealed_private), ("new", &[1, 2][..]));
+}
+
+/// Two exchanges of one API key make one successor, and the key's end only moves forward.
+pub async fn an_api_key_has_one_successor(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let key = seed.credential_row(CredentialKind::ApiKey);
+    let end = key.expires_at.expect("it ends");
+    let (first, second) = (CredentialId::new(seed.ids()), CredentialId::new(seed.ids()));
+    let ticket = seed.credential_row(CredentialKind::Ticket);
+    let mut tx = write(&store).await;
+    tx.insert_credential(&key).await.expect("writes");
+    tx.insert_credential(&ticket).await.expect("writes");
+    assert!(!tx.replace_api_key(ticket.id, None, first, None).await.expect("answers"), "no API key");
+    assert!(tx.replace_api_key(key.id, None, first, Some(end + Duration::from_secs(1))).await.expect("answers"));
+    let row = tx.credential(key.id).await.expect("reads").expect("is there");
+    assert_eq!(row.expires_at, Some(end), "later than it would end by itself");
+    assert!(!tx.replace_api_key(key.id, None, second, None).await.expect("answers"), "it has a successor");
+    let sooner = seed.now() + Duration::from_secs(1);
+    assert!(tx.replace_api_key(key.id, Some(first), second, Some(sooner)).await.expect("answers"));
+    tx.commit().await.expect("commits");
+    let row = store.read().await.expect("reads").credential(key.id).await.expect("reads").expect("is there");
+    assert_eq!(row.expires_at, Some(sooner));
+    assert_eq!(row.key_terms.expect("it is an API key").replaced_by, Some(second));
+}
+
+/// What two replicas saw is the later of both.
+pub async fn the_last_use_of_an_api_key_is_the_latest_that_was_noted(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let key = seed.credential_row(CredentialKind::ApiKey);
+    let later = seed.now() + Duration::from_secs(9);
+    let mut tx = write(&store).await;
+    tx.insert_credential(&key).await.expect("writes");
+    let unknown = CredentialId::new(seed.ids());
+    tx.note_api_key_uses(&[(key.id, later), (unknown, later)]).await.expect("writes");
+    tx.note_api_key_uses(&[(key.id, seed.now())]).await.expect("writes");
+    tx.commit().await.expect("commits");
+    let row = store.read().await.expect("reads").credential(key.id).await.expect("reads").expect("is there");
+    assert_eq!(row.key_terms.expect("it is an API key").last_used_at, Some(later));
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Algorithm, Audience, Batch, Credential, CredentialKind, Identity, IdentityKind, KeyState, Label, Origin, Reason,
-    Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
+    Action, Algorithm, Audience, Batch, Credential, CredentialKind, Grant, Identity, IdentityKind, KeyState, KeyTerms,
+    Label, Origin, Pattern, Reason, Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
 };
 use portcullis_types::{
-    ClientId, CredentialId, Entropy, IdentityId, IdentityName, ManualClock, SeededEntropy, SessionId, SigningKeyId,
-    TenantId, Timestamp, UuidSource,
+    AddressRange, ClientId, CredentialId, Entropy, IdentityId, IdentityName, ManualClock, SeededEntropy, SessionId,
+    SigningKeyId, TenantId, Timestamp, UuidSource,
 };
 
 /// A tenant with an identity, a session and a signing key, and where their ids come from.
@@ -119,7 +119,20 @@ impl Seed {
             created_at: self.now(),
             expires_at: Some(self.now() + Duration::from_secs(30)),
             spent: None,
+            key_terms: (kind == CredentialKind::ApiKey).then(|| self.key_terms()),
             revoked_seq: None,
+        }
+    }
+
+    /// What an API key may be limited to, all of it.
+    fn key_terms(&self) -> KeyTerms {
+        let grant = Grant { action: Action::Subscribe, pattern: Pattern::try_from("room:*").expect("a valid pattern") };
+        KeyTerms {
+            grants: Some(vec![grant]),
+            addresses: vec![AddressRange::try_from("10.0.0.0/8").expect("a valid range")],
+            replaces: Some(CredentialId::new(self.ids())),
+            replaced_by: None,
+            last_used_at: None,
         }
     }
 

@@ -133,7 +133,7 @@ impl Api {
             identity: named(tenant, name),
             label: "test".to_owned(),
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
-            expires_in_ms: 0,
+            ..Default::default()
         };
         let response = self.api_keys().create_api_key(request).await.expect("the key is made").into_inner();
         remember("an API key", &response.secret);

@@ -42,6 +42,8 @@ pub enum Denial {
     WrongAudience,
     /// It is bound to another origin.
     WrongOrigin,
+    /// It is bound to other addresses.
+    WrongAddress,
     /// A one-time ticket that was spent before.
     Spent,
     /// A kind of credential that cannot be used here.
@@ -66,7 +68,7 @@ pub enum Denial {
 
 impl Denial {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NoCredential,
         Self::Malformed,
         Self::Unknown,
@@ -79,6 +81,7 @@ impl Denial {
         Self::TenantRevoked,
         Self::WrongAudience,
         Self::WrongOrigin,
+        Self::WrongAddress,
         Self::Spent,
         Self::WrongKind,
         Self::CredentialInUrl,
@@ -106,6 +109,7 @@ impl Denial {
             Self::TenantRevoked => "tenant_revoked",
             Self::WrongAudience => "wrong_audience",
             Self::WrongOrigin => "wrong_origin",
+            Self::WrongAddress => "wrong_address",
             Self::Spent => "spent",
             Self::WrongKind => "wrong_kind",
             Self::CredentialInUrl => "credential_in_url",
@@ -137,7 +141,7 @@ impl Denial {
             | Self::WrongAudience
             | Self::Spent
             | Self::AnotherIdentity => 401,
-            Self::WrongOrigin | Self::WrongKind | Self::OriginNotAllowed => 403,
+            Self::WrongOrigin | Self::WrongAddress | Self::WrongKind | Self::OriginNotAllowed => 403,
             Self::ConnectionLimit => 429,
             Self::AuthorityUnavailable | Self::NotReady | Self::Overloaded => 503,
         }
@@ -162,7 +166,7 @@ impl Denial {
             Self::SessionRevoked => Advice::Stop(ErrorCode::Unauthorized, 4511),
             Self::IdentityRevoked | Self::IdentityDisabled => Advice::Stop(ErrorCode::Unauthorized, 4512),
             Self::TenantRevoked => Advice::Stop(ErrorCode::Unauthorized, 4513),
-            Self::WrongKind => Advice::Stop(ErrorCode::PermissionDenied, 4503),
+            Self::WrongKind | Self::WrongAddress => Advice::Stop(ErrorCode::PermissionDenied, 4503),
             Self::WrongOrigin | Self::OriginNotAllowed => Advice::Stop(ErrorCode::PermissionDenied, 4540),
             Self::ConnectionLimit => Advice::Stop(ErrorCode::LimitExceeded, 4520),
             Self::AuthorityUnavailable | Self::NotReady | Self::Overloaded => Advice::Later,

@@ -3,12 +3,15 @@
 //! Owns the translation from the contract, once, and the constraints that must hold at every use, cached or not.
 //! A verdict is never safe by itself: it carries the revision it was made at, and only the enforcer lets it admit.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_proto::InvalidWire;
 use portcullis_proto::auth::v1;
-use portcullis_types::{Boottime, CredentialId, IdentityId, KeyDigest, KeyKind, Revision, SessionId, TenantId};
+use portcullis_types::{
+    AddressRange, Boottime, CredentialId, IdentityId, KeyDigest, KeyKind, Revision, SessionId, TenantId,
+};
 
 use crate::denial::Denial;
 use crate::grants::{Action, Grants};
@@ -46,6 +49,8 @@ pub struct Presentation<'a> {
     pub audience: &'a str,
     /// The Origin of the handshake, if it had one.
     pub origin: Option<&'a str>,
+    /// The client's address.
+    pub address: IpAddr,
 }
 
 /// The authority's word that a credential is good, as of a revision.
@@ -65,6 +70,7 @@ pub struct Verdict {
     pub reusable_until: Boottime,
     origins: Box<[Box<str>]>,
     audiences: Box<[Box<str>]>,
+    addresses: Box<[AddressRange]>,
 }
 
 /// The authority's answer.
@@ -86,7 +92,7 @@ pub struct Refused {
 }
 
 impl Verdict {
-    /// What must hold at every use besides the fence: expiry, audience, origin.
+    /// What must hold at every use besides the fence: expiry, audience, origin, address.
     pub fn permits(&self, at: Presentation<'_>, now: Boottime) -> Result<(), Denial> {
         if self.expires_at.is_some_and(|expiry| now >= expiry) {
             return Err(Denial::Expired);
@@ -96,6 +102,9 @@ impl Verdict {
         }
         if !self.origins.is_empty() && !self.origins.iter().any(|origin| Some(&**origin) == at.origin) {
             return Err(Denial::WrongOrigin);
+        }
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.contains(at.address)) {
+            return Err(Denial::WrongAddress);
         }
         Ok(())
     }
@@ -154,6 +163,12 @@ fn allowed(wire: v1::VerifyResponse, asked_at: Boottime) -> Result<Verdict, Inva
         reusable_until: asked_at + millis(allowed.cache_ttl_ms)?,
         origins: boxed(constraints.origins),
         audiences: boxed(constraints.audiences),
+        // A range that this gateway cannot read would be a limit that it does not hold.
+        addresses: constraints
+            .addresses
+            .iter()
+            .map(|text| name(AddressRange::try_from(text.as_str())))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -203,6 +218,7 @@ const fn denial(wire: v1::DenyReason) -> Denial {
         v1::DenyReason::TenantRevoked => Denial::TenantRevoked,
         v1::DenyReason::WrongAudience => Denial::WrongAudience,
         v1::DenyReason::WrongOrigin => Denial::WrongOrigin,
+        v1::DenyReason::WrongAddress => Denial::WrongAddress,
         v1::DenyReason::Spent => Denial::Spent,
         v1::DenyReason::WrongKind => Denial::WrongKind,
     }

@@ -10,6 +10,7 @@
 //! Reads and writes have connections of their own, of bounded number; who finds none waits, and after a while gets an
 //! error. Some of those for writes are kept for urgent ones. One connection more follows the log, and one proves the head.
 
+mod api_keys;
 mod columns;
 mod commit;
 mod fleet;

@@ -15,7 +15,7 @@ use crate::rows;
 const STANDING: &str = concat!(
     "SELECT h.seq AS seq, h.chain AS chain, c.id, c.tenant, c.identity, c.session, c.kind, c.digest, c.parent, c.label,
     c.scopes, c.audiences, c.origins, c.issue_seq, c.issue_chain, c.signing_key, c.created_at, c.expires_at, c.spent_at,
-    c.successor, c.redeemed_by, c.revoked_seq, ",
+    c.successor, c.redeemed_by, c.revoked_seq, c.key_grants, c.addresses, c.replaces, c.replaced_by, c.last_used_at, ",
     session_columns!("s_"),
     ", ",
     identity_columns!("i_"),

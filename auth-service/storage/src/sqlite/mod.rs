@@ -6,6 +6,7 @@
 //! At most one writer and eight readers run at once; others wait, and after ten seconds get an error. Urgent writers wait
 //! for each other and for at most one other writer.
 
+mod api_keys;
 mod keys;
 mod lease_classes;
 mod lifecycle;

@@ -12,7 +12,7 @@ use sqlx::{Sqlite, Transaction, query::Query};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::log::{self, number};
-use super::rows::{list, object};
+use super::rows::{grants_list, list, object};
 use super::unavailable;
 use super::words::Word as _;
 
@@ -183,11 +183,10 @@ impl WriteTx for SqliteTx {
     async fn put_role(&mut self, role: &Role) -> Result<(), StoreError> {
         let sql = "INSERT INTO roles (tenant, name, grants, bytes) VALUES (?1, ?2, ?3, ?4)
                    ON CONFLICT (tenant, name) DO UPDATE SET grants = excluded.grants, bytes = excluded.bytes";
-        let grants = list(role.grants.iter().map(|grant| [grant.action.name(), grant.pattern.as_str()]));
         let query = sqlx::query(sql)
             .bind(role.tenant.as_str())
             .bind(role.name.as_str())
-            .bind(grants)
+            .bind(grants_list(&role.grants))
             .bind(number(role.bytes()));
         self.write(query).await.map(drop)
     }
@@ -211,14 +210,16 @@ impl WriteTx for SqliteTx {
     async fn insert_credential(&mut self, row: &Credential) -> Result<(), StoreError> {
         let sql = "INSERT INTO credentials (id, tenant, identity, session, kind, digest, parent, label, scopes,
                    audiences, origins, issue_seq, issue_chain, signing_key, created_at, expires_at, spent_at,
-                   successor, redeemed_by)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+                   successor, redeemed_by, key_grants, addresses, replaces)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+                   ?21, ?22)";
         let scopes = row.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ");
         let (spent_at, successor, redeemed_by) = match &row.spent {
             None => (None, None, None),
             Some(Spent::Rotated { successor, at }) => (Some(at.as_micros()), Some(successor.as_bytes()), None),
             Some(Spent::Redeemed { by, at }) => (Some(at.as_micros()), None, Some(by.as_bytes())),
         };
+        let terms = row.key_terms.as_ref();
         let query = sqlx::query(sql)
             .bind(&row.id.as_bytes()[..])
             .bind(row.tenant.as_str())
@@ -238,7 +239,10 @@ impl WriteTx for SqliteTx {
             .bind(row.expires_at.map(Timestamp::as_micros))
             .bind(spent_at)
             .bind(successor.map(|id| &id[..]))
-            .bind(redeemed_by.map(|id| &id[..]));
+            .bind(redeemed_by.map(|id| &id[..]))
+            .bind(terms.and_then(|terms| terms.grants.as_deref()).map(grants_list))
+            .bind(terms.map(|terms| list(terms.addresses.iter().map(ToString::to_string))))
+            .bind(terms.and_then(|terms| terms.replaces.as_ref()).map(|id| &id.as_bytes()[..]));
         self.write(query).await.map(drop)
     }
 

@@ -1,6 +1,7 @@
 //! The authority's rules, on SQLite, with a clock that stands still.
 
 mod access_tokens;
+mod api_keys;
 mod at_rest;
 mod callers;
 mod lease_classes;

@@ -79,7 +79,15 @@ async fn the_most_roles_of_the_largest_size_fit_in_one_verdict() {
 }
 
 fn new_key() -> NewApiKey {
-    NewApiKey { tenant: tenant(), identity: named("alice"), label: None, scopes: Scopes::NONE, expires_in: None }
+    NewApiKey {
+        tenant: tenant(),
+        identity: named("alice"),
+        label: None,
+        scopes: Scopes::NONE,
+        expires_in: None,
+        grants: None,
+        addresses: Vec::new(),
+    }
 }
 
 #[tokio::test]
@@ -119,6 +127,7 @@ fn expired(world: &World, n: u128, now: Timestamp) -> Credential {
         created_at: now,
         expires_at: Some(now),
         spent: None,
+        key_terms: Some(auth_domain::KeyTerms::default()),
         revoked_seq: None,
     }
 }

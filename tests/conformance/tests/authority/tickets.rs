@@ -101,6 +101,7 @@ async fn the_wrong_place_is_refused_and_does_not_spend_the_ticket() {
     let cookie = world.cookie().await.1;
     let ticket = world.ticket(&cookie, Some("chat"), Some("https://app.example")).await;
     let place = |asked: &str, from: Option<&str>| PresentationContext {
+        address: None,
         audience: Some(audience(asked)),
         origin: from.map(origin),
         within: None,

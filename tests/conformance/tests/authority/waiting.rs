@@ -20,9 +20,17 @@ fn robot() -> NewIdentity {
 async fn let_in(world: &World) -> Caller {
     world.authority.create_identity(&actor(), robot()).await.expect("a new identity");
     let (scopes, identity) = (Scopes::all(), named("robot"));
-    let new = NewApiKey { tenant: tenant(), identity, label: None, scopes, expires_in: None };
+    let new = NewApiKey {
+        tenant: tenant(),
+        identity,
+        label: None,
+        scopes,
+        expires_in: None,
+        grants: None,
+        addresses: Vec::new(),
+    };
     let key = world.authority.create_api_key(&world.admin, new).await.expect("a new key");
-    world.authority.authenticate_caller(&key.secret).await.expect("it is good")
+    world.authority.authenticate_caller(&key.secret, None).await.expect("it is good")
 }
 
 macro_rules! refused {
@@ -47,7 +55,15 @@ async fn everything_is_refused(world: &World, caller: &Caller) {
     refused!(authority.issue_tokens(by, session), IssueError);
     refused!(authority.log_in(by, world.attempt("alice", PASSWORD)), LoginError);
     let (identity, scopes) = (alice.clone(), Scopes::NONE);
-    let key = NewApiKey { tenant: tenant(), identity, label: None, scopes, expires_in: None };
+    let key = NewApiKey {
+        tenant: tenant(),
+        identity,
+        label: None,
+        scopes,
+        expires_in: None,
+        grants: None,
+        addresses: Vec::new(),
+    };
     refused!(authority.create_api_key(caller, key), CreateApiKeyError);
     let target = RevokeTarget::Identity(alice.clone());
     let revocation =

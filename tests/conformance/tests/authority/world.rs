@@ -152,7 +152,7 @@ impl World {
         let hasher = Arc::new(CountingHasher::new());
         let (store, authority) = open(directory.path(), &clock, &hasher, 1).await;
         let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("the first start");
-        let admin = authority.authenticate_caller(&key.secret).await.expect("its own key");
+        let admin = authority.authenticate_caller(&key.secret, None).await.expect("its own key");
         authority.create_tenant(&actor(), tenant(), None).await.expect("a new tenant");
         let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
         let speaker = Role { tenant: tenant(), name: role("speaker"), grants };
@@ -204,6 +204,8 @@ impl World {
             label: None,
             scopes: Scopes::NONE,
             expires_in: None,
+            grants: None,
+            addresses: Vec::new(),
         };
         self.authority.create_api_key(&self.admin, new).await.expect("a new key")
     }

@@ -1,6 +1,7 @@
 //! What a user of the whole product sees, with the real programs.
 
 mod answers;
+mod api_keys;
 mod clients;
 mod durability;
 mod fence;
