@@ -30,6 +30,8 @@ pub struct Asked {
     pub id: RequestId,
     /// The digest.
     pub content: [u8; 32],
+    /// The same by each older key-encryption key: an answer may be from before the exchange.
+    pub before: Vec<[u8; 32]>,
 }
 
 /// How a change begins that may have been asked for before.
@@ -55,7 +57,9 @@ pub(crate) struct Before {
 impl Authority {
     /// What a caller names a request, with the digest of what it asks: which method, and its whole message.
     pub fn asked(&self, id: RequestId, method: &str, message: &Secret) -> Asked {
-        Asked { id, content: self.kek().request_content(method, message) }
+        let mut contents = self.keks().iter().map(|kek| kek.request_content(method, message));
+        let content = contents.next().expect("there is always a current key-encryption key");
+        Asked { id, content, before: contents.collect() }
     }
 
     /// As [`Authority::begin`], for what may have been asked for before.
@@ -82,11 +86,15 @@ impl Authority {
 }
 
 async fn begun(mut tx: Box<dyn WriteTx>, actor: &Actor, tenant: &TenantId) -> Result<Begun, BeginError> {
-    let Some(Asked { id, content }) = actor.asked().cloned() else { return Ok(Begun::New(Change { tx, named: None })) };
+    let Some(Asked { id, content, before }) = actor.asked().cloned() else {
+        return Ok(Begun::New(Change { tx, named: None }));
+    };
     let request = Request { tenant: tenant.clone(), actor: actor.clone(), id };
     match tx.answered(&request).await? {
         None => Ok(Begun::New(Change { tx, named: Some((request, content)) })),
-        Some(answered) if answered.content == content => Ok(Begun::Before(Before { tx, answered })),
+        Some(answered) if answered.content == content || before.contains(&answered.content) => {
+            Ok(Begun::Before(Before { tx, answered }))
+        }
         Some(_) => Err(BeginError::RequestIdReused),
     }
 }

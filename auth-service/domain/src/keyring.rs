@@ -19,9 +19,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use portcullis_types::{Clock, Entropy, InvalidName, Secret, SigningKeyId, Timestamp, UuidSource};
 
 pub(crate) use self::jwks::jwks;
-pub use self::lifecycle::{
-    ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError, RotateSigningKey, Rotation, SigningKeyStanding,
-};
+pub use self::lifecycle::{RevokeSigningKeyError, RotateError, RotateSigningKey, Rotation, SigningKeyStanding};
 pub use self::plan::KeySettings;
 
 use crate::{KeyEncryptionKey, KeyEncryptionKeys, OpenError, ReadView, Store, StoreError};
@@ -217,7 +215,7 @@ fn decoding_key(row: &SigningKey) -> DecodingKey {
 }
 
 /// The private half in the clear.
-fn unseal(row: &SigningKey, keks: &KeyEncryptionKeys) -> Result<Secret, OpenError> {
+pub(crate) fn unseal(row: &SigningKey, keks: &KeyEncryptionKeys) -> Result<Secret, OpenError> {
     let kek = keks.named(&row.kek_id)?;
     kek.open(row.id.as_bytes(), &row.sealed_private).map_err(|_| OpenError::KeyDamaged(row.id))
 }

@@ -34,6 +34,7 @@ mod login;
 mod paging;
 mod password_changes;
 mod passwords;
+mod reencryption;
 mod revocation;
 mod roles;
 mod scopes;
@@ -74,8 +75,8 @@ pub use identity_states::ChangeIdentityError;
 pub use identity_updates::{IdentityUpdate, UpdateIdentityError};
 pub use key_terms::{KeyTerms, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS};
 pub use keyring::{
-    Algorithm, KeySettings, KeyState, ReencryptError, Reencrypted, RevokeSigningKeyError, RotateError,
-    RotateSigningKey, Rotation, SigningKey, SigningKeyStanding,
+    Algorithm, KeySettings, KeyState, RevokeSigningKeyError, RotateError, RotateSigningKey, Rotation, SigningKey,
+    SigningKeyStanding,
 };
 pub use lease_classes::SetLeaseClassError;
 pub use login::{
@@ -90,6 +91,7 @@ pub use passwords::{
     Argon2id, ForeignLimits, HashError, InvalidPassword, LONGEST_PASSWORD, PasswordHasher, PasswordHashes,
     PasswordPolicy, StoredPassword, UnfitHash,
 };
+pub use reencryption::{ReencryptError, Reencrypted};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
@@ -100,8 +102,8 @@ pub use second_factors::{
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
     Answered, ApiKeyWrites, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LeaseClassReads,
-    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, ReadView, SessionFilter,
-    SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
+    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, ReadView, SealedReads,
+    SealedWrites, SessionFilter, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -261,7 +261,7 @@ impl Authority {
 }
 
 /// Another name than any signing key's, so that the one never opens as the other.
-fn sealed_as(id: CredentialId) -> Vec<u8> {
+pub(crate) fn sealed_as(id: CredentialId) -> Vec<u8> {
     [b"totp".as_slice(), id.as_bytes()].concat()
 }
 

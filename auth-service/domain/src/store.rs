@@ -18,6 +18,7 @@ mod keys;
 mod lease_classes;
 mod lifecycle;
 mod login;
+mod sealed;
 mod standing;
 
 use std::fmt;
@@ -35,6 +36,7 @@ pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
 pub use self::login::{LoginReads, LoginWrites};
+pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::standing::{SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
 use crate::{
@@ -165,7 +167,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 /// One consistent snapshot.
 #[async_trait]
-pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + Send {
+pub trait ReadView:
+    KeyReads + SealedReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + Send
+{
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
 
@@ -241,7 +245,9 @@ pub trait ReadView: KeyReads + StandingReads + LifecycleReads + LeaseClassReads 
 /// A write that returns `bool` says whether it took place: false when the name or id is taken, the row is gone, or its
 /// condition no longer holds.
 #[async_trait]
-pub trait WriteTx: ReadView + ApiKeyWrites + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites {
+pub trait WriteTx:
+    ReadView + ApiKeyWrites + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites + SealedWrites
+{
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 

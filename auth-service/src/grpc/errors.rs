@@ -628,8 +628,8 @@ impl From<ReencryptError> for Failure {
             ReencryptError::Kek(missing) => {
                 Self::new(Reason::KekMissing, missing.to_string()).about("kek_id", missing.wanted)
             }
-            ReencryptError::Damaged(id) => {
-                tracing::error!(%id, "a signing key does not decrypt");
+            ReencryptError::Damaged { what } => {
+                tracing::error!(what, "a secret does not decrypt");
                 Self::new(Reason::Internal, "internal error")
             }
             ReencryptError::Begin(error) => error.into(),

@@ -62,6 +62,7 @@ macro_rules! suite {
             one_key_signs,
             a_signing_key_moves_on_from_the_state_it_is_in,
             a_private_half_is_sealed_anew_once,
+            an_apps_secret_is_sealed_anew_once,
             an_api_key_has_one_successor,
             the_last_use_of_an_api_key_is_the_latest_that_was_noted,
             lists_come_in_pages_without_gap_or_repetition,

@@ -334,3 +334,21 @@ pub async fn a_session_cookie_has_one_successor(subject: &impl Subject) {
     assert!(tx.move_cookie_end(row.id, end, later).await.expect("answers"));
     assert_eq!(tx.credential(row.id).await.expect("reads").expect("it is there").expires_at, Some(later));
 }
+
+/// Two replicas that seal the same secret anew do it once, and only for the enrolment that they saw.
+pub async fn an_apps_secret_is_sealed_anew_once(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let factor = factor(&seed);
+    let mut tx = write(&store).await;
+    assert!(tx.put_totp_factor(&factor).await.expect("writes"));
+    assert_eq!(tx.totp_factors_not_under("new", 10).await.expect("reads"), std::slice::from_ref(&factor));
+    assert_eq!(tx.totp_factors_not_under("kek", 10).await.expect("reads"), []);
+    let another = TotpFactor { id: CredentialId::new(seed.ids()), ..factor.clone() };
+    assert!(!tx.reseal_totp_factor(&another, "new", &[1]).await.expect("answers"), "another enrolment");
+    assert!(tx.reseal_totp_factor(&factor, "new", &[1, 2]).await.expect("answers"));
+    assert!(!tx.reseal_totp_factor(&factor, "new", &[3]).await.expect("answers"), "it was done");
+    tx.commit().await.expect("commits");
+    let found = store.read().await.expect("reads").totp_factor(&seed.tenant, seed.identity).await.expect("reads");
+    assert_eq!(found, Some(TotpFactor { kek_id: "new".to_owned(), sealed_secret: vec![1, 2], ..factor }));
+}

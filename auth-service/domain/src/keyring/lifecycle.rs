@@ -7,12 +7,10 @@ use portcullis_types::{SigningKeyId, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::plan::{Due, Plan, in_state};
-use super::{KeyState, SigningKey, generate, unseal};
+use super::{KeyState, SigningKey, generate};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
-use crate::{
-    Authority, BeginError, Committed, KekMissing, OpenError, ReadView, Request, RequestId, StoreError, WriteTx,
-};
+use crate::{Authority, BeginError, Committed, ReadView, Request, RequestId, StoreError, WriteTx};
 
 /// A signing key as it is told about, without its private half.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,32 +66,6 @@ pub enum RevokeSigningKeyError {
     /// The request id named another request before.
     #[error("this request id was used for another request")]
     RequestIdReused,
-    /// It did not begin.
-    #[error(transparent)]
-    Begin(#[from] BeginError),
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What encrypting anew did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reencrypted {
-    /// The key-encryption key that everything is under now.
-    pub kek_id: String,
-    /// How many secrets were under another.
-    pub count: u32,
-}
-
-/// Why not everything was encrypted anew. What was before the failure stays so.
-#[derive(Debug, thiserror::Error)]
-pub enum ReencryptError {
-    /// A secret is under a key-encryption key that was not given.
-    #[error(transparent)]
-    Kek(#[from] KekMissing),
-    /// A secret does not decrypt.
-    #[error("signing key {0} does not decrypt: its row was changed")]
-    Damaged(SigningKeyId),
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -195,28 +167,6 @@ impl Authority {
         Ok(tx.commit_with(batch, self.now()).await?)
     }
 
-    /// Encrypts under the current key-encryption key whatever is under an older one, each in its own transaction.
-    pub async fn reencrypt(&self, actor: &Actor) -> Result<Reencrypted, ReencryptError> {
-        let current = self.keks().current();
-        let mut count = 0;
-        let keys = self.store().read().await?.signing_keys().await?;
-        for key in keys.iter().filter(|key| !key.sealed_private.is_empty() && key.kek_id != current.id()) {
-            let private = unseal(key, self.keks()).map_err(|error| match error {
-                OpenError::Kek(missing) => ReencryptError::Kek(missing),
-                OpenError::KeyDamaged(_) | OpenError::Hash(_) | OpenError::Store(_) => ReencryptError::Damaged(key.id),
-            })?;
-            let sealed = current.seal(key.id.as_bytes(), &private, self.entropy());
-            let mut tx = self.begin(actor).await?;
-            // It may have been retired or encrypted anew meanwhile; then there is nothing to do.
-            if tx.reseal_signing_key(key.id, &key.kek_id, current.id(), &sealed).await? {
-                self.note_key(tx.as_mut(), actor, "signing_key.reencrypt", key.id).await?;
-                tx.commit().await?;
-                count += 1;
-            }
-        }
-        Ok(Reencrypted { kek_id: current.id().to_owned(), count })
-    }
-
     pub(crate) fn key_plan(&self) -> Plan {
         let settings = self.settings();
         Plan { keys: settings.keys, longest_token: settings.access_ttl }
@@ -267,7 +217,7 @@ impl Authority {
         self.note_key(tx, actor, "signing_key.sign", next).await
     }
 
-    async fn note_key(
+    pub(crate) async fn note_key(
         &self,
         tx: &mut dyn WriteTx,
         actor: &Actor,

@@ -20,6 +20,7 @@ mod lifecycle;
 mod log;
 mod login;
 mod reads;
+mod sealed;
 mod session;
 mod standing;
 mod store;

@@ -14,6 +14,7 @@ mod lock;
 mod log;
 mod login;
 mod reads;
+mod sealed;
 mod standing;
 mod store;
 mod tx;

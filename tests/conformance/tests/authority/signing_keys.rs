@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Algorithm, Authority, DenyReason, KeyEncryptionKey, KeyEncryptionKeys, KeySettings, KeyState, Reason,
-    ReencryptError, RefreshOutcome, RotateError, RotateSigningKey, SigningKeyStanding, Store, StoreError,
+    Algorithm, Authority, DenyReason, IdentityKind, KeyEncryptionKey, KeyEncryptionKeys, KeySettings, KeyState,
+    NewIdentity, Reason, ReencryptError, RefreshOutcome, RequestId, RotateError, RotateSigningKey, SecondFactorError,
+    SigningKeyStanding, Store, StoreError, TotpConfirmation,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_types::{Secret, SigningKeyId};
+use portcullis_types::{IdentityName, Secret, SigningKeyId};
 use serde_json::Value;
 
-use crate::world::{KEK, KEYS, SECOND, World, actor, parts};
+use crate::world::{KEK, KEYS, SECOND, World, actor, named, parts, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -241,6 +242,38 @@ async fn an_older_key_encryption_key_goes_once_everything_is_encrypted_anew() {
     let outcome = both.refresh_tokens(&actor(), &before.refresh).await.expect("an outcome");
     let RefreshOutcome::Granted(second) = outcome else { panic!("the answer was lost") };
     assert_eq!(first.refresh, second.refresh);
+}
+
+#[tokio::test]
+async fn authenticator_apps_are_encrypted_anew_too() {
+    let world = World::new().await;
+    let alice = named("alice");
+    world.authority.enrol_totp(&actor(), &tenant(), &alice).await.expect("enrols");
+    let wrong = Secret::from("000000");
+    let alone = async || {
+        let other = world.replica(versions(8, &[]), KEYS).await;
+        other.confirm_totp(&actor(), &tenant(), &alice, &wrong).await
+    };
+    let both = world.replica(versions(8, &[KEK[0]]), KEYS).await;
+    both.rotate_signing_key(&actor(), RotateSigningKey { instead_of: None, at_once: true }).await.expect("rotates");
+    assert!(matches!(alone().await, Err(SecondFactorError::Store(_))), "it cannot open the secret");
+    assert_eq!(both.reencrypt(&actor()).await.expect("encrypts anew").count, 1);
+    world.clock.advance(Duration::from_secs(3_600));
+    assert!(matches!(alone().await, Ok(TotpConfirmation::Refused(_))), "it opens, and the code is wrong");
+}
+
+#[tokio::test]
+async fn a_named_request_is_known_after_the_key_encryption_key_was_exchanged() {
+    let world = World::new().await;
+    let both = world.replica(versions(8, &[KEK[0]]), KEYS).await;
+    let (id, message) = (RequestId::try_from("make").expect("a valid id"), Secret::from("acme/carol"));
+    let make = async |authority: &Authority| {
+        let actor = actor().asking(Some(authority.asked(id.clone(), "CreateIdentity", &message)));
+        let carol = IdentityName::try_from("carol").expect("a valid name");
+        let new = NewIdentity::plain(tenant(), IdentityKind::User, carol);
+        authority.create_identity(&actor, new).await.expect("made, or answered as before").id
+    };
+    assert_eq!(make(&world.authority).await, make(&both).await);
 }
 
 #[tokio::test]
