@@ -6,7 +6,7 @@ use auth_domain::{Authority, KeyEncryptionKey, OpenError, PresentationContext, R
 use auth_storage::SqliteStore;
 use portcullis_types::{OpaqueToken, SeededEntropy};
 
-use crate::world::{KEK, PASSWORD, World, parts};
+use crate::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
@@ -18,6 +18,7 @@ async fn nothing_that_could_be_presented_lies_on_disk() {
     let (tokens, cookie, key) = (world.log_in().await.1, world.cookie().await.1, world.api_key().await.secret);
     let ticket = world.ticket(&tokens.access, None, None).await;
     world.redeem(&ticket, 1, &PresentationContext::default()).await;
+    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").secret;
     let private = world.unseal(&world.store.read().await.expect("reads").signing_keys().await.expect("reads")[0]);
     world.revoke(RevokeTarget::Presented(key.clone())).await;
     world.store.close().await;
@@ -28,6 +29,8 @@ async fn nothing_that_could_be_presented_lies_on_disk() {
     assert!(!contains(&disk, PASSWORD.as_bytes()), "the password");
     // PKCS #8 of a P-256 key has the scalar here; the public half beside it is public.
     assert!(!contains(&disk, &private[36..68]), "the signing key");
+    let raw = data_encoding::BASE32_NOPAD.decode(app.expose_bytes()).expect("base 32");
+    assert!(!contains(&disk, &raw) && !contains(&disk, app.expose_bytes()), "the authenticator app's secret");
     for secret in [&tokens.access, &tokens.refresh, &cookie, &key, &ticket] {
         let text = secret.expose_str().expect("text");
         let half = &text[text.len() / 2..];

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 pub(crate) struct CountingHasher {
     hashes: PasswordHashes,
     evaluations: AtomicUsize,
+    last_checked: Mutex<String>,
     gate: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
 }
 
@@ -23,7 +24,12 @@ impl CountingHasher {
     pub(crate) fn with_memory(kib: u32) -> Self {
         let argon = Argon2id::new(kib, 1, 1).expect("small parameters");
         let limits = ForeignLimits { memory_kib: 16_384, bcrypt_cost: 6 };
-        Self { hashes: PasswordHashes::new(argon, limits), evaluations: AtomicUsize::new(0), gate: Mutex::new(None) }
+        Self {
+            hashes: PasswordHashes::new(argon, limits),
+            evaluations: AtomicUsize::new(0),
+            last_checked: Mutex::default(),
+            gate: Mutex::new(None),
+        }
     }
 
     /// Holds the next check: the first channel says that it began, the second lets it go on.
@@ -32,6 +38,11 @@ impl CountingHasher {
         let (go_on, wait) = oneshot::channel();
         *self.gate.lock().expect("not poisoned") = Some((began, wait));
         (hear_began, go_on)
+    }
+
+    /// The hash that a password was checked against last.
+    pub(crate) fn last_checked(&self) -> String {
+        self.last_checked.lock().expect("not poisoned").clone()
     }
 
     pub(crate) fn evaluations(&self) -> usize {
@@ -53,6 +64,7 @@ impl PasswordHasher for CountingHasher {
             wait.await.expect("the test lets it go on");
         }
         self.evaluations.fetch_add(1, Ordering::SeqCst);
+        self.last_checked.lock().expect("not poisoned").clone_from(&phc);
         self.hashes.verify(&password, &phc)
     }
 

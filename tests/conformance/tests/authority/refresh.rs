@@ -1,8 +1,10 @@
 //! Refresh tokens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, Store as _, TokenPair};
+use futures_util::future::join_all;
 use portcullis_types::Secret;
 
 use crate::world::{SECOND, World, actor};
@@ -102,4 +104,24 @@ async fn what_is_not_a_refresh_token_refreshes_nothing() {
     assert_eq!(refresh(&world, &key).await.err(), Some(DenyReason::WrongKind));
     assert_eq!(refresh(&world, &tokens.access).await.err(), Some(DenyReason::Malformed));
     assert_eq!(refresh(&world, &Secret::from("rt_x")).await.err(), Some(DenyReason::Malformed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_uses_at_once_leave_one_live_branch() {
+    let world = Arc::new(World::new().await);
+    let first = world.log_in().await.1;
+    let uses = (0..100).map(|_| {
+        let (world, token) = (Arc::clone(&world), first.refresh.clone());
+        tokio::spawn(async move { refresh(&world, &token).await })
+    });
+    let answers = join_all(uses).await.into_iter().map(|answer| answer.expect("no use panics"));
+    let (granted, denied): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
+    let granted: Vec<TokenPair> = granted.into_iter().filter_map(Result::ok).collect();
+    assert!((1..=2).contains(&granted.len()), "the use, and at most one repetition for a lost answer");
+    assert!(granted.iter().all(|pair| pair.refresh == granted[0].refresh), "one successor");
+    assert!(denied.iter().all(|answer| matches!(answer, Err(DenyReason::Spent))), "{denied:?}");
+    assert_eq!(head(&world).await, 0, "nothing was killed");
+    refresh(&world, &granted[0].refresh).await.expect("the branch goes on");
+    assert_eq!(refresh(&world, &first.refresh).await.err(), Some(DenyReason::Spent), "and is the only one");
+    assert_eq!(head(&world).await, 1, "whoever comes back with what was spent ends the family");
 }

@@ -7,6 +7,7 @@ use auth_domain::{
     DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome, RevokeTarget, Store as _,
     TicketOutcome,
 };
+use futures_util::future::join_all;
 use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
 
 use crate::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
@@ -287,4 +288,18 @@ async fn an_invented_credential_keeps_no_writer_waiting() {
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::Unknown)));
     drop(writer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_ticket_presented_by_fifty_clients_at_once_admits_one() {
+    let world = Arc::new(World::new().await);
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    let clients = (0..50).map(|handshake| {
+        let (world, ticket) = (Arc::clone(&world), ticket.clone());
+        tokio::spawn(async move { world.redeem(&ticket, handshake, &PresentationContext::default()).await })
+    });
+    let verdicts = join_all(clients).await.into_iter().map(|verdict| verdict.expect("no client panics"));
+    let admitted = verdicts.filter(|verdict| matches!(verdict.judgement, Judgement::Allowed(_))).count();
+    assert_eq!(admitted, 1);
 }

@@ -1,0 +1,239 @@
+//! Logging in with a second factor.
+
+use std::time::Duration;
+
+use auth_domain::{
+    Actor, Challenge, Challenged, ContinueError, LoginOutcome, NewSession, Proof, RECOVERY_CODES, Refusal, Reset,
+    RevokeTarget, SecondFactorError, TotpConfirmation,
+};
+use aws_lc_rs::hmac;
+use data_encoding::BASE32_NOPAD;
+use portcullis_types::{Clock as _, Secret};
+
+use crate::world::{PASSWORD, SECOND, World, actor, named, tenant};
+
+const STEP: Duration = Duration::from_secs(30);
+
+/// What an authenticator app shows now.
+fn code(world: &World, app: &Secret) -> Secret {
+    let key = BASE32_NOPAD.decode(app.expose_bytes()).expect("base 32");
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
+    let step = world.clock.now().as_unix_seconds() / 30;
+    let tag = hmac::sign(&key, &step.to_be_bytes());
+    let from = usize::from(tag.as_ref()[19] & 0x0f);
+    let word: [u8; 4] = tag.as_ref()[from..from + 4].try_into().expect("four bytes");
+    Secret::from(format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000))
+}
+
+fn wrong(world: &World, app: &Secret) -> Secret {
+    let right = code(world, app);
+    let first = if right.expose_bytes()[0] == b'0' { b'1' } else { b'0' };
+    let mut digits = right.expose_bytes().to_vec();
+    digits[0] = first;
+    Secret::new(digits)
+}
+
+/// Alice gets an app and recovery codes, and time passes, so that the app shows another code.
+async fn enrol(world: &World) -> (Secret, Vec<Secret>) {
+    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").secret;
+    let confirmed =
+        world.authority.confirm_totp(&actor(), &tenant(), &named("alice"), &code(world, &app)).await.expect("answers");
+    let TotpConfirmation::Confirmed(codes) = confirmed else { panic!("the code is right") };
+    world.clock.advance(STEP);
+    (app, codes)
+}
+
+async fn begin(world: &World) -> Box<Challenged> {
+    match world.authority.log_in(&actor(), world.attempt("alice", PASSWORD)).await.expect("an outcome") {
+        LoginOutcome::Challenged(challenged) => challenged,
+        other => panic!("not asked for more: {other:?}"),
+    }
+}
+
+async fn go_on(world: &World, continuation: &Secret, proof: Proof) -> LoginOutcome {
+    world.authority.continue_login(&actor(), continuation, proof, None).await.expect("an outcome")
+}
+
+fn granted(outcome: LoginOutcome) -> Box<NewSession> {
+    match outcome {
+        LoginOutcome::Granted(session) => session,
+        other => panic!("not logged in: {other:?}"),
+    }
+}
+
+fn challenged(outcome: LoginOutcome) -> Box<Challenged> {
+    match outcome {
+        LoginOutcome::Challenged(challenged) => challenged,
+        other => panic!("not asked for more: {other:?}"),
+    }
+}
+
+fn denied(outcome: LoginOutcome) -> Duration {
+    match outcome {
+        LoginOutcome::Denied(Refusal { retry_after }) => retry_after,
+        other => panic!("not denied: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_app_is_asked_for_once_it_was_confirmed_and_not_before() {
+    let world = World::new().await;
+    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols");
+    let uri = app.uri.expose_str().expect("text").to_owned();
+    assert!(uri.starts_with("otpauth://totp/Portcullis:alice?secret="), "{uri}");
+    world.log_in().await;
+    let refused = world
+        .authority
+        .confirm_totp(&actor(), &tenant(), &named("alice"), &wrong(&world, &app.secret))
+        .await
+        .expect("answers");
+    assert!(matches!(refused, TotpConfirmation::Refused(_)));
+    world.log_in().await;
+    let (app, _) = enrol(&world).await;
+    let asked = begin(&world).await;
+    assert_eq!(asked.challenge, Challenge::SecondFactor { recovery_codes_left: 10 });
+    assert!(!asked.refused_before && asked.expires_in <= Duration::from_secs(300));
+    granted(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+
+    let again = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await;
+    assert!(matches!(again, Err(SecondFactorError::Exists)));
+    world.authority.remove_second_factor(&actor(), &tenant(), &named("alice")).await.expect("removes");
+    world.log_in().await;
+}
+
+#[tokio::test]
+async fn a_code_logs_in_once() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let seen = code(&world, &app);
+    granted(go_on(&world, &begin(&world).await.continuation, Proof::TotpCode(seen.clone())).await);
+    let replayed = challenged(go_on(&world, &begin(&world).await.continuation, Proof::TotpCode(seen)).await);
+    assert!(replayed.refused_before);
+    world.clock.advance(STEP);
+    granted(go_on(&world, &replayed.continuation, Proof::TotpCode(code(&world, &app))).await);
+}
+
+#[tokio::test]
+async fn the_code_that_confirmed_an_app_logs_nobody_in() {
+    let world = World::new().await;
+    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").secret;
+    let seen = code(&world, &app);
+    world.authority.confirm_totp(&actor(), &tenant(), &named("alice"), &seen).await.expect("answers");
+    assert!(challenged(go_on(&world, &begin(&world).await.continuation, Proof::TotpCode(seen)).await).refused_before);
+}
+
+#[tokio::test]
+async fn a_continuation_is_of_one_use_right_or_wrong() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let first = begin(&world).await.continuation;
+    let second = challenged(go_on(&world, &first, Proof::TotpCode(wrong(&world, &app))).await).continuation;
+    denied(go_on(&world, &first, Proof::TotpCode(code(&world, &app))).await);
+    granted(go_on(&world, &second, Proof::TotpCode(code(&world, &app))).await);
+    world.clock.advance(STEP);
+    denied(go_on(&world, &second, Proof::TotpCode(code(&world, &app))).await);
+    for nonsense in ["", "lc_x", "rt_x"] {
+        denied(go_on(&world, &Secret::from(nonsense), Proof::TotpCode(code(&world, &app))).await);
+    }
+}
+
+#[tokio::test]
+async fn proofs_are_counted_over_all_logins_that_are_begun() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    // Five are free; the sixth has to be waited for, whichever login it belongs to.
+    for _ in 0..5 {
+        go_on(&world, &begin(&world).await.continuation, Proof::TotpCode(wrong(&world, &app))).await;
+    }
+    let asked = begin(&world).await;
+    assert_eq!(denied(go_on(&world, &asked.continuation, Proof::TotpCode(wrong(&world, &app))).await), SECOND);
+    let asked = begin(&world).await;
+    let early = go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await;
+    assert_eq!(denied(early), SECOND, "even the right one");
+    world.clock.advance(SECOND);
+    granted(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+}
+
+#[tokio::test]
+async fn a_login_ends_after_so_many_wrong_codes() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let mut asked = begin(&world).await;
+    for _ in 0..4 {
+        asked = challenged(go_on(&world, &asked.continuation, Proof::TotpCode(wrong(&world, &app))).await);
+    }
+    denied(go_on(&world, &asked.continuation, Proof::TotpCode(wrong(&world, &app))).await);
+}
+
+#[tokio::test]
+async fn a_recovery_code_logs_in_once_and_is_counted() {
+    let world = World::new().await;
+    let (_, codes) = enrol(&world).await;
+    assert_eq!(codes.len(), RECOVERY_CODES);
+    let typed = Secret::from(codes[3].expose_str().expect("text").to_uppercase().replace('-', " "));
+    granted(go_on(&world, &begin(&world).await.continuation, Proof::RecoveryCode(typed)).await);
+    let asked = begin(&world).await;
+    assert_eq!(asked.challenge, Challenge::SecondFactor { recovery_codes_left: 9 });
+    let again = go_on(&world, &asked.continuation, Proof::RecoveryCode(codes[3].clone())).await;
+    assert!(challenged(again).refused_before);
+    let renewed = world.authority.renew_recovery_codes(&actor(), &tenant(), &named("alice")).await.expect("renews");
+    let old = go_on(&world, &begin(&world).await.continuation, Proof::RecoveryCode(codes[4].clone())).await;
+    challenged(old);
+    granted(go_on(&world, &begin(&world).await.continuation, Proof::RecoveryCode(renewed[4].clone())).await);
+}
+
+#[tokio::test]
+async fn a_login_goes_on_only_for_whoever_began_it() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let asked = begin(&world).await;
+    let proof = Proof::TotpCode(code(&world, &app));
+    let other = Actor::caller(&world.admin);
+    let stolen = world.authority.continue_login(&other, &asked.continuation, proof.clone(), None).await;
+    denied(stolen.expect("an outcome"));
+    granted(go_on(&world, &asked.continuation, proof).await);
+}
+
+#[tokio::test]
+async fn a_login_does_not_go_on_after_what_it_rests_on_has_changed() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let asked = begin(&world).await;
+    world.revoke(RevokeTarget::Identity(named("alice"))).await;
+    denied(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+
+    let asked = begin(&world).await;
+    world.authority.disable_identity(&actor(), &tenant(), &named("alice")).await.expect("disables");
+    world.authority.enable_identity(&actor(), &tenant(), &named("alice")).await.expect("enables");
+    denied(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+
+    let asked = begin(&world).await;
+    let new = Secret::from("another horse battery");
+    world.authority.set_password(&actor(), &tenant(), &named("alice"), new.clone()).await.expect("sets");
+    denied(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+
+    let again = world.attempt("alice", new.expose_str().expect("text"));
+    let asked = challenged(world.authority.log_in(&actor(), again).await.expect("an outcome"));
+    world.clock.advance(Duration::from_secs(300));
+    denied(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+}
+
+#[tokio::test]
+async fn the_second_factor_is_asked_for_before_the_new_password() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let temporary = Secret::from("temporary horse");
+    let reset = Reset::Temporary(temporary.clone());
+    world.authority.reset_password(&actor(), &tenant(), &named("alice"), reset).await.expect("resets");
+    let attempt = world.attempt("alice", "temporary horse");
+    let asked = challenged(world.authority.log_in(&actor(), attempt).await.expect("an outcome"));
+    assert!(matches!(asked.challenge, Challenge::SecondFactor { .. }));
+    let skipped = Proof::NewPassword(Secret::from("another horse battery"));
+    let skipped = world.authority.continue_login(&actor(), &asked.continuation, skipped, None).await;
+    assert!(matches!(skipped, Err(ContinueError::OtherProofWanted)));
+    let asked = challenged(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+    assert_eq!(asked.challenge, Challenge::NewPassword);
+    let same = world.authority.continue_login(&actor(), &asked.continuation, Proof::NewPassword(temporary), None).await;
+    assert!(matches!(same, Err(ContinueError::Password(_))), "{same:?}");
+    granted(go_on(&world, &asked.continuation, Proof::NewPassword(Secret::from("another horse battery"))).await);
+}
