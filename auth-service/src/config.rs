@@ -2,6 +2,7 @@
 //!
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
+mod http_limits;
 mod keys;
 mod login;
 mod store;
@@ -14,6 +15,7 @@ use portcullis_config::Misread;
 use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
+pub(crate) use self::http_limits::HttpLimits;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::login::{Cookie, Import, LoginGuard, Policy, SecondFactor};
 pub(crate) use self::store::{Store, StoreKind};
@@ -83,6 +85,8 @@ pub(crate) struct Http {
     pub(crate) forwarded_for: bool,
     /// The origins whose pages may use the session cookie, exactly as browsers write them.
     pub(crate) allowed_origins: Vec<String>,
+    /// What a peer may ask of it.
+    pub(crate) limits: HttpLimits,
 }
 
 /// `[tokens]`.
@@ -200,7 +204,13 @@ impl Default for Grpc {
 impl Default for Http {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 7701));
-        Self { listen, behind_tls_proxy: false, forwarded_for: false, allowed_origins: Vec::new() }
+        Self {
+            listen,
+            behind_tls_proxy: false,
+            forwarded_for: false,
+            allowed_origins: Vec::new(),
+            limits: HttpLimits::default(),
+        }
     }
 }
 
@@ -247,7 +257,9 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let sections = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.guarantee.rules());
-        for (holds, key, rule) in self.rules().into_iter().chain(sections).chain(login::rules(self)) {
+        for (holds, key, rule) in
+            self.rules().into_iter().chain(sections).chain(self.http.limits.rules()).chain(login::rules(self))
+        {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
             }

@@ -139,7 +139,13 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
-    let edge = Edge::new(Arc::clone(&authority), Arc::clone(&receipts), Arc::clone(&metrics), config);
+    let edge = Edge::new(
+        Arc::clone(&authority),
+        Arc::clone(&receipts),
+        Arc::clone(&metrics),
+        Arc::clone(&around.clock),
+        config,
+    );
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
     let (log_of, clock) = (Arc::clone(&log), around.clock);
     let parts = grpc::Parts { authority, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };

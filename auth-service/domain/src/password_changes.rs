@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Secret, TenantId, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Secret, SessionId, TenantId, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::audit::Actor;
@@ -17,8 +17,8 @@ use crate::login::{may_log_in, still_good};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
 use crate::tokens::Opening;
 use crate::{
-    Authority, BeginError, Committed, Identity, IdentityRef, LoginError, LoginMode, NewSession, Refusal, Session,
-    StoreError, WriteTx,
+    Authority, BeginError, Committed, Identity, IdentityRef, LoginError, LoginMode, NewSession, Refusal, StoreError,
+    WriteTx,
 };
 
 /// How long a one-time token is good.
@@ -57,7 +57,7 @@ pub struct ChangePassword {
     /// From where the person tries.
     pub from: Option<IpAddr>,
     /// The session in which it is asked for, and what its successor is used with; none where nobody goes on.
-    pub goes_on: Option<(Session, LoginMode)>,
+    pub goes_on: Option<(SessionId, LoginMode)>,
 }
 
 /// What became of a change.
@@ -168,7 +168,7 @@ impl Authority {
         self.give_back(tx.as_mut(), &slot).await?;
         let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
         let session = match goes_on {
-            Some((session, mode)) => self.go_on(actor, &identity, renewed.id, committed, session, mode).await?,
+            Some((session, mode)) => self.go_on(actor, &identity, renewed.id, committed, (session, mode)).await?,
             None => None,
         };
         Ok(PasswordChange::Changed { committed, session: session.map(Box::new) })
@@ -181,12 +181,13 @@ impl Authority {
         identity: &Identity,
         password: CredentialId,
         committed: Committed,
-        before: Session,
-        mode: LoginMode,
+        (before, mode): (SessionId, LoginMode),
     ) -> Result<Option<NewSession>, ChangePasswordError> {
         let mut tx = self.begin(actor).await?;
         let Some(identity) = still_good(tx.as_mut(), identity, password).await? else { return Ok(None) };
-        let opening = Opening { issued: committed.revision, device: before.device, client: before.client, mode };
+        let before = tx.session(&identity.tenant, before).await?.filter(|session| session.identity == identity.id);
+        let (device, client) = before.map(|session| (session.device, session.client)).unwrap_or_default();
+        let opening = Opening { issued: committed.revision, device, client, mode };
         let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
         tx.commit().await?;
         Ok(Some(opened))

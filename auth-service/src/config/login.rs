@@ -92,7 +92,7 @@ impl Default for LoginGuard {
 
 impl Default for Cookie {
     fn default() -> Self {
-        Self { idle_after_ms: 12 * 3_600_000, exchange_after_ms: 3_600_000, grace_ms: 60_000 }
+        Self { idle_after_ms: 12 * 3_600_000, exchange_after_ms: 24 * 3_600_000, grace_ms: 60_000 }
     }
 }
 

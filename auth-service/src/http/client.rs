@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 
 use super::Edge;
 
@@ -26,9 +26,14 @@ impl FromRequestParts<Edge> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.0);
-        Ok(Self(if edge.forwarded_for { forwarded(&parts.headers).or(peer) } else { peer }))
+        Ok(Self(address_of(edge, &parts.extensions, &parts.headers)))
     }
+}
+
+/// From where a request comes.
+pub(super) fn address_of(edge: &Edge, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = extensions.get::<Peer>().and_then(|peer| peer.0);
+    if edge.forwarded_for { forwarded(headers).or(peer) } else { peer }
 }
 
 fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {

@@ -1,8 +1,6 @@
 //! `POST /v1/login`: a name and a password for tokens, or for a cookie; and `POST /v1/login/continue`, when more is
 //! needed.
 
-use std::time::Duration;
-
 use auth_domain::{
     Actor, Challenge, Challenged, ContinueError, Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession,
     Proof, SessionCredentials,
@@ -38,18 +36,34 @@ enum Mode {
     Cookie,
 }
 
+/// A session that was opened now.
 #[derive(Serialize)]
-struct LoginResponse {
+pub(super) struct LoginResponse {
     identity: Identity,
     session: String,
     #[serde(flatten)]
     tokens: Option<Tokens>,
 }
 
+/// Who it is.
 #[derive(Serialize)]
-struct Identity {
-    id: String,
-    name: String,
+pub(super) struct Identity {
+    pub(super) id: String,
+    pub(super) name: String,
+}
+
+impl LoginResponse {
+    /// As it is told: tokens are in it, a cookie is not.
+    pub(super) fn of(opened: &NewSession) -> Result<Self, Problem> {
+        Ok(Self {
+            identity: Identity { id: opened.identity.id.to_string(), name: opened.identity.name.to_string() },
+            session: opened.session.id.to_string(),
+            tokens: match &opened.credentials {
+                SessionCredentials::Tokens(pair) => Some(Tokens::of(pair)?),
+                SessionCredentials::Cookie { .. } => None,
+            },
+        })
+    }
 }
 
 /// A pair of tokens, in the words of OAuth.
@@ -133,7 +147,7 @@ pub(super) async fn go_on(
 
 fn answer(outcome: LoginOutcome) -> Result<Response, Problem> {
     match outcome {
-        LoginOutcome::Granted(session) => granted(*session),
+        LoginOutcome::Granted(session) => granted(&session),
         LoginOutcome::Challenged(challenged) => challenge(&challenged),
         LoginOutcome::Denied(refusal) => {
             Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
@@ -173,23 +187,9 @@ fn attempt(asked: LoginRequest) -> Result<LoginAttempt, Problem> {
     })
 }
 
-fn granted(opened: NewSession) -> Result<Response, Problem> {
-    let answer = |tokens| {
-        Json(LoginResponse {
-            identity: Identity { id: opened.identity.id.to_string(), name: opened.identity.name.to_string() },
-            session: opened.session.id.to_string(),
-            tokens,
-        })
-    };
-    match &opened.credentials {
-        SessionCredentials::Tokens(pair) => Ok(answer(Some(Tokens::of(pair)?)).into_response()),
-        SessionCredentials::Cookie { value, expires_in } => cookie(value, *expires_in, answer(None)),
-    }
-}
-
-fn cookie(value: &Secret, expires_in: Duration, answer: Json<LoginResponse>) -> Result<Response, Problem> {
-    let cookie = session_cookie::set(value, expires_in.as_secs()).ok_or(Problem::Internal)?;
-    Ok(([(header::SET_COOKIE, cookie)], answer).into_response())
+fn granted(opened: &NewSession) -> Result<Response, Problem> {
+    let cookie = session_cookie::of(&opened.credentials)?.map(|cookie| [(header::SET_COOKIE, cookie)]);
+    Ok((cookie, Json(LoginResponse::of(opened)?)).into_response())
 }
 
 impl From<LoginError> for Problem {

@@ -1,11 +1,14 @@
-//! `POST /v1/logout`: ends the session of the credential that asks for it.
+//! `POST /v1/logout`: ends the session of the credential that asks for it; `POST /v1/logout/all`: every session of the
+//! same person.
 
-use auth_domain::{Actor, Judgement, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget};
+use auth_domain::{
+    Actor, IdentityRef, Judgement, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
-use portcullis_types::Revision;
+use portcullis_types::{IdentityId, Revision, SessionId};
 use serde::Serialize;
 
 use super::problem::Problem;
@@ -17,10 +20,23 @@ struct LogoutResponse {
     enforced_within: u64,
 }
 
-/// Logs out.
+/// Ends this session.
 pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Result<Response, Problem> {
-    let bearer = credential::take(&edge, &headers)?;
-    let verdict = edge.authority.verify(Presented::Bearer(&bearer), &PresentationContext::default()).await?;
+    end(&edge, &headers, |_, session| RevokeTarget::Session(session)).await
+}
+
+/// Ends every session of whoever is logged in.
+pub(super) async fn logout_all(State(edge): State<Edge>, headers: HeaderMap) -> Result<Response, Problem> {
+    end(&edge, &headers, |identity, _| RevokeTarget::Identity(IdentityRef::Id(identity))).await
+}
+
+async fn end(
+    edge: &Edge,
+    headers: &HeaderMap,
+    target: impl FnOnce(IdentityId, SessionId) -> RevokeTarget + Send,
+) -> Result<Response, Problem> {
+    let taken = credential::take(edge, headers)?;
+    let verdict = edge.authority.verify(Presented::Bearer(taken.secret()), &PresentationContext::default()).await?;
     let principal = match verdict.judgement {
         Judgement::Allowed(allowed) => allowed.principal,
         // What is dead already is of no use in the browser either.
@@ -33,16 +49,13 @@ pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Resu
     let actor = Actor::identity(&principal.tenant, principal.identity);
     let request = RevokeRequest {
         tenant: principal.tenant,
-        target: RevokeTarget::Session(session),
+        target: target(principal.identity, session),
         reason: Reason::Logout,
         pace: None,
         request_id: None,
     };
     let committed = edge.authority.revoke(&actor, request).await?;
-    // Rounded up: the promise is never shorter than it is kept.
-    let enforced_within = edge.receipts.bound().as_millis().div_ceil(1_000);
-    let enforced_within = u64::try_from(enforced_within).unwrap_or(u64::MAX);
-    let answer = Json(LogoutResponse { revision: committed.revision, enforced_within });
+    let answer = Json(LogoutResponse { revision: committed.revision, enforced_within: edge.enforced_within() });
     Ok(([(header::SET_COOKIE, session_cookie::clear())], answer).into_response())
 }
 

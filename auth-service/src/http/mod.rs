@@ -1,18 +1,25 @@
 //! The transport for people, browsers and standards: JSON over HTTP/1.1.
 //!
 //! Owns the translation between HTTP and the authority, and nothing else: it holds no rules.
-//! Guarantees: bodies and headers are capped and timed; a credential is never cached; the session cookie works only
-//! from an allowed origin; every refusal is a problem document.
+//! Guarantees: bodies and headers are capped and timed, requests of one address counted; a credential is never cached; the
+//! session cookie works only from an allowed origin, and only such an origin reads an answer; every refusal is a problem
+//! document; `/openapi.json` says all of it.
 
 mod body;
 mod client;
+mod cors;
 mod credential;
 mod jwks;
 mod login;
 mod logout;
 mod observe;
+mod openapi;
+mod password;
 mod problem;
+mod public;
+mod rate;
 mod serve;
+mod session;
 mod session_cookie;
 mod token;
 mod ws_ticket;
@@ -27,29 +34,33 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, header};
-use portcullis_types::Secret;
+use portcullis_types::{Clock, Secret};
 
 pub(crate) use self::serve::serve;
 
 use self::problem::Problem;
+use self::rate::Rate;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::receipts::Receipts;
 use crate::tailer::{LogTail, SourceText as _};
 
-const REQUEST_TIME: Duration = Duration::from_secs(10);
-
-/// The routes, as they are counted.
-const ROUTES: [&str; 9] = [
-    "/v1/login",
-    "/v1/login/continue",
-    "/v1/logout",
-    "/v1/token",
-    "/v1/ws-ticket",
-    "/.well-known/jwks.json",
-    "/health",
-    "/ready",
-    "/metrics",
+/// The routes with their methods.
+pub(crate) const ROUTES: [(&str, &str); 14] = [
+    ("/v1/login", "POST"),
+    ("/v1/login/continue", "POST"),
+    ("/v1/logout", "POST"),
+    ("/v1/logout/all", "POST"),
+    ("/v1/token", "POST"),
+    ("/v1/ws-ticket", "POST"),
+    ("/v1/session", "GET"),
+    ("/v1/password", "POST"),
+    ("/v1/password/reset", "POST"),
+    ("/.well-known/jwks.json", "GET"),
+    ("/openapi.json", "GET"),
+    ("/health", "GET"),
+    ("/ready", "GET"),
+    ("/metrics", "GET"),
 ];
 
 /// What every route needs. Cheap to clone.
@@ -61,6 +72,9 @@ pub(crate) struct Edge {
     metrics: Arc<Metrics>,
     allowed_origins: Arc<[String]>,
     forwarded_for: bool,
+    request_time: Duration,
+    rate: Arc<Rate>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Edge {
@@ -69,11 +83,19 @@ impl Edge {
         authority: Arc<Authority>,
         receipts: Arc<Receipts>,
         metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
         config: &Config,
     ) -> Self {
         let (log, allowed_origins) = (Arc::clone(receipts.log()), config.http.allowed_origins.clone().into());
+        let limits = &config.http.limits;
+        let (request_time, rate) = (limits.request_time(), Arc::new(Rate::new(limits.requests_per_minute)));
         let forwarded_for = config.http.forwarded_for;
-        Self { authority, log, receipts, metrics, allowed_origins, forwarded_for }
+        Self { authority, log, receipts, metrics, allowed_origins, forwarded_for, request_time, rate, clock }
+    }
+
+    /// B in whole seconds, rounded up: the promise is never shorter than it is kept.
+    fn enforced_within(&self) -> u64 {
+        seconds_up(self.receipts.bound())
     }
 
     /// All routes with what surrounds them.
@@ -82,9 +104,14 @@ impl Edge {
             .route("/v1/login", post(login::login))
             .route("/v1/login/continue", post(login::go_on))
             .route("/v1/logout", post(logout::logout))
+            .route("/v1/logout/all", post(logout::logout_all))
             .route("/v1/token", post(token::token))
             .route("/v1/ws-ticket", post(ws_ticket::ws_ticket))
+            .route("/v1/session", get(session::session))
+            .route("/v1/password", post(password::change))
+            .route("/v1/password/reset", post(password::reset))
             .route("/.well-known/jwks.json", get(jwks::jwks))
+            .route("/openapi.json", get(openapi::openapi))
             .route("/health", get(observe::health))
             .route("/ready", get(observe::ready))
             .route("/metrics", get(observe::metrics))
@@ -96,21 +123,44 @@ impl Edge {
     }
 }
 
-/// Bounds the time of a request, counts it, and sets the headers that every answer carries.
+/// Bounds the rate and the time of requests, counts them, answers preflights, and sets the headers that every answer
+/// carries.
 async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or("other");
-    let answered = tokio::time::timeout(REQUEST_TIME, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| Problem::TooSlow.into_response());
+    let known = ROUTES.into_iter().find(|(route, _)| *route == path);
+    let (route, asked) = (known.map_or("other", |(route, _)| route), request.headers().clone());
+    let mut response = match (known, edge.one_too_many(route, &request)) {
+        (_, Some(retry_after)) => Problem::TooMany { retry_after }.into_response(),
+        (Some((_, methods)), None) if cors::is_preflight(request.method(), &asked) => {
+            cors::preflight(&edge, &asked, methods)
+        }
+        (Some(_) | None, None) => {
+            let answered = tokio::time::timeout(edge.request_time, next.run(request)).await;
+            answered.unwrap_or_else(|_| Problem::TooSlow.into_response())
+        }
+    };
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    cors::name_origin(&edge, &asked, headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let status = response.status().as_u16();
     edge.metrics.answer(route, status);
     tracing::debug!(route, status, "request");
     response
+}
+
+impl Edge {
+    /// When this request is one too many of its address: for how many seconds. Whoever watches over the process is not
+    /// counted.
+    fn one_too_many(&self, route: &str, request: &Request) -> Option<u64> {
+        if matches!(route, "/health" | "/ready" | "/metrics") {
+            return None;
+        }
+        let from = client::address_of(self, request.extensions(), request.headers());
+        self.rate.count(from, self.clock.boottime())
+    }
 }
 
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [

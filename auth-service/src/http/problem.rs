@@ -47,6 +47,11 @@ pub(crate) enum Problem {
     OriginNotAllowed,
     /// The credential belongs to no session that could end.
     NoSession,
+    /// More requests than an address may make.
+    TooMany {
+        /// Before so many seconds the next is refused.
+        retry_after: u64,
+    },
     /// No such route.
     NotFound,
     /// The route is there, for another method.
@@ -75,6 +80,7 @@ impl Problem {
                 StatusCode::UNAUTHORIZED
             }
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -100,6 +106,7 @@ impl Problem {
             Self::Denied(reason) => denial::text(reason),
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::NoSession => "no_session",
+            Self::TooMany { .. } => "too_many_requests",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overloaded => "overloaded",
@@ -120,7 +127,8 @@ impl Problem {
             Self::NoCredential => "A credential is needed",
             Self::Malformed | Self::TwoCredentials | Self::Denied(_) => "The credential is refused",
             Self::OriginNotAllowed => "The origin is not allowed",
-            Self::NoSession => "There is no session to end",
+            Self::NoSession => "There is no session",
+            Self::TooMany { .. } => "Too many requests",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Overloaded | Self::Unavailable => "Try again later",
@@ -135,7 +143,7 @@ impl Problem {
             Self::InvalidField(rule) => rule,
             Self::UnsupportedMediaType => "Send `Content-Type: application/json`.",
             Self::TooLarge => "A body here has at most 16384 bytes.",
-            Self::TooSlow => "The whole request must arrive and be answered within 10 seconds.",
+            Self::TooSlow => "The whole request must arrive and be answered in time, by default within 10 seconds.",
             Self::InvalidCredentials { .. } => {
                 "This does not log anybody in, or it is too early after other attempts: see `retry_after`."
             }
@@ -144,8 +152,9 @@ impl Problem {
             Self::Malformed => "The `Authorization` header is not `Bearer` and one token.",
             Self::TwoCredentials => "Send one `Authorization` header and one session cookie at most.",
             Self::Denied(_) => "The credential was judged and is not good; `reason` says why.",
-            Self::OriginNotAllowed => "The session cookie may be used only from an allowed origin, with `Origin` set.",
+            Self::OriginNotAllowed => "Only pages of an allowed origin may do this; nothing was looked at.",
             Self::NoSession => "This credential was not issued by a login.",
+            Self::TooMany { .. } => "This address has made too many requests in this minute: see `retry_after`.",
             Self::NotFound => "See the documentation for the routes of this service.",
             Self::MethodNotAllowed => "See the documentation for the methods of this route.",
             Self::Overloaded => "Too many logins are waiting.",
@@ -158,7 +167,7 @@ impl Problem {
     const fn retry_after(self) -> Option<u64> {
         match self {
             Self::InvalidCredentials { retry_after: 0 } => None,
-            Self::InvalidCredentials { retry_after } => Some(retry_after),
+            Self::InvalidCredentials { retry_after } | Self::TooMany { retry_after } => Some(retry_after),
             Self::Overloaded | Self::Unavailable => Some(1),
             Self::InvalidRequest
             | Self::InvalidField(_)

@@ -1,5 +1,6 @@
 //! The session cookie: its one name, how it is set, cleared and read.
 
+use auth_domain::SessionCredentials;
 use http::{HeaderMap, HeaderValue, header};
 use portcullis_types::Secret;
 
@@ -15,6 +16,16 @@ pub(super) fn set(value: &Secret, seconds: u64) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&text).ok()?;
     header.set_sensitive(true);
     Some(header)
+}
+
+/// The header that sets the cookie among these credentials, if there is one.
+pub(super) fn of(credentials: &SessionCredentials) -> Result<Option<HeaderValue>, Problem> {
+    match credentials {
+        SessionCredentials::Tokens(_) => Ok(None),
+        SessionCredentials::Cookie { value, expires_in } => {
+            set(value, expires_in.as_secs()).map(Some).ok_or(Problem::Internal)
+        }
+    }
 }
 
 /// The header that clears it.

@@ -5,6 +5,7 @@
 use auth_domain::{Actor, Audience, CreateTicketError, NewTicket, Origin, TicketOutcome};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub(super) struct TicketRequest {
 }
 
 #[derive(Serialize)]
-pub(super) struct TicketResponse {
+struct TicketResponse {
     ticket: String,
     expires_in: u64,
 }
@@ -29,8 +30,10 @@ pub(super) async fn ws_ticket(
     State(edge): State<Edge>,
     headers: HeaderMap,
     asked: Option<body::Json<TicketRequest>>,
-) -> Result<Json<TicketResponse>, Problem> {
-    let parent = credential::take(&edge, &headers)?;
+) -> Result<Response, Problem> {
+    // The ticket is of the cookie that the browser will have.
+    let (parent, cookie) = credential::take(&edge, &headers)?.used(&edge).await?;
+    let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
     let asked = asked.map(|body::Json(asked)| asked).unwrap_or_default();
     let audience = asked.audience.as_deref().map(Audience::try_from).transpose();
     let new = NewTicket {
@@ -40,7 +43,8 @@ pub(super) async fn ws_ticket(
     };
     match edge.authority.create_ticket(&Actor::edge(), new).await? {
         TicketOutcome::Granted { ticket, expires_in, .. } => {
-            Ok(Json(TicketResponse { ticket: text_of(&ticket)?, expires_in: expires_in.as_secs() }))
+            let answer = TicketResponse { ticket: text_of(&ticket)?, expires_in: expires_in.as_secs() };
+            Ok((cookie, Json(answer)).into_response())
         }
         TicketOutcome::Denied(reason) => Err(Problem::Denied(reason)),
     }

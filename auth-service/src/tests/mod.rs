@@ -3,5 +3,7 @@
 mod edge;
 mod gate;
 mod job;
+mod openapi;
+mod pages;
 mod watches;
 mod world;

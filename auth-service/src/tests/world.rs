@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
-use http::{HeaderName, Request as HttpRequest, Response as HttpResponse};
+use http::{HeaderName, Method, Request as HttpRequest, Response as HttpResponse};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -13,10 +14,12 @@ use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::api_keys_service_client::ApiKeysServiceClient;
 use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
 use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClient;
+use portcullis_proto::auth::v1::passwords_service_client::PasswordsServiceClient;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
+use portcullis_proto::auth::v1::second_factors_service_client::SecondFactorsServiceClient;
 use portcullis_proto::auth::v1::tenants_service_client::TenantsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
-use portcullis_types::{Shutdown, SystemClock, SystemEntropy};
+use portcullis_types::{Clock as _, Shutdown, SystemClock, SystemEntropy};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -160,6 +163,24 @@ impl World {
         String::from_utf8(body.to_vec()).expect("it is text")
     }
 
+    /// A request to the HTTP edge, and its answer byte for byte.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+        body: &str,
+    ) -> HttpResponse<Bytes> {
+        let mut request = HttpRequest::builder().method(method).uri(format!("http://{}{path}", self.running().http));
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("it is a request");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let (parts, body) = client.request(request).await.expect("it answers").into_parts();
+        HttpResponse::from_parts(parts, body.collect().await.expect("it ends").to_bytes())
+    }
+
     /// A JSON request to the HTTP edge.
     pub(super) async fn http(
         &self,
@@ -167,15 +188,49 @@ impl World {
         headers: &[(HeaderName, &str)],
         body: &str,
     ) -> (HttpResponse<()>, serde_json::Value) {
-        let mut request = HttpRequest::post(format!("http://{}{path}", self.running().http));
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("it is a request");
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let (parts, body) = client.request(request).await.expect("it answers").into_parts();
-        let body = body.collect().await.expect("it ends").to_bytes();
+        let (parts, body) = self.send(Method::POST, path, headers, body).await.into_parts();
         (HttpResponse::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Ada has a password that she must replace.
+    pub(super) async fn set_temporary_password(&self, password: &str) {
+        let request =
+            v1::ResetPasswordRequest { identity: Some(named("demo", "ada")), temporary_password: password.to_owned() };
+        self.passwords().reset_password(by(&self.admin, request)).await.expect("the administrator may");
+    }
+
+    /// A one-time token for Ada's password.
+    pub(super) async fn reset_token(&self) -> String {
+        let request =
+            v1::ResetPasswordRequest { identity: Some(named("demo", "ada")), temporary_password: String::new() };
+        let reset = self.passwords().reset_password(by(&self.admin, request)).await.expect("the administrator may");
+        reset.into_inner().reset_token
+    }
+
+    /// Ada has an authenticator app.
+    pub(super) async fn enrol(&self) {
+        let identity = || Some(named("demo", "ada"));
+        let request = by(&self.admin, v1::EnrolTotpRequest { identity: identity() });
+        let secret =
+            self.second_factors().enrol_totp(request).await.expect("the administrator may").into_inner().secret;
+        let key = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).expect("base 32");
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
+        let step = SystemClock.now().as_unix_seconds() / 30;
+        let tag = hmac::sign(&key, &step.to_be_bytes());
+        let from = usize::from(tag.as_ref()[19] & 0x0f);
+        let word: [u8; 4] = tag.as_ref()[from..from + 4].try_into().expect("four bytes");
+        let code = format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000);
+        let request = by(&self.admin, v1::ConfirmTotpRequest { identity: identity(), code });
+        let confirmed = self.second_factors().confirm_totp(request).await.expect("the administrator may").into_inner();
+        assert!(matches!(confirmed.outcome, Some(v1::confirm_totp_response::Outcome::Confirmed(_))), "{confirmed:?}");
+    }
+
+    pub(super) fn passwords(&self) -> PasswordsServiceClient<Channel> {
+        PasswordsServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn second_factors(&self) -> SecondFactorsServiceClient<Channel> {
+        SecondFactorsServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn tenants(&self) -> TenantsServiceClient<Channel> {

@@ -37,7 +37,7 @@ async fn whoever_knows_a_password_changes_it_and_goes_on_alone() {
     let (session, mine) = world.log_in().await;
     let (_, other) = world.log_in().await;
     let before = world.store.head().await.expect("reads").seq;
-    let asked = ChangePassword { goes_on: Some((session.session, LoginMode::Tokens)), ..change(PASSWORD, NEW) };
+    let asked = ChangePassword { goes_on: Some((session.session.id, LoginMode::Tokens)), ..change(PASSWORD, NEW) };
     let changed = world.authority.change_password(&actor(), asked).await.expect("an outcome");
     let PasswordChange::Changed { committed, session } = changed else { panic!("the password is right") };
     assert_eq!(committed.revision.seq, before + 1, "one entry, one transaction");
