@@ -3,6 +3,7 @@
 //! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
 
 mod http_limits;
+mod issuers;
 mod keys;
 mod login;
 mod store;
@@ -16,6 +17,7 @@ use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
 pub(crate) use self::http_limits::HttpLimits;
+pub(crate) use self::issuers::Issuers;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::login::{Cookie, Import, LoginGuard, Policy, SecondFactor};
 pub(crate) use self::store::{Store, StoreKind};
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) tokens: Tokens,
     /// What signs, and what encrypts that at rest.
     pub(crate) keys: Keys,
+    /// How the keys of external issuers are fetched.
+    pub(crate) issuers: Issuers,
     /// How passwords are hashed.
     pub(crate) password: Password,
     /// What new passwords must be.
@@ -178,6 +182,7 @@ impl Default for Config {
             http: Http::default(),
             tokens: Tokens::default(),
             keys: Keys::default(),
+            issuers: Issuers::default(),
             password: Password::default(),
             password_policy: Policy::default(),
             password_import: Import::default(),
@@ -256,7 +261,13 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let sections = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.guarantee.rules());
+        let sections = self
+            .keys
+            .rules()
+            .into_iter()
+            .chain(self.issuers.rules())
+            .chain(self.store.rules())
+            .chain(self.guarantee.rules());
         for (holds, key, rule) in
             self.rules().into_iter().chain(sections).chain(self.http.limits.rules()).chain(login::rules(self))
         {
@@ -440,6 +451,9 @@ mod tests {
             ("store", "writers = 2", "store.writers"),
             ("store", "url_file = 'url'", "store.url_file"),
             ("keys", "algorithm = 'RS256'", "keys.algorithm"),
+            ("issuers", "cooldown_ms = 0", "issuers.cooldown_ms"),
+            ("issuers", "refresh_ms = 3600000", "issuers.refresh_ms"),
+            ("issuers", "fetch_timeout_ms = 1", "issuers.fetch_timeout_ms"),
             ("keys", "jwks_max_age_ms = 0", "keys.jwks_max_age_ms"),
             ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),
         ] {

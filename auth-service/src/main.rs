@@ -8,6 +8,7 @@ mod grpc;
 mod guarantee;
 mod hashing;
 mod http;
+mod issuer_keys;
 mod kek;
 mod key_tending;
 mod key_uses;

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::hashing::HashPool;
 use crate::http::Edge;
+use crate::issuer_keys::{PublishedKeys, RootsError};
 use crate::kek::{self, Source};
 use crate::leases_given::Given;
 use crate::listen::{self, ListenError};
@@ -86,6 +87,9 @@ pub(crate) enum StartError {
     /// The lengths of leases do not fit each other.
     #[error("`guarantee`: {0}")]
     Terms(#[from] InvalidTerms),
+    /// The additional certificate authorities cannot be used.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// The rules did not open.
     #[error("the authority did not open")]
     Open(#[from] OpenError),
@@ -270,6 +274,7 @@ async fn open_authority(
         clock: Arc::clone(&around.clock),
         entropy: Arc::clone(&around.entropy),
         passwords: Arc::new(passwords),
+        issuer_keys: Arc::new(PublishedKeys::new(&config.issuers, Arc::clone(&around.clock), around.shutdown.clone())?),
         keks,
         settings: settings(config)?,
     };
@@ -293,6 +298,7 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         guard: config.login_guard.rules(),
         cookies: config.cookie.rules(),
         display_name: config.second_factor.display_name.clone(),
+        allow_loopback_issuers: config.issuers.allow_loopback_http,
     })
 }
 

@@ -74,6 +74,7 @@ mod tests {
             KeyKind::Client => "CLIENT",
             KeyKind::SigningKey => "SIGNING_KEY",
             KeyKind::Role => "ROLE",
+            KeyKind::Issuer => "ISSUER",
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Refuses: secrets. A row names ids and nothing that could be presented.
 
-use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, IssuerId, TenantId, Timestamp};
 
 use crate::asking::Asked;
 use crate::{Caller, RequestId};
@@ -37,6 +37,11 @@ impl Actor {
     /// Whoever presents a credential.
     pub fn holder(tenant: &TenantId, credential: CredentialId) -> Self {
         Self::of(format!("credential:{tenant}/{credential}"))
+    }
+
+    /// An external issuer, by a token that it signed.
+    pub fn issuer(tenant: &TenantId, issuer: IssuerId) -> Self {
+        Self::of(format!("issuer:{tenant}/{issuer}"))
     }
 
     /// Somebody at the HTTP edge who is not known yet.

@@ -10,8 +10,8 @@ use crate::key_uses::KeyUses;
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
 use crate::{
-    Audience, CookieRules, GuardRules, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings, PasswordPolicy,
-    Store, StoreError,
+    Audience, CookieRules, GuardRules, IssuerKeys, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings,
+    PasswordPolicy, Store, StoreError,
 };
 
 /// What an operator decides.
@@ -33,6 +33,8 @@ pub struct Settings {
     pub cache_ttl: Duration,
     /// For how long a spent refresh token still names its successor.
     pub refresh_grace: Duration,
+    /// Whether an external issuer may be spoken to in the clear on this machine: for tests.
+    pub allow_loopback_issuers: bool,
     /// How signing keys come and go.
     pub keys: KeySettings,
     /// How long the leases of gateways are, and B: how long after a revocation a frame may still pass, whatever fails.
@@ -58,6 +60,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Where passwords are hashed.
     pub passwords: Arc<dyn PasswordHasher>,
+    /// Where the keys of external issuers come from.
+    pub issuer_keys: Arc<dyn IssuerKeys>,
     /// What protects private keys at rest.
     pub keks: KeyEncryptionKeys,
     /// What an operator decided.
@@ -137,6 +141,10 @@ impl Authority {
 
     pub(crate) fn passwords(&self) -> &dyn PasswordHasher {
         &*self.parts.passwords
+    }
+
+    pub(crate) fn issuer_keys(&self) -> &dyn IssuerKeys {
+        &*self.parts.issuer_keys
     }
 
     pub(crate) fn dummy_phc(&self) -> &str {

@@ -7,7 +7,8 @@ use std::num::NonZeroU32;
 
 use portcullis_proto::auth::v1;
 use portcullis_types::{
-    ClientId, CredentialId, IdentityId, InvalidName, KeyDigest, KeyKind, RoleName, SessionId, SigningKeyId, TenantId,
+    ClientId, CredentialId, IdentityId, InvalidName, IssuerId, KeyDigest, KeyKind, RoleName, SessionId, SigningKeyId,
+    TenantId,
 };
 use prost::Message as _;
 
@@ -33,6 +34,8 @@ pub enum Target {
     SigningKey(SigningKeyId),
     /// A role's holders.
     Role(TenantId, RoleName),
+    /// Everything that rests on the word of an external issuer.
+    Issuer(TenantId, IssuerId),
 }
 
 impl Target {
@@ -46,13 +49,14 @@ impl Target {
             Self::Client(tenant, id) => KeyDigest::of(tenant, KeyKind::Client, id.as_str()),
             Self::SigningKey(id) => KeyDigest::of(&TenantId::system(), KeyKind::SigningKey, &id.to_string()),
             Self::Role(tenant, name) => KeyDigest::of(tenant, KeyKind::Role, name.as_str()),
+            Self::Issuer(tenant, id) => KeyDigest::of(tenant, KeyKind::Issuer, &id.to_string()),
         }
     }
 
     /// The close code of sockets that die with it.
     pub const fn close_code(&self) -> CloseCode {
         match self {
-            Self::Credential(..) | Self::Client(..) | Self::SigningKey(..) => CloseCode(4510),
+            Self::Credential(..) | Self::Client(..) | Self::SigningKey(..) | Self::Issuer(..) => CloseCode(4510),
             Self::Session(..) => CloseCode(4511),
             Self::Identity(..) => CloseCode(4512),
             Self::Tenant(..) => CloseCode(4513),

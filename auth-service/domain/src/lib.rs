@@ -26,6 +26,7 @@ mod guard;
 mod identities;
 mod identity_states;
 mod identity_updates;
+mod issuers;
 mod key_terms;
 mod key_uses;
 mod keyring;
@@ -73,6 +74,11 @@ pub use identities::{
 };
 pub use identity_states::ChangeIdentityError;
 pub use identity_updates::{IdentityUpdate, UpdateIdentityError};
+pub use issuers::{
+    ChangeIssuerError, ClaimName, Discovery, InvalidDocument, Issuer, IssuerAlgorithm, IssuerKey, IssuerKeys,
+    IssuerSilent, IssuerUrl, KeyAnswer, KeyBook, KeyRules, KeySet, MAX_DOCUMENT_BYTES, MAX_ISSUERS, MAX_RULES, Mapping,
+    NameTemplate, NewIssuer, PutIssuerError, RoleRule,
+};
 pub use key_terms::{KeyTerms, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS};
 pub use keyring::{
     Algorithm, KeySettings, KeyState, RevokeSigningKeyError, RotateError, RotateSigningKey, Rotation, SigningKey,
@@ -101,9 +107,10 @@ pub use second_factors::{
 };
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
-    Answered, ApiKeyWrites, Committed, CredentialFilter, Head, IdentityFilter, KeyReads, KeyWrites, LeaseClassReads,
-    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, ReadView, SealedReads,
-    SealedWrites, SessionFilter, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, WriteTx,
+    Answered, ApiKeyWrites, Committed, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites,
+    KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads,
+    LoginWrites, ReadView, SealedReads, SealedWrites, SessionFilter, SigningKeyMark, StandingReads, StandingRows,
+    Store, StoreError, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;
@@ -113,3 +120,4 @@ pub use tokens::{IssueError, IssueTokens, NewSession, RefreshOutcome, SessionCre
 pub use verdict::{
     Allowed, CredentialReference, DenyReason, Judgement, PresentationContext, Presented, Principal, Verdict,
 };
+pub use verification::VerifyError;

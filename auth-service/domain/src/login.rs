@@ -329,7 +329,7 @@ impl Authority {
     /// The session of a cookie that is good.
     async fn replaced(&self, view: &mut dyn ReadView, cookie: Option<&Secret>) -> Result<Option<Target>, StoreError> {
         let Some(cookie) = cookie else { return Ok(None) };
-        let Ok(form) = self.read_bearer(cookie).await? else { return Ok(None) };
+        let Ok(form) = self.read_own_bearer(cookie).await? else { return Ok(None) };
         let standing = self.bearer_standing(view, &form, None, self.now()).await?;
         let session = standing.ok().and_then(|standing| standing.session);
         Ok(session.map(|session| Target::Session(session.tenant, session.id)))

@@ -11,9 +11,11 @@ use sha2::{Digest, Sha256};
 
 use crate::audit::Actor;
 use crate::batch::{Batch, Pace, Reason, Target};
-use crate::verification::Form;
+use crate::issuers::claims_another_issuer;
+use crate::verification::{Form, VerifyError};
 use crate::{
-    Answered, Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, ReadView, StoreError, WriteTx,
+    Answered, Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, IssuerSilent, ReadView,
+    StoreError, WriteTx,
 };
 
 /// A caller's name for a request.
@@ -99,12 +101,25 @@ pub enum RevokeError {
     /// Nobody could administer any more.
     #[error("the key of the last administrator of the system tenant cannot be revoked")]
     LastAdministrator,
+    /// The keys of the token's issuer are not known.
+    #[error(transparent)]
+    Issuer(#[from] IssuerSilent),
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<VerifyError> for RevokeError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Begin(error) => error.into(),
+            VerifyError::Issuer(error) => error.into(),
+            VerifyError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl Authority {
@@ -171,6 +186,13 @@ impl Authority {
         if let Ok(token) = OpaqueToken::parse(text) {
             return Ok(Form::Opaque(token));
         }
+        if claims_another_issuer(text, &self.settings().issuer) {
+            return match self.read_external_bearer(text).await? {
+                Ok(form) => Ok(form),
+                // It is dead already, or will never be good.
+                Err(_) => Err(RevokeError::Unverifiable),
+            };
+        }
         match self.read_access_token(text).await? {
             Ok(signed) => Ok(Form::Signed(Box::new(signed))),
             Err(_) => Err(RevokeError::Unverifiable),
@@ -234,6 +256,7 @@ fn describe(target: &Target) -> (&'static str, String) {
         Target::Client(_, id) => ("client.revoke", format!("client:{id}")),
         Target::SigningKey(id) => ("signing_key.revoke", format!("signing_key:{id}")),
         Target::Role(_, name) => ("role.revoke", format!("role:{name}")),
+        Target::Issuer(_, id) => ("issuer.revoke", format!("issuer:{id}")),
     }
 }
 

@@ -34,7 +34,14 @@ pub struct Role {
 impl Role {
     /// What its grants take in an answer, at most.
     pub fn bytes(&self) -> u64 {
-        self.grants.iter().map(|grant| grant.pattern.as_str().len() as u64 + GRANT_OVERHEAD).sum()
+        self.grants.iter().map(Grant::bytes).sum()
+    }
+}
+
+impl Grant {
+    /// What it takes in an answer, at most.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pattern.as_str().len() as u64 + GRANT_OVERHEAD
     }
 }
 

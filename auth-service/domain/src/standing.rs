@@ -8,15 +8,15 @@
 #[cfg(test)]
 mod properties;
 
-use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Revision, Timestamp};
+use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Revision, RoleName, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::batch::Target;
 use crate::faults::{Fault, is_broken};
 use crate::store::{SigningKeyMark, StandingRows};
 use crate::{
-    Credential, DenyReason, Grant, Head, Identity, IdentityState, KeyState, ReadView, Session, Store, StoreError,
-    Tenant, TenantState,
+    Credential, DenyReason, ExternalMark, Grant, Head, Identity, IdentityState, KeyState, MAX_GRANT_BYTES, ReadView,
+    Session, Store, StoreError, Tenant, TenantState,
 };
 
 /// A refusal: why, and whether it is for ever.
@@ -43,6 +43,8 @@ pub(crate) struct Standing {
     pub(crate) session: Option<Session>,
     pub(crate) identity: Identity,
     pub(crate) grants: Vec<Grant>,
+    /// Of a token of an external issuer: who vouched, and for which roles.
+    external: Option<ExternalMark>,
     pub(crate) tenant: Tenant,
     signing_key: Option<SigningKeyMark>,
     client_revoked_seq: Option<u64>,
@@ -64,11 +66,21 @@ impl Standing {
 
     /// Below the horizon nothing is known any more: a row of this store is then believed, because it came with the store.
     fn from_rows(head: Head, rows: StandingRows) -> Self {
-        let StandingRows { credential, session, identity, grants, tenant, signing_key, client_revoked_seq, issued_on } =
-            rows;
+        let StandingRows {
+            credential,
+            session,
+            identity,
+            mut grants,
+            external,
+            tenant,
+            signing_key,
+            client_revoked_seq,
+            issued_on,
+        } = rows;
+        vouch(&mut grants, external.as_ref());
         let issued = credential.issued;
         let on_this_chain = is_of_this_log(issued, head.seq, issued_on);
-        Self { credential, session, identity, grants, tenant, signing_key, client_revoked_seq, on_this_chain }
+        Self { credential, session, identity, grants, external, tenant, signing_key, client_revoked_seq, on_this_chain }
     }
 
     /// Whether it is good: neither revoked, nor over, nor refused by state. Use and constraints are judged elsewhere.
@@ -107,6 +119,7 @@ impl Standing {
         let oldest = self.credential.issued.seq.min(session.issued.seq);
         let killed_by = |seq: Option<u64>| is_ended(oldest, seq);
         let key = self.signing_key;
+        let issuer = self.external.as_ref();
         let denied = [
             (session.revoked_seq.is_some(), DenyReason::SessionRevoked),
             (killed_by(self.identity.revoked_seq), DenyReason::IdentityRevoked),
@@ -114,6 +127,8 @@ impl Standing {
             (killed_by(self.client_revoked_seq), DenyReason::CredentialRevoked),
             (key.is_some_and(|key| key.state == KeyState::Revoked), DenyReason::CredentialRevoked),
             (key.is_some_and(|key| killed_by(key.revoked_seq)), DenyReason::CredentialRevoked),
+            (issuer.is_some_and(|issuer| issuer.is_removed), DenyReason::CredentialRevoked),
+            (issuer.is_some_and(|issuer| killed_by(issuer.revoked_seq)), DenyReason::CredentialRevoked),
             (!self.on_this_chain, DenyReason::Invalid),
         ];
         match denied.into_iter().find(|(applies, _)| *applies) {
@@ -135,8 +150,16 @@ impl Standing {
             targets.extend(session.client.clone().map(|client| Target::Client(tenant.clone(), client)));
         }
         targets.extend(self.credential.signing_key.map(Target::SigningKey));
-        targets.extend(self.identity.roles.iter().map(|role| Target::Role(tenant.clone(), role.clone())));
+        let issuer = self.external.as_ref().map(|external| external.issuer);
+        targets.extend(issuer.map(|issuer| Target::Issuer(tenant.clone(), issuer)));
+        targets.extend(self.roles().map(|role| Target::Role(tenant.clone(), role.clone())));
         targets.iter().map(Target::key).collect()
+    }
+
+    /// The roles that it rests on: those of its identity, and those that its issuer vouches for.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = &RoleName> {
+        let vouched = self.external.iter().flat_map(|external| &external.roles);
+        self.identity.roles.iter().chain(vouched)
     }
 
     /// When it ends at the latest.
@@ -144,6 +167,20 @@ impl Standing {
         let session = self.session.as_ref().map(|session| session.expires_at);
         [self.credential.expires_at, session].into_iter().flatten().min()
     }
+}
+
+/// Adds what an issuer vouches for. The identity's own grants fit in an answer by the rule under which it got them; what
+/// would not fit beside them is left out: fewer grants, never more.
+fn vouch(grants: &mut Vec<Grant>, external: Option<&ExternalMark>) {
+    let Some(external) = external else { return };
+    let mut bytes: u64 = grants.iter().map(Grant::bytes).sum();
+    for grant in &external.grants {
+        bytes += grant.bytes();
+        if bytes <= MAX_GRANT_BYTES && !grants.contains(grant) {
+            grants.push(grant.clone());
+        }
+    }
+    grants.sort_unstable();
 }
 
 /// Whether what was presented is what was issued.

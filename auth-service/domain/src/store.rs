@@ -14,6 +14,7 @@
 
 mod api_keys;
 mod fleet;
+mod issuers;
 mod keys;
 mod lease_classes;
 mod lifecycle;
@@ -32,12 +33,13 @@ use portcullis_types::{
 
 pub use self::api_keys::ApiKeyWrites;
 pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
+pub use self::issuers::{IssuerReads, IssuerWrites};
 pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
 pub use self::login::{LoginReads, LoginWrites};
 pub use self::sealed::{SealedReads, SealedWrites};
-pub use self::standing::{SigningKeyMark, StandingReads, StandingRows};
+pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
 use crate::{
     Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
@@ -168,7 +170,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 /// One consistent snapshot.
 #[async_trait]
 pub trait ReadView:
-    KeyReads + SealedReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + Send
+    IssuerReads + KeyReads + SealedReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + Send
 {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
@@ -246,7 +248,7 @@ pub trait ReadView:
 /// condition no longer holds.
 #[async_trait]
 pub trait WriteTx:
-    ReadView + ApiKeyWrites + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites + SealedWrites
+    ReadView + ApiKeyWrites + IssuerWrites + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites + SealedWrites
 {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

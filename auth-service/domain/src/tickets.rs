@@ -10,10 +10,10 @@ use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, RedemptionId, Revi
 use crate::access_token::looks_like_jwt;
 use crate::audit::Actor;
 use crate::standing::{Denial, Standing};
-use crate::verification::{Form, parent_of};
+use crate::verification::{Form, VerifyError, parent_of};
 use crate::{
-    Allowed, Audience, Authority, BeginError, Credential, CredentialKind, DenyReason, Origin, PresentationContext,
-    ReadView, Scopes, Spent, StoreError, Verdict,
+    Allowed, Audience, Authority, BeginError, Credential, CredentialKind, DenyReason, IssuerSilent, Origin,
+    PresentationContext, ReadView, Scopes, Spent, StoreError, Verdict,
 };
 
 /// From what, and for where.
@@ -49,9 +49,22 @@ pub enum CreateTicketError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The keys of the parent's issuer are not known.
+    #[error(transparent)]
+    Issuer(#[from] IssuerSilent),
     /// It did not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
+}
+
+impl From<VerifyError> for CreateTicketError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Begin(error) => error.into(),
+            VerifyError::Issuer(error) => error.into(),
+            VerifyError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl Authority {

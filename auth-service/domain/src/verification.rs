@@ -8,17 +8,33 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, TenantId, Timestamp};
 
 use crate::access_token::{Signed, looks_like_jwt};
+use crate::issuers::claims_another_issuer;
 use crate::standing::{Denial, Standing, digest_matches};
 use crate::{
-    Allowed, Authority, BeginError, Credential, CredentialKind, CredentialReference, DenyReason, PresentationContext,
-    Presented, Principal, ReadView, StoreError, Verdict,
+    Allowed, Authority, BeginError, Credential, CredentialKind, CredentialReference, DenyReason, IssuerSilent,
+    PresentationContext, Presented, Principal, ReadView, StoreError, Verdict,
 };
 
-/// A bearer that has the form of one of ours; of a JWT the signature is good.
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The caller's key is no longer good.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The keys of the token's issuer are not known.
+    #[error(transparent)]
+    Issuer(#[from] IssuerSilent),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A bearer that has the form of one of ours, or was seen; of a JWT the signature is good.
 #[derive(Debug)]
 pub(crate) enum Form {
     Opaque(OpaqueToken),
     Signed(Box<Signed>),
+    External(CredentialId),
 }
 
 impl Form {
@@ -26,6 +42,7 @@ impl Form {
         match self {
             Self::Opaque(token) => token.id,
             Self::Signed(signed) => signed.claims.jti,
+            Self::External(id) => *id,
         }
     }
 
@@ -33,16 +50,22 @@ impl Form {
         match self {
             Self::Opaque(token) => kind_of(token.kind) == Some(row.kind) && digest_matches(row, token),
             Self::Signed(signed) => row.kind == CredentialKind::AccessToken && signed.agrees_with(row),
+            // What was signed was seen before, byte for byte.
+            Self::External(id) => row.id == *id,
         }
     }
 }
 
 impl Authority {
     /// Judges one presented credential. A ticket is redeemed by this, and only when the verdict allows.
-    pub async fn verify(&self, presented: Presented<'_>, context: &PresentationContext) -> Result<Verdict, BeginError> {
+    pub async fn verify(
+        &self,
+        presented: Presented<'_>,
+        context: &PresentationContext,
+    ) -> Result<Verdict, VerifyError> {
         match presented {
-            Presented::Bearer(bearer) => Ok(self.verify_bearer(bearer, context).await?),
-            Presented::Ticket { ticket, redemption } => self.redeem(ticket, redemption, context).await,
+            Presented::Bearer(bearer) => self.verify_bearer(bearer, context).await,
+            Presented::Ticket { ticket, redemption } => Ok(self.redeem(ticket, redemption, context).await?),
         }
     }
 
@@ -59,7 +82,7 @@ impl Authority {
         Ok(verdicts)
     }
 
-    async fn verify_bearer(&self, bearer: &Secret, context: &PresentationContext) -> Result<Verdict, StoreError> {
+    async fn verify_bearer(&self, bearer: &Secret, context: &PresentationContext) -> Result<Verdict, VerifyError> {
         let form = match self.read_bearer(bearer).await? {
             Ok(form) => form,
             Err(denial) => return Ok(Verdict::of(self.store().head().await?.revision(), Err(denial))),
@@ -71,8 +94,17 @@ impl Authority {
         Ok(Verdict::of(head.revision(), judged))
     }
 
-    /// What needs no row: form, checksum, signature. The outer result is the store's.
-    pub(crate) async fn read_bearer(&self, bearer: &Secret) -> Result<Result<Form, Denial>, StoreError> {
+    /// What needs no row: form, checksum, signature. A token of an external issuer that is seen for the first time gets
+    /// its row here. The outer result says that nothing can be said.
+    pub(crate) async fn read_bearer(&self, bearer: &Secret) -> Result<Result<Form, Denial>, VerifyError> {
+        match bearer.expose_str() {
+            Some(text) if claims_another_issuer(text, &self.settings().issuer) => self.read_external_bearer(text).await,
+            Some(_) | None => Ok(self.read_own_bearer(bearer).await?),
+        }
+    }
+
+    /// As [`Authority::read_bearer`], for what this authority issued: it asks nobody else, and writes nothing.
+    pub(crate) async fn read_own_bearer(&self, bearer: &Secret) -> Result<Result<Form, Denial>, StoreError> {
         let Some(text) = bearer.expose_str() else { return Ok(Err(Denial::permanent(DenyReason::Malformed))) };
         if OpaqueKind::claimed_by(text).is_none() {
             if !looks_like_jwt(text) {
@@ -91,6 +123,19 @@ impl Authority {
             },
             Err(_) => Err(Denial::permanent(DenyReason::Malformed)),
         })
+    }
+
+    /// A token of an external issuer, by the row that it has or gets.
+    pub(crate) async fn read_external_bearer(&self, text: &str) -> Result<Result<Form, Denial>, VerifyError> {
+        let token = match self.read_external(text).await? {
+            Ok(token) => token,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        match self.arrive(&token).await {
+            // Another took it in meanwhile: its row is there now.
+            Err(StoreError::Conflict) => Ok(self.arrive(&token).await?.map(Form::External)),
+            arrived => Ok(arrived?.map(Form::External)),
+        }
     }
 
     /// The standing of a bearer that is good in itself.

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 
 use auth_domain::watch::TooManyGateways;
 use auth_domain::{
-    BeginError, CallerError, ChangeIdentityError, ChangeTenantError, CreateApiKeyError, CreateIdentityError,
-    CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage, InvalidPassword,
-    IssueError, ListError, ListSessionsError, LoginError, PutRoleError, ReencryptError, RevokeError,
-    RevokeSigningKeyError, RotateApiKeyError, RotateError, SetLeaseClassError, SetPasswordError, StoreError,
-    UpdateIdentityError,
+    BeginError, CallerError, ChangeIdentityError, ChangeIssuerError, ChangeTenantError, CreateApiKeyError,
+    CreateIdentityError, CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage,
+    InvalidPassword, IssueError, IssuerSilent, ListError, ListSessionsError, LoginError, PutIssuerError, PutRoleError,
+    ReencryptError, RevokeError, RevokeSigningKeyError, RotateApiKeyError, RotateError, SetLeaseClassError,
+    SetPasswordError, StoreError, UpdateIdentityError, VerifyError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::{ClassOverBound, InvalidName};
@@ -130,6 +130,14 @@ pub(crate) enum Reason {
     WriteConflict,
     /// It is not known whether the change was made; ask before trying again.
     OutcomeUnknown,
+    /// The tenant does not trust such an issuer.
+    IssuerNotFound,
+    /// The issuer cannot be trusted so.
+    IssuerRefused,
+    /// An issuer with this URL and audience, or of this name, is trusted already.
+    IssuerExists,
+    /// The keys of the token's issuer cannot be fetched: there is no verdict.
+    IssuerUnavailable,
     /// The store did not answer.
     StoreUnavailable,
     /// A bug or damage; the operator's log says which.
@@ -191,6 +199,10 @@ impl Reason {
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WriteConflict => "WRITE_CONFLICT",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::IssuerNotFound => "ISSUER_NOT_FOUND",
+            Self::IssuerRefused => "ISSUER_REFUSED",
+            Self::IssuerExists => "ISSUER_EXISTS",
+            Self::IssuerUnavailable => "ISSUER_UNAVAILABLE",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }
@@ -202,6 +214,7 @@ impl Reason {
             Self::ScopeMissing | Self::TenantForbidden | Self::ScopesExceeded => Code::PermissionDenied,
             Self::MethodUnknown => Code::Unimplemented,
             Self::FieldInvalid
+            | Self::IssuerRefused
             | Self::PageInvalid
             | Self::PasswordInvalid
             | Self::HashUnfit
@@ -211,13 +224,16 @@ impl Reason {
             | Self::WatchStartExpected
             | Self::WatchStartedTwice => Code::InvalidArgument,
             Self::TenantNotFound
+            | Self::IssuerNotFound
             | Self::IdentityNotFound
             | Self::RoleNotFound
             | Self::ApiKeyNotFound
             | Self::TargetNotFound
             | Self::SecondFactorNotFound
             | Self::RevisionNotFound => Code::NotFound,
-            Self::TenantExists | Self::IdentityExists | Self::SecondFactorExists => Code::AlreadyExists,
+            Self::TenantExists | Self::IssuerExists | Self::IdentityExists | Self::SecondFactorExists => {
+                Code::AlreadyExists
+            }
             Self::IdentityDeleted
             | Self::IdentityDisabled
             | Self::TenantSuspended
@@ -239,7 +255,7 @@ impl Reason {
             Self::WatchStartLate | Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::WriteConflict | Self::EtagStale => Code::Aborted,
             Self::OutcomeUnknown => Code::Unknown,
-            Self::StoreUnavailable | Self::Leaving => Code::Unavailable,
+            Self::StoreUnavailable | Self::IssuerUnavailable | Self::Leaving => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
     }
@@ -370,10 +386,57 @@ impl From<BeginError> for Failure {
     }
 }
 
+impl From<IssuerSilent> for Failure {
+    fn from(error: IssuerSilent) -> Self {
+        Self::new(Reason::IssuerUnavailable, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Begin(error) => error.into(),
+            VerifyError::Issuer(error) => error.into(),
+            VerifyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutIssuerError> for Failure {
+    fn from(error: PutIssuerError) -> Self {
+        match error {
+            PutIssuerError::TenantNotFound => tenant_not_found(),
+            PutIssuerError::RoleNotFound(role) => role_not_found(role.as_str()),
+            PutIssuerError::SystemTenant
+            | PutIssuerError::Plaintext
+            | PutIssuerError::Ourselves
+            | PutIssuerError::NobodyKnown
+            | PutIssuerError::NoAlgorithm => Self::new(Reason::IssuerRefused, error.to_string()),
+            PutIssuerError::Taken | PutIssuerError::NameTaken => Self::new(Reason::IssuerExists, error.to_string()),
+            PutIssuerError::TooManyRules | PutIssuerError::TooManyGrants | PutIssuerError::TooMany => {
+                Self::new(Reason::TooMany, error.to_string())
+            }
+            PutIssuerError::Begin(error) => error.into(),
+            PutIssuerError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeIssuerError> for Failure {
+    fn from(error: ChangeIssuerError) -> Self {
+        match error {
+            ChangeIssuerError::NotFound => Self::new(Reason::IssuerNotFound, error.to_string()),
+            ChangeIssuerError::Begin(error) => error.into(),
+            ChangeIssuerError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<CreateTicketError> for Failure {
     fn from(error: CreateTicketError) -> Self {
         match error {
             CreateTicketError::Store(error) => error.into(),
+            CreateTicketError::Issuer(error) => error.into(),
             CreateTicketError::Begin(error) => error.into(),
         }
     }
@@ -594,6 +657,7 @@ impl From<RevokeError> for Failure {
             RevokeError::LastAdministrator => Self::new(Reason::LastAdministrator, error.to_string()),
             RevokeError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
             RevokeError::Begin(error) => error.into(),
+            RevokeError::Issuer(error) => error.into(),
             RevokeError::Store(error) => error.into(),
         }
     }

@@ -12,6 +12,7 @@ mod errors;
 mod gate;
 mod health;
 mod identities;
+mod issuers;
 mod keys;
 mod passwords;
 mod revocations;
@@ -32,6 +33,7 @@ use portcullis_proto::auth::v1::api_keys_service_server::ApiKeysServiceServer;
 use portcullis_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsServiceServer;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesServiceServer;
+use portcullis_proto::auth::v1::issuers_service_server::IssuersServiceServer;
 use portcullis_proto::auth::v1::keys_service_server::KeysServiceServer;
 use portcullis_proto::auth::v1::passwords_service_server::PasswordsServiceServer;
 use portcullis_proto::auth::v1::revocations_service_server::RevocationsServiceServer;
@@ -72,12 +74,13 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const MOST_BYTES_OUT: usize = 4 << 20;
 
 /// What health is told of: the process, and each service.
-const SERVICES: [&str; 13] = [
+const SERVICES: [&str; 14] = [
     "",
     <ApiKeysServiceServer<Api> as NamedService>::NAME,
     <AuthenticationServiceServer<Api> as NamedService>::NAME,
     <CredentialsServiceServer<Api> as NamedService>::NAME,
     <IdentitiesServiceServer<Api> as NamedService>::NAME,
+    <IssuersServiceServer<Api> as NamedService>::NAME,
     <KeysServiceServer<Api> as NamedService>::NAME,
     <PasswordsServiceServer<Api> as NamedService>::NAME,
     <RevocationsServiceServer<Api> as NamedService>::NAME,
@@ -203,6 +206,7 @@ impl Api {
             AuthenticationServiceServer,
             CredentialsServiceServer,
             IdentitiesServiceServer,
+            IssuersServiceServer,
             KeysServiceServer,
             PasswordsServiceServer,
             RevocationsServiceServer,

@@ -64,6 +64,7 @@ impl From<RevokeError> for Problem {
         match error {
             RevokeError::Begin(error) => error.into(),
             RevokeError::Store(error) => error.into(),
+            RevokeError::Issuer(_) => Self::IssuerUnavailable,
             // The session was found a moment ago, and sessions are never deleted.
             RevokeError::NotFound
             | RevokeError::Unverifiable

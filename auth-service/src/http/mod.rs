@@ -27,7 +27,7 @@ mod ws_ticket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Authority, BeginError, HashError, StoreError};
+use auth_domain::{Authority, BeginError, HashError, StoreError, VerifyError};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -201,6 +201,16 @@ impl From<BeginError> for Problem {
                 tracing::error!(%error, "a change at the HTTP edge was asked for by a key");
                 Self::Internal
             }
+        }
+    }
+}
+
+impl From<VerifyError> for Problem {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Begin(error) => error.into(),
+            VerifyError::Issuer(_) => Self::IssuerUnavailable,
+            VerifyError::Store(error) => error.into(),
         }
     }
 }

@@ -60,6 +60,8 @@ pub(crate) enum Problem {
     Overloaded,
     /// The store did not answer.
     Unavailable,
+    /// The keys of the credential's issuer cannot be fetched.
+    IssuerUnavailable,
     /// A bug or damage; the log says which.
     Internal,
 }
@@ -83,7 +85,7 @@ impl Problem {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -111,6 +113,7 @@ impl Problem {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::Internal => "internal",
         }
     }
@@ -131,7 +134,7 @@ impl Problem {
             Self::TooMany { .. } => "Too many requests",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
-            Self::Overloaded | Self::Unavailable => "Try again later",
+            Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => "Try again later",
             Self::Internal => "Something failed inside",
         }
     }
@@ -159,6 +162,7 @@ impl Problem {
             Self::MethodNotAllowed => "See the documentation for the methods of this route.",
             Self::Overloaded => "Too many logins are waiting.",
             Self::Unavailable => "The authority's store did not answer.",
+            Self::IssuerUnavailable => "The keys of the credential's issuer cannot be fetched.",
             Self::Internal => "The operator finds the cause in the log.",
         })
     }
@@ -168,7 +172,7 @@ impl Problem {
         match self {
             Self::InvalidCredentials { retry_after: 0 } => None,
             Self::InvalidCredentials { retry_after } | Self::TooMany { retry_after } => Some(retry_after),
-            Self::Overloaded | Self::Unavailable => Some(1),
+            Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => Some(1),
             Self::InvalidRequest
             | Self::InvalidField(_)
             | Self::UnsupportedMediaType

@@ -55,6 +55,7 @@ impl From<CreateTicketError> for Problem {
         match error {
             CreateTicketError::Begin(error) => error.into(),
             CreateTicketError::Store(error) => error.into(),
+            CreateTicketError::Issuer(_) => Self::IssuerUnavailable,
         }
     }
 }

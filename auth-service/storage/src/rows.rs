@@ -1,5 +1,7 @@
 //! From rows to the domain's types. A row that means nothing is an error and never a guess.
 
+pub(crate) mod issuers;
+
 use std::collections::BTreeMap;
 
 use auth_domain::{
@@ -306,6 +308,12 @@ pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
         }
         None => None,
     };
+    let external = issuers::external_mark(row)?;
+    // Ours were signed by a key that has a row here.
+    let is_external = credential.kind == CredentialKind::AccessToken && credential.signing_key.is_none();
+    if external.is_some() != is_external {
+        return Err(StoreError::Corrupt { what: "an access token that nobody signed" });
+    }
     let seq = credential.issued.seq;
     let issued_on =
         columns.maybe_array("issued_on")?.map(|chain| Revision { seq, chain: Chain::from_bytes(chain).short() });
@@ -313,6 +321,7 @@ pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
         session: session.map(|_| session_above(row)).transpose()?,
         identity: identity_above(row)?,
         grants: grants_of_roles(columns.maybe_text("i_grants")?.unwrap_or_default())?,
+        external,
         tenant: tenant_above(row)?,
         signing_key,
         client_revoked_seq: columns.maybe_seq("client_revoked_seq")?,

@@ -4,6 +4,7 @@ mod api_key;
 mod explain;
 mod guarantee;
 mod identity;
+mod issuer;
 mod key;
 mod log;
 mod login;
@@ -63,6 +64,9 @@ pub(crate) enum Remote {
     /// Keys for programs.
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyCommand),
+    /// OpenID Connect providers whose tokens a tenant takes.
+    #[command(subcommand)]
+    Issuer(issuer::IssuerCommand),
     /// The keys that sign access tokens, and what encrypts them at rest.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -100,6 +104,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Token(command) => token::run(command, &authority, printer).await,
         Remote::Ticket(command) => ticket::run(command, &authority, printer).await,
         Remote::ApiKey(command) => api_key::run(command, &authority, printer).await,
+        Remote::Issuer(command) => issuer::run(command, &authority, printer).await,
         Remote::Key(command) => key::run(command, &authority, printer).await,
         Remote::Verify(args) => verify::run(args, &authority, printer).await,
         Remote::Session(command) => session::run(command, &authority, printer).await,

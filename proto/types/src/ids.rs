@@ -115,6 +115,10 @@ uuid_id!(
     SigningKeyId, "signing key id"
 );
 uuid_id!(
+    /// A trusted external issuer.
+    IssuerId, "issuer id"
+);
+uuid_id!(
     /// One start of a gateway process.
     BootId, "boot id"
 );
@@ -184,6 +188,10 @@ text_id!(
 text_id!(
     /// A role in a tenant.
     RoleName, "role", "1 to 63 of a-z, 0-9 and '-', beginning with a letter", is_label
+);
+text_id!(
+    /// What a tenant calls an external issuer.
+    IssuerName, "issuer name", "1 to 63 of a-z, 0-9 and '-', beginning with a letter", is_label
 );
 text_id!(
     /// A gateway, stable over restarts.

@@ -21,8 +21,8 @@ pub use backoff::Backoff;
 pub use clock::{Boottime, Clock, ManualClock, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use ids::{
-    BootId, ChannelName, ClientId, CredentialId, GatewayId, IdentityId, IdentityName, InvalidName, RedemptionId,
-    RoleName, SessionId, SigningKeyId, TenantId, UuidSource,
+    BootId, ChannelName, ClientId, CredentialId, GatewayId, IdentityId, IdentityName, InvalidName, IssuerId,
+    IssuerName, RedemptionId, RoleName, SessionId, SigningKeyId, TenantId, UuidSource,
 };
 pub use lease::{ClassOverBound, InvalidTerms, LeaseClass, LeaseLengths, LeaseTerms};
 pub use opaque::{InvalidOpaque, OPAQUE_LEN, OpaqueKind, OpaqueToken};

@@ -119,12 +119,22 @@ pub enum KeyKind {
     SigningKey = 6,
     /// A role's holders.
     Role = 7,
+    /// Everything that an external issuer vouched for.
+    Issuer = 8,
 }
 
 impl KeyKind {
     /// All kinds.
-    pub const ALL: [Self; 7] =
-        [Self::Tenant, Self::Identity, Self::Session, Self::Credential, Self::Client, Self::SigningKey, Self::Role];
+    pub const ALL: [Self; 8] = [
+        Self::Tenant,
+        Self::Identity,
+        Self::Session,
+        Self::Credential,
+        Self::Client,
+        Self::SigningKey,
+        Self::Role,
+        Self::Issuer,
+    ];
 
     /// The number that stands for it in the contract.
     pub const fn number(self) -> i32 {
@@ -201,6 +211,6 @@ mod tests {
             assert_eq!(KeyKind::from_number(kind.number()), Some(kind));
         }
         assert_eq!(KeyKind::from_number(0), None);
-        assert_eq!(KeyKind::from_number(8), None);
+        assert_eq!(KeyKind::from_number(9), None);
     }
 }

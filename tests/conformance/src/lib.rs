@@ -3,6 +3,7 @@
 //! Owns: the suite (one public function for each sentence about a store), and what a store must offer to be put under
 //! it ([`Subject`]). Refuses: anything that only one kind of store can do.
 
+mod issuers;
 mod keys;
 mod lease_classes;
 mod lifecycle;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use auth_domain::Store;
 
+pub use issuers::*;
 pub use keys::*;
 pub use lease_classes::*;
 pub use lifecycle::*;
@@ -65,6 +67,10 @@ macro_rules! suite {
             an_apps_secret_is_sealed_anew_once,
             an_api_key_has_one_successor,
             the_last_use_of_an_api_key_is_the_latest_that_was_noted,
+            an_issuer_reads_back_as_it_was_put,
+            an_issuer_is_one_tenants_under_one_name,
+            what_is_seen_of_an_issuer_is_seen_once,
+            a_standing_knows_who_vouched,
             lists_come_in_pages_without_gap_or_repetition,
             a_ticket_is_redeemed_by_one_handshake_of_many,
             a_ticket_is_not_redeemed_at_its_end,

@@ -59,6 +59,8 @@ clients! {
     credentials: credentials_service_client::CredentialsServiceClient;
     /// API keys.
     api_keys: api_keys_service_client::ApiKeysServiceClient;
+    /// External issuers.
+    issuers: issuers_service_client::IssuersServiceClient;
     /// Signing keys.
     keys: keys_service_client::KeysServiceClient;
     /// Tickets.

@@ -45,7 +45,7 @@ pub(crate) struct Registry {
 const fn is_mapped(kind: KeyKind) -> bool {
     match kind {
         KeyKind::Credential | KeyKind::Session | KeyKind::Identity => true,
-        KeyKind::Tenant | KeyKind::Client | KeyKind::SigningKey | KeyKind::Role => false,
+        KeyKind::Tenant | KeyKind::Client | KeyKind::SigningKey | KeyKind::Role | KeyKind::Issuer => false,
     }
 }
 

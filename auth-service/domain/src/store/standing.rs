@@ -1,7 +1,7 @@
 //! Where a credential stands, in one look: what every verdict and every caller costs.
 
 use async_trait::async_trait;
-use portcullis_types::{CredentialId, Revision};
+use portcullis_types::{CredentialId, IssuerId, Revision, RoleName};
 
 use crate::{Credential, Grant, Identity, KeyState, Session, StoreError, Tenant};
 
@@ -16,6 +16,8 @@ pub struct StandingRows {
     pub identity: Identity,
     /// What the roles grant: in order, each once.
     pub grants: Vec<Grant>,
+    /// Of an access token that no key here signed: who did.
+    pub external: Option<ExternalMark>,
     /// The tenant.
     pub tenant: Tenant,
     /// What signed it, when it is signed.
@@ -25,6 +27,21 @@ pub struct StandingRows {
     /// The log's own position of the number at which the credential was issued; none beyond the head and below the
     /// horizon.
     pub issued_on: Option<Revision>,
+}
+
+/// What a verdict must know of a token that an external issuer signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalMark {
+    /// Who signed.
+    pub issuer: IssuerId,
+    /// It is trusted no more.
+    pub is_removed: bool,
+    /// The newest entry that killed what rests on it.
+    pub revoked_seq: Option<u64>,
+    /// The roles that the token's claims brought.
+    pub roles: Vec<RoleName>,
+    /// What those grant: in order, each once.
+    pub grants: Vec<Grant>,
 }
 
 /// What a verdict must know of a signing key.
@@ -40,6 +57,6 @@ pub struct SigningKeyMark {
 #[async_trait]
 pub trait StandingReads: Send {
     /// A credential with everything above it; none when there is no such credential. A credential without what must be
-    /// above it is [`StoreError::Corrupt`].
+    /// above it is [`StoreError::Corrupt`], and so is an access token that nobody signed.
     async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError>;
 }

@@ -82,6 +82,7 @@ macro_rules! rows_with_tenant_and_id {
 const IDENTITIES: Kind = rows_with_tenant_and_id!("identities");
 const SESSIONS: Kind = rows_with_tenant_and_id!("sessions");
 const CREDENTIALS: Kind = rows_with_tenant_and_id!("credentials");
+const ISSUERS: Kind = rows_with_tenant_and_id!("issuers");
 
 /// A client application has no row before it is killed for the first time: locking it makes one.
 const CLIENTS: Kind = Kind {
@@ -105,7 +106,7 @@ const SIGNING_KEYS: Kind = Kind {
 };
 
 /// In the order in which they are locked: whoever contains before what is contained.
-const KINDS: [&Kind; 6] = [&TENANTS, &IDENTITIES, &SESSIONS, &CREDENTIALS, &CLIENTS, &SIGNING_KEYS];
+const KINDS: [&Kind; 7] = [&TENANTS, &IDENTITIES, &SESSIONS, &CREDENTIALS, &CLIENTS, &SIGNING_KEYS, &ISSUERS];
 
 /// The rows of one kind that a batch kills, by the columns of their keys, each once.
 struct Killed<'b> {
@@ -124,6 +125,7 @@ fn row_of(target: &Target) -> Option<(usize, &str, &[u8])> {
         Target::Credential(tenant, id) => (3, tenant.as_str(), id.as_bytes()),
         Target::Client(tenant, id) => (4, tenant.as_str(), id.as_str().as_bytes()),
         Target::SigningKey(id) => (5, "", id.as_bytes()),
+        Target::Issuer(tenant, id) => (6, tenant.as_str(), id.as_bytes()),
         Target::Role(..) => return None,
     })
 }

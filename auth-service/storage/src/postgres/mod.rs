@@ -14,6 +14,7 @@ mod api_keys;
 mod columns;
 mod commit;
 mod fleet;
+mod issuers;
 mod keys;
 mod lease_classes;
 mod lifecycle;

@@ -28,13 +28,18 @@ const STANDING: &str = concat!(
         (SELECT l.prev_chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq + 1)) END AS issued_on,
     (SELECT string_agg(r.grants, chr(10)) FROM identity_roles m
      JOIN roles r ON r.tenant = m.tenant AND r.name = m.role
-     WHERE m.tenant = c.tenant AND m.identity = c.identity) AS i_grants
+     WHERE m.tenant = c.tenant AND m.identity = c.identity) AS i_grants,
+    u.id AS u_id, u.removed_at AS u_removed_at, u.revoked_seq AS u_revoked_seq, e.roles AS e_roles,
+    (SELECT string_agg(r.grants, chr(10)) FROM jsonb_array_elements_text(e.roles::jsonb) j (name)
+     JOIN roles r ON r.tenant = c.tenant AND r.name = j.name) AS e_grants
     FROM revocation_head h
     LEFT JOIN credentials c ON c.id = $1
     LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
     LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
     LEFT JOIN tenants t ON t.name = c.tenant
     LEFT JOIN signing_keys k ON k.id = c.signing_key
+    LEFT JOIN issuer_tokens e ON e.credential = c.id
+    LEFT JOIN issuers u ON u.id = e.issuer
     WHERE h.shard = 0"
 );
 

@@ -125,6 +125,10 @@ async fn mark(connection: &mut SqliteConnection, target: &Target, seq: u64) -> R
         Target::SigningKey(id) => {
             sqlx::query("UPDATE signing_keys SET revoked_seq = ?1 WHERE id = ?2").bind(seq).bind(&id.as_bytes()[..])
         }
+        Target::Issuer(tenant, id) => sqlx::query("UPDATE issuers SET revoked_seq = ?1 WHERE tenant = ?2 AND id = ?3")
+            .bind(seq)
+            .bind(tenant.as_str())
+            .bind(&id.as_bytes()[..]),
         // A role is not alive: what rests on it is judged again.
         Target::Role(..) => return Ok(()),
     };

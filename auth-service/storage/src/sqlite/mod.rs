@@ -7,6 +7,7 @@
 //! for each other and for at most one other writer.
 
 mod api_keys;
+mod issuers;
 mod keys;
 mod lease_classes;
 mod lifecycle;

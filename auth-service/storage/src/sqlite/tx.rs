@@ -7,7 +7,7 @@ use auth_domain::{
     SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
 };
 use portcullis_types::{CredentialId, IdentityId, LeaseClass, RedemptionId, RoleName, TenantId, Timestamp};
-use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
+use sqlx::sqlite::{SqliteArguments, SqliteQueryResult, SqliteRow};
 use sqlx::{Sqlite, Transaction, query::Query};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -49,6 +49,20 @@ impl SqliteTx {
             self.write(query).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn maybe(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Option<SqliteRow>, StoreError> {
+        query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)
+    }
+
+    pub(super) async fn all(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)
     }
 
     pub(super) async fn write(

@@ -6,6 +6,7 @@ mod at_rest;
 mod callers;
 mod cookies;
 mod guard;
+mod issuers;
 mod lease_classes;
 mod login;
 mod password_changes;

@@ -6,7 +6,7 @@ use auth_domain::{
     Actor, BeginError, Caller, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
     CreateTicketError, IdentityKind, IssueError, IssueTokens, LoginError, NewApiKey, NewIdentity, NewTicket,
     PresentationContext, Presented, PutRoleError, Reason, RevokeError, RevokeRequest, RevokeTarget, Role, Scopes,
-    SetPasswordError, Store as _, UpdateIdentityError,
+    SetPasswordError, Store as _, UpdateIdentityError, VerifyError,
 };
 use portcullis_types::{IdentityName, RedemptionId, Secret, TenantId};
 
@@ -85,7 +85,7 @@ async fn a_call_that_waits_does_not_survive_its_key() {
     let (ticket, redemption) = (world.ticket(&tokens.access, None, None).await, RedemptionId::from_bytes([1; 16]));
     let context = PresentationContext { asker: Some(Actor::caller(&caller)), ..PresentationContext::default() };
     let answer = world.authority.verify(Presented::Ticket { ticket: &ticket, redemption }, &context).await;
-    assert!(matches!(answer, Err(BeginError::CallerRefused)), "{answer:?}");
+    assert!(matches!(answer, Err(VerifyError::Begin(BeginError::CallerRefused))), "{answer:?}");
     assert_eq!(world.store.head().await.expect("reads"), before, "nothing was done");
     allowed(world.redeem(&ticket, 2, &PresentationContext::default()).await);
     world.allowed(&tokens.access).await;

@@ -19,6 +19,7 @@ use portcullis_types::{
 };
 use tempfile::TempDir;
 
+use crate::issuers::PublishedSet;
 use crate::passwords::CountingHasher;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -88,6 +89,7 @@ fn settings() -> Settings {
         ticket_ttl: Duration::from_secs(30),
         cache_ttl: Duration::from_secs(30),
         refresh_grace: Duration::from_secs(30),
+        allow_loopback_issuers: false,
         keys: KEYS,
         leases: leases(),
         password_policy: PasswordPolicy { shortest: 8, deny_common: true, deny_name: true },
@@ -126,6 +128,7 @@ pub(crate) fn parts(
         clock: Arc::clone(clock) as _,
         entropy: Arc::new(SeededEntropy::new(1)),
         passwords: Arc::clone(hasher) as _,
+        issuer_keys: Arc::new(PublishedSet),
         keks: keks.into(),
         settings: settings(),
     }

@@ -40,7 +40,10 @@ async fn rotating_closes_nothing_and_revoking_closes_what_the_key_signed_and_not
     };
     site.admin.keys().revoke_signing_key(revocation).await.expect("it is revoked");
     for socket in &mut by_old {
-        assert_eq!(socket.closed().await, Closed { code: 4510, reason: "client or signing key revoked".to_owned() });
+        assert_eq!(
+            socket.closed().await,
+            Closed { code: 4510, reason: "client, signing key or issuer revoked".to_owned() }
+        );
     }
     for socket in &mut by_new {
         assert!(socket.is_alive().await);

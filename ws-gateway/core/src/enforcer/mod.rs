@@ -305,7 +305,9 @@ const fn denial_of(kind: KeyKind) -> Denial {
         KeyKind::Tenant => Denial::TenantRevoked,
         KeyKind::Identity => Denial::IdentityRevoked,
         KeyKind::Session => Denial::SessionRevoked,
-        KeyKind::Credential | KeyKind::Client | KeyKind::SigningKey | KeyKind::Role => Denial::CredentialRevoked,
+        KeyKind::Credential | KeyKind::Client | KeyKind::SigningKey | KeyKind::Role | KeyKind::Issuer => {
+            Denial::CredentialRevoked
+        }
     }
 }
 
@@ -315,6 +317,6 @@ const fn close_of(kind: KeyKind) -> CloseReason {
         KeyKind::Identity => CloseReason::IdentityRevoked,
         KeyKind::Session => CloseReason::SessionRevoked,
         KeyKind::Credential | KeyKind::Role => CloseReason::CredentialRevoked,
-        KeyKind::Client | KeyKind::SigningKey => CloseReason::IssuerRevoked,
+        KeyKind::Client | KeyKind::SigningKey | KeyKind::Issuer => CloseReason::IssuerRevoked,
     }
 }
