@@ -118,7 +118,8 @@ impl PasswordHasher for HashPool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Barrier, mpsc};
 
     use portcullis_types::SystemEntropy;
 
@@ -166,6 +167,42 @@ mod tests {
         assert!(futures_util::poll!(&mut next).is_pending());
         go.send(()).expect("it waits");
         assert!(next.await.is_ok());
+    }
+
+    /// Memory is at most so many evaluations: whatever is asked for at once, of whatever kind, and whoever leaves.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_flood_computes_no_more_hashes_at_once_than_there_are_workers() {
+        let pool = Arc::new(pool(2, 200));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let both = Arc::new(Barrier::new(2));
+        let ask = |n: usize| {
+            let (pool, now, most, both) = (Arc::clone(&pool), Arc::clone(&now), Arc::clone(&most), Arc::clone(&both));
+            async move {
+                let lane = if n.is_multiple_of(2) { &pool.checks } else { &pool.makings };
+                let hashed = pool.hashes.clone();
+                let work = pool.run(lane, move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    // Two of them run at the same time for sure.
+                    if n == 1 || n == 2 {
+                        both.wait();
+                    }
+                    let hash = hashed.hash(&Secret::from("correct horse"), &SystemEntropy);
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    hash
+                });
+                let mut work = Box::pin(work);
+                // Every third client leaves as soon as it has asked.
+                if n.is_multiple_of(3) {
+                    return futures_util::poll!(&mut work).is_pending();
+                }
+                work.await.is_ok()
+            }
+        };
+        let asked: Vec<_> = (0..200).map(|n| tokio::spawn(ask(n))).collect();
+        for answer in asked {
+            assert!(answer.await.expect("no client panics"));
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]

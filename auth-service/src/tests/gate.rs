@@ -52,6 +52,42 @@ async fn a_caller_acts_only_on_its_own_tenant() {
         world.revocations().fetch_range(by(&key, v1::FetchRangeRequest::default())).await.map(drop),
         call(&world.channel, "/portcullis.auth.v1.RevocationsService/Watch", by(&key, ())).await,
         world
+            .passwords()
+            .reset_password(by(&key, v1::ResetPasswordRequest { identity: ada(), ..Default::default() }))
+            .await
+            .map(drop),
+        world
+            .passwords()
+            .change_password(by(&key, v1::ChangePasswordRequest { identity: ada(), ..Default::default() }))
+            .await
+            .map(drop),
+        world
+            .passwords()
+            .import_password(by(&key, v1::ImportPasswordRequest { identity: ada(), ..Default::default() }))
+            .await
+            .map(drop),
+        world.second_factors().enrol_totp(by(&key, v1::EnrolTotpRequest { identity: ada() })).await.map(drop),
+        world
+            .second_factors()
+            .confirm_totp(by(&key, v1::ConfirmTotpRequest { identity: ada(), ..Default::default() }))
+            .await
+            .map(drop),
+        world
+            .second_factors()
+            .remove_second_factor(by(&key, v1::RemoveSecondFactorRequest { identity: ada() }))
+            .await
+            .map(drop),
+        world
+            .second_factors()
+            .renew_recovery_codes(by(&key, v1::RenewRecoveryCodesRequest { identity: ada() }))
+            .await
+            .map(drop),
+        world
+            .second_factors()
+            .get_second_factors(by(&key, v1::GetSecondFactorsRequest { identity: ada() }))
+            .await
+            .map(drop),
+        world
             .credentials()
             .issue_tokens(by(&key, v1::IssueTokensRequest { identity: ada(), ..Default::default() }))
             .await

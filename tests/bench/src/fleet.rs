@@ -1,7 +1,7 @@
 //! The real programs: one authority on SQLite and its gateways, as they are deployed, on the servers' core.
 //!
-//! Configured as by default, except: free ports, cheap password hashing (no row measures it), tokens that outlive the
-//! run, and a log of warnings only.
+//! Configured as by default, except: free ports, cheap password hashing (where no row measures it), tokens that outlive
+//! the run, and a log of warnings only.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,9 +81,18 @@ impl Gateway {
 impl Fleet {
     /// Starts an authority and so many gateways, with everything under `parent`.
     pub(crate) async fn start(parent: &Path, gateways: usize, cores: Cores) -> Outcome<Self> {
+        Self::start_hashing(parent, gateways, cores, CHEAP_PASSWORDS).await
+    }
+
+    /// The same with passwords that cost what they cost by default.
+    pub(crate) async fn start_with_dear_passwords(parent: &Path, cores: Cores) -> Outcome<Self> {
+        Self::start_hashing(parent, 0, cores, "").await
+    }
+
+    async fn start_hashing(parent: &Path, gateways: usize, cores: Cores, passwords: &str) -> Outcome<Self> {
         let folder = TempDir::with_prefix_in("portcullis-bench-", parent).during("making a folder")?;
         let file = |name: &str| folder.path().join(name);
-        let config = authority_config(&file("data"), &file("authority.json"));
+        let config = authority_config(&file("data"), &file("authority.json"), passwords);
         let (authority, ready) = start(&folder, "authority", "auth-service", &config, cores).await?;
         let grpc = address(&ready["grpc"])?;
         let key_file = ready["admin_key_file"].as_str().during("finding the administrator's key")?;
@@ -156,11 +165,13 @@ async fn seed(admin: &Api) -> (String, String) {
     (gateway, backend)
 }
 
-fn authority_config(data: &Path, ready: &Path) -> String {
+const CHEAP_PASSWORDS: &str = "[password]\nmemory_kib = 64\niterations = 1\n";
+
+fn authority_config(data: &Path, ready: &Path, passwords: &str) -> String {
     format!(
         "data_dir = {data:?}\nready_file = {ready:?}\n\
          [grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
-         [tokens]\naccess_ttl_ms = 3600000\n[password]\nmemory_kib = 64\niterations = 1\n\
+         [tokens]\naccess_ttl_ms = 3600000\n{passwords}\
          [log]\nfilter = \"warn\"\n",
     )
 }

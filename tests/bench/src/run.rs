@@ -31,6 +31,8 @@ pub(crate) enum Row {
     Verify,
     /// CPU of a handshake whose verdict is cached.
     Handshake,
+    /// What a refused login takes, and what a flood of them does to verdicts.
+    Logins,
 }
 
 /// How a run's results are written to standard output.
@@ -90,6 +92,8 @@ pub(crate) struct Scale {
     pub(crate) verdicts: usize,
     /// Handshakes of `handshake`.
     pub(crate) handshakes: usize,
+    /// Refused logins of `logins`, for each kind of name.
+    pub(crate) logins: usize,
 }
 
 const FULL: Scale = Scale {
@@ -104,6 +108,7 @@ const FULL: Scale = Scale {
     events: 200_000,
     verdicts: 10_000,
     handshakes: 15_000,
+    logins: 400,
 };
 
 const QUICK: Scale = Scale {
@@ -118,6 +123,7 @@ const QUICK: Scale = Scale {
     events: 20_000,
     verdicts: 300,
     handshakes: 600,
+    logins: 40,
 };
 
 /// What every row is given.
