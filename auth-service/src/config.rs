@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use portcullis_config::Misread;
+use portcullis_observe::MetricsConfig;
 use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) second_factor: SecondFactor,
     /// What is promised about revocation.
     pub(crate) guarantee: Guarantee,
+    /// Where metrics are read.
+    pub(crate) metrics: MetricsConfig,
     /// How events are written.
     pub(crate) log: Log,
 }
@@ -190,6 +193,7 @@ impl Default for Config {
             cookie: Cookie::default(),
             second_factor: SecondFactor::default(),
             guarantee: Guarantee::default(),
+            metrics: MetricsConfig::default(),
             log: Log::default(),
         }
     }
@@ -267,7 +271,8 @@ impl Config {
             .into_iter()
             .chain(self.issuers.rules())
             .chain(self.store.rules())
-            .chain(self.guarantee.rules());
+            .chain(self.guarantee.rules())
+            .chain([self.metrics.rule()]);
         for (holds, key, rule) in
             self.rules().into_iter().chain(sections).chain(self.http.limits.rules()).chain(login::rules(self))
         {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_domain::{Argon2id, HashError, PasswordHasher, PasswordHashes, UnfitHash};
-use portcullis_types::{Entropy, Secret};
+use portcullis_types::{Clock, Entropy, Secret};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 pub(crate) struct HashPool {
     hashes: PasswordHashes,
     entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     checks: Lane,
     makings: Lane,
@@ -54,12 +55,18 @@ impl Drop for Place {
 
 impl HashPool {
     /// With the configured parameters and bounds.
-    pub(crate) fn new(config: &Config, entropy: Arc<dyn Entropy>, metrics: Arc<Metrics>) -> Result<Self, HashError> {
+    pub(crate) fn new(
+        config: &Config,
+        entropy: Arc<dyn Entropy>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, HashError> {
         let Config { password, password_import, .. } = config;
         let argon = Argon2id::new(password.memory_kib, password.iterations, password.parallelism)?;
         Ok(Self {
             hashes: PasswordHashes::new(argon, password_import.limits()),
             entropy,
+            clock,
             metrics,
             checks: Lane::new(password.workers, password.queue),
             makings: Lane::new(password.workers, password.queue),
@@ -82,8 +89,10 @@ impl HashPool {
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let place = self.admit(lane)?;
+        let began = self.clock.boottime();
         let turn = Arc::clone(&lane.turns).acquire_owned().await.map_err(|_| HashError::Failed)?;
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| HashError::Failed)?;
+        self.metrics.hash_wait.observe(self.clock.boottime().saturating_since(began).as_secs_f64());
         let task = tokio::task::spawn_blocking(move || {
             let _held = (place, turn, worker);
             work()
@@ -121,7 +130,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Barrier, mpsc};
 
-    use portcullis_types::SystemEntropy;
+    use portcullis_types::{SystemClock, SystemEntropy};
 
     use super::*;
     use crate::config::Password;
@@ -129,7 +138,8 @@ mod tests {
     fn pool(workers: usize, queue: usize) -> HashPool {
         let password = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
         let config = Config { password, ..Config::default() };
-        HashPool::new(&config, Arc::new(SystemEntropy), Arc::new(Metrics::new())).expect("the smallest parameters")
+        HashPool::new(&config, Arc::new(SystemEntropy), Arc::new(SystemClock), Arc::new(Metrics::new()))
+            .expect("the smallest parameters")
     }
 
     #[tokio::test]

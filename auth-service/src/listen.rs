@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
+use portcullis_observe::MetricsListener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +29,14 @@ pub(crate) struct ListenError {
 /// Binds the address that `key` configures.
 pub(crate) async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError { address, key, source })
+}
+
+/// Binds the listener for metrics alone, if there is one.
+pub(crate) fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsListener>, ListenError> {
+    let bind = |address| {
+        MetricsListener::bind(address).map_err(|source| ListenError { address, key: "metrics.listen", source })
+    };
+    address.map(bind).transpose()
 }
 
 /// Connections as they come, never an end and never an error: an accept that fails is tried again after a pause.

@@ -5,6 +5,8 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use auth_domain::PoolUse;
+use portcullis_observe::Process;
 use portcullis_types::{LeaseClass, LeaseTerms};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -27,6 +29,25 @@ struct Call {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Method {
     method: &'static str,
+}
+
+/// A route of the HTTP edge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
+}
+
+/// Why a watch ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ending {
+    reason: &'static str,
+}
+
+/// A pool of connections to the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Pool {
+    pool: &'static str,
+    state: &'static str,
 }
 
 /// A verdict.
@@ -73,9 +94,13 @@ pub(crate) struct Metrics {
     registry: Registry,
     calls: Family<Call, Counter>,
     latency: Family<Method, Histogram, fn() -> Histogram>,
+    in_flight: Family<Method, Gauge>,
     verdicts: Family<VerdictLabels, Counter>,
     revocations: Family<EffectLabels, Counter>,
     answers: Family<Answer, Counter>,
+    http_latency: Family<Route, Histogram, fn() -> Histogram>,
+    connections: Family<Pool, Gauge>,
+    watch_ends: Family<Ending, Counter>,
     registrations: Family<Standing, Gauge>,
     bound: Gauge<f64, AtomicU64>,
     lease: Family<ClassLabel, Gauge<f64, AtomicU64>>,
@@ -86,12 +111,28 @@ pub(crate) struct Metrics {
     pub(crate) log_head: Gauge,
     /// Open watches.
     pub(crate) watchers: Gauge,
+    /// Answers to probes, each of which may renew a lease.
+    pub(crate) beats: Counter,
+    /// How many entries the slowest gateway that may hold a lease does not enforce yet.
+    pub(crate) watch_backlog: Gauge,
     /// Entries sent to watchers, all together.
     pub(crate) watch_entries: Counter,
     /// Passwords being hashed or waiting for it.
     pub(crate) hash_depth: Gauge,
+    /// How long a password waited for its turn to be hashed.
+    pub(crate) hash_wait: Histogram,
     /// Passwords refused because too many were waiting.
     pub(crate) hash_rejected: Counter,
+}
+
+/// Counts a call while it lives, however it ends.
+#[derive(Debug)]
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 fn seconds() -> Histogram {
@@ -102,12 +143,16 @@ impl Metrics {
     /// All at zero.
     pub(crate) fn new() -> Self {
         let mut this = Self {
-            registry: Registry::with_prefix("portcullis_auth"),
+            registry: Registry::default(),
             calls: Family::default(),
             latency: Family::new_with_constructor(seconds),
+            in_flight: Family::default(),
             verdicts: Family::default(),
             revocations: Family::default(),
             answers: Family::default(),
+            http_latency: Family::new_with_constructor(seconds),
+            connections: Family::default(),
+            watch_ends: Family::default(),
             registrations: Family::default(),
             bound: Gauge::default(),
             lease: Family::default(),
@@ -116,7 +161,10 @@ impl Metrics {
             log_head: Gauge::default(),
             watchers: Gauge::default(),
             watch_entries: Counter::default(),
+            beats: Counter::default(),
+            watch_backlog: Gauge::default(),
             hash_depth: Gauge::default(),
+            hash_wait: seconds(),
             hash_rejected: Counter::default(),
         };
         this.register();
@@ -124,9 +172,17 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let registry = &mut self.registry;
+        self.registry.register_collector(Box::new(Process));
+        let registry = self.registry.sub_registry_with_prefix("portcullis_auth");
         registry.register("grpc_requests", "gRPC calls by method and code", self.calls.clone());
         registry.register("grpc_seconds", "Time from a call's headers to its answer's", self.latency.clone());
+        registry.register("grpc_in_flight", "gRPC calls that are not answered yet", self.in_flight.clone());
+        registry.register("http_seconds", "Time from a request's headers to its answer's", self.http_latency.clone());
+        registry.register(
+            "store_connections",
+            "Connections to the store, and who waits for one",
+            self.connections.clone(),
+        );
         registry.register("verdicts", "Verdicts by outcome and reason", self.verdicts.clone());
         registry.register("revocations", "Facts of the log since the start, by effect", self.revocations.clone());
         registry.register("http_requests", "HTTP requests by route and status", self.answers.clone());
@@ -146,6 +202,14 @@ impl Metrics {
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
         registry.register("watchers", "Open watches", self.watchers.clone());
         registry.register("watch_entries_sent", "Entries sent to watchers", self.watch_entries.clone());
+        registry.register("watch_beats", "Answers to probes", self.beats.clone());
+        registry.register(
+            "watch_backlog_entries",
+            "Entries that the slowest gateway does not enforce yet",
+            self.watch_backlog.clone(),
+        );
+        registry.register("watch_ends", "Watches that ended, by why", self.watch_ends.clone());
+        registry.register("hash_wait_seconds", "Time until a password's turn to be hashed", self.hash_wait.clone());
         registry.register("hash_queue_depth", "Passwords being hashed or waiting", self.hash_depth.clone());
         registry.register("hash_rejected", "Passwords refused for overload", self.hash_rejected.clone());
     }
@@ -154,6 +218,28 @@ impl Metrics {
     pub(crate) fn call(&self, method: &'static str, code: &'static str, took: Duration) {
         self.calls.get_or_create(&Call { method, code }).inc();
         self.latency.get_or_create(&Method { method }).observe(took.as_secs_f64());
+    }
+
+    /// A gRPC call begins; what is returned is dropped when it ends.
+    pub(crate) fn begin(&self, method: &'static str) -> InFlight {
+        let gauge = self.in_flight.get_or_create(&Method { method }).clone();
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    /// A watch ended.
+    pub(crate) fn watch_end(&self, reason: &'static str) {
+        self.watch_ends.get_or_create(&Ending { reason }).inc();
+    }
+
+    /// Pools are used like this.
+    pub(crate) fn pools(&self, pools: &[PoolUse]) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for &PoolUse { pool, busy, idle, most, waiting } in pools {
+            for (state, value) in [("busy", busy), ("idle", idle), ("most", most), ("waiting", waiting)] {
+                self.connections.get_or_create(&Pool { pool, state }).set(count(value));
+            }
+        }
     }
 
     /// A verdict was given.
@@ -167,8 +253,9 @@ impl Metrics {
     }
 
     /// An HTTP request was answered.
-    pub(crate) fn answer(&self, route: &'static str, status: u16) {
+    pub(crate) fn answer(&self, route: &'static str, status: u16, took: Duration) {
         self.answers.get_or_create(&Answer { route, status }).inc();
+        self.http_latency.get_or_create(&Route { route }).observe(took.as_secs_f64());
     }
 
     /// The head of the log was proven by a write, or could not be.
@@ -207,15 +294,22 @@ mod tests {
         let metrics = Metrics::new();
         metrics.call("Verify", "OK", Duration::from_millis(1));
         metrics.verdict("denied_permanent", "expired");
-        metrics.answer("/health", 200);
+        metrics.answer("/health", 200, Duration::from_millis(1));
+        let in_flight = metrics.begin("Verify");
+        metrics.pools(&[PoolUse { pool: "readers", busy: 1, idle: 2, most: 8, waiting: 3 }]);
         let text = metrics.encode();
         for line in [
             r#"portcullis_auth_grpc_requests_total{method="Verify",code="OK"} 1"#,
             r#"portcullis_auth_verdicts_total{outcome="denied_permanent",reason="expired"} 1"#,
             r#"portcullis_auth_http_requests_total{route="/health",status="200"} 1"#,
             "portcullis_auth_watchers 0",
+            r#"portcullis_auth_grpc_in_flight{method="Verify"} 1"#,
+            r#"portcullis_auth_store_connections{pool="readers",state="waiting"} 3"#,
+            "process_open_fds ",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
+        drop(in_flight);
+        assert!(metrics.encode().contains(r#"portcullis_auth_grpc_in_flight{method="Verify"} 0"#));
     }
 }

@@ -14,6 +14,9 @@ pub(crate) struct Ready<'a> {
     pub(crate) grpc: SocketAddr,
     /// Where HTTP is spoken.
     pub(crate) http: SocketAddr,
+    /// Where metrics are, when that is a listener of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Where the first administrator's key was written.
     pub(crate) admin_key_file: &'a Path,
 }
@@ -36,7 +39,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let file = folder.path().join("ready.json");
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let ready = Ready { grpc: address(1), http: address(2), admin_key_file: Path::new("/d/admin.key") };
+        let ready =
+            Ready { grpc: address(1), http: address(2), metrics: None, admin_key_file: Path::new("/d/admin.key") };
         write(&file, &ready).expect("it can be written");
         let text = fs::read_to_string(&file).expect("it is there");
         assert_eq!(text, r#"{"grpc":"127.0.0.1:1","http":"127.0.0.1:2","admin_key_file":"/d/admin.key"}"#);

@@ -14,6 +14,7 @@ use auth_domain::watch::{
 };
 use auth_domain::{Noted, Registered, Renewal, Store, StoreError};
 use futures_util::future::BoxFuture;
+use portcullis_observe::Page as MetricsPage;
 use portcullis_types::{Boottime, Clock, Revision, Shutdown};
 use tokio::sync::watch;
 
@@ -312,11 +313,25 @@ impl Receipts {
         next.saturating_since(self.clock.boottime()).max(SHORTEST)
     }
 
-    /// Counts registrations for the metrics.
-    pub(crate) fn measure(&self) {
-        let (able, unable) = self.lock().count(self.clock.boottime());
+    /// Reads for the metrics what stands, and is not counted as it happens.
+    fn measure(&self) {
+        let now = self.clock.boottime();
+        let head = self.log.with_ring(|ring| ring.head().seq);
+        let behind = self.lock().furthest_behind(head, now);
+        self.metrics.watch_backlog.set(i64::try_from(behind).unwrap_or(i64::MAX));
+        self.metrics.pools(&self.store.connections());
+        let (able, unable) = self.lock().count(now);
         self.metrics.registrations("may_hold_lease", able);
         self.metrics.registrations("cannot_hold_lease", unable);
+    }
+
+    /// All metrics, as they stand whenever it is called.
+    pub(crate) fn page(self: &Arc<Self>) -> MetricsPage {
+        let this = Arc::clone(self);
+        MetricsPage::new(move || {
+            this.measure();
+            this.metrics.encode()
+        })
     }
 
     async fn is_on_log(&self, revision: Revision) -> Result<bool, StoreError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use auth_domain::watch::Terms;
 use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError};
+use portcullis_observe::MetricsListener;
 use portcullis_types::{Clock, Entropy, InvalidName, InvalidTerms, LeaseClass, Secret, Shutdown};
 use tokio::net::TcpListener;
 
@@ -105,6 +106,8 @@ pub(crate) struct Running {
     pub(crate) grpc: SocketAddr,
     /// Where HTTP is spoken.
     pub(crate) http: SocketAddr,
+    /// Where metrics are, when that is a listener of its own.
+    pub(crate) metrics_at: Option<SocketAddr>,
     /// Where the first administrator's key is.
     pub(crate) admin_key_file: PathBuf,
     store: Arc<dyn Store>,
@@ -128,6 +131,8 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     // First, because a taken port is the likeliest mistake and must leave nothing behind.
     let grpc_listener = listen::bind(config.grpc.listen, "grpc.listen").await?;
     let http_listener = listen::bind(config.http.listen, "http.listen").await?;
+    let metrics_listener = listen::bind_metrics(config.metrics.listen)?;
+    let metrics_at = metrics_listener.as_ref().map(MetricsListener::address);
     let (grpc, http) = (address_of(&grpc_listener, config.grpc.listen), address_of(&http_listener, config.http.listen));
 
     let metrics = Arc::new(Metrics::new());
@@ -143,6 +148,10 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
+    if let Some(listener) = metrics_listener {
+        let (page, stop) = (receipts.page(), shutdown.clone());
+        shutdown.spawn("metrics", async move { listener.serve(page, stop.requested()).await });
+    }
     let edge = Edge::new(
         Arc::clone(&authority),
         Arc::clone(&receipts),
@@ -155,17 +164,17 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let parts = grpc::Parts { authority, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };
     shutdown.spawn("grpc", serve_grpc(grpc::Api::new(parts, config), grpc_listener, shutdown.clone()));
 
-    let running = Running { grpc, http, admin_key_file, store, log, shutdown };
+    let running = Running { grpc, http, metrics_at, admin_key_file, store, log, shutdown };
     running.announce(config)?;
     Ok(running)
 }
 
 impl Running {
     fn announce(&self, config: &Config) -> Result<(), StartError> {
-        let Self { grpc, http, admin_key_file, .. } = self;
+        let Self { grpc, http, metrics_at, admin_key_file, .. } = self;
         tracing::info!(%grpc, %http, data_dir = %config.data_dir.display(), "listening");
         let Some(file) = &config.ready_file else { return Ok(()) };
-        let ready = Ready { grpc: *grpc, http: *http, admin_key_file };
+        let ready = Ready { grpc: *grpc, http: *http, metrics: *metrics_at, admin_key_file };
         ready_file::write(file, &ready).map_err(|source| StartError::File { path: file.clone(), source })
     }
 
@@ -268,7 +277,7 @@ async fn open_authority(
 ) -> Result<Authority, StartError> {
     let source = Source::find(config, Source::from_environment())?;
     let keks = source.read(&*store, &*around.entropy).await?;
-    let passwords = HashPool::new(config, Arc::clone(&around.entropy), metrics)?;
+    let passwords = HashPool::new(config, Arc::clone(&around.entropy), Arc::clone(&around.clock), metrics)?;
     let parts = auth_domain::Parts {
         store,
         clock: Arc::clone(&around.clock),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use figment::Figment;
 use gateway_core::{Action, Grants};
 use portcullis_config::Misread;
+use portcullis_observe::MetricsConfig;
 use portcullis_types::{AddressRange, GatewayId, TenantId};
 use serde::Deserialize;
 
@@ -60,6 +61,9 @@ pub struct Config {
     /// Losing the lease.
     #[serde(default)]
     pub freeze: FreezeConfig,
+    /// Where metrics are read.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -365,6 +369,8 @@ impl Config {
             "hub.anonymous.subscribe: channel names, of which only the last character may be '*'",
         );
         self.limits.broken_rules(&mut rule);
+        let (holds, key, text) = self.metrics.rule();
+        rule(holds, &format!("{key}: {text}"));
         rule(
             self.ping.interval_ms >= 1_000 && self.ping.pong_timeout_ms < self.ping.interval_ms,
             "ping: interval_ms is at least 1000, pong_timeout_ms below it",

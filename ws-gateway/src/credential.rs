@@ -103,9 +103,14 @@ impl Presented {
 /// Whether a text that stands where no credential may stand holds one, alone or after something else.
 pub fn looks_like_a_credential(text: &str) -> bool {
     let within = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    text.split(|c| !within(c)).any(|part| {
-        OpaqueKind::claimed_by(part).is_some() || (part.starts_with("eyJ") && part.matches('.').count() >= 2)
-    })
+    text.split(|c| !within(c))
+        .any(|part| OpaqueKind::claimed_by(part).is_some() || (is_object(part) && part.matches('.').count() >= 2))
+}
+
+/// The first byte of what base64url stands for, and no more: issuers write JSON each in its own way.
+fn is_object(part: &str) -> bool {
+    let head = part.get(..4).and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
+    head.is_some_and(|head| head.first() == Some(&b'{'))
 }
 
 /// Three parts of base64url, the first two of them JSON objects by their first byte (RFC 7519). Nothing more: what it
@@ -117,10 +122,7 @@ fn is_jwt(text: &str) -> bool {
         return false;
     };
     let base64url = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let object = |part: &str| {
-        let head = part.get(..4).and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
-        base64url(part) && head.is_some_and(|head| head.first() == Some(&b'{'))
-    };
+    let object = |part: &str| base64url(part) && is_object(part);
     object(header) && object(claims) && base64url(signature)
 }
 
@@ -172,7 +174,8 @@ mod tests {
     #[test]
     fn a_credential_is_found_wherever_it_stands_in_a_text() {
         for (before, after) in [("", ""), ("Bearer ", ""), (" ", ""), ("a=1;token=", ";b"), ("[\"", "\"]")] {
-            for credential in [jwt(), opaque(OpaqueKind::ApiKey), opaque(OpaqueKind::Ticket)] {
+            let pretty = jwt().replacen("eyJ", "ewogICJ", 1);
+            for credential in [jwt(), pretty, opaque(OpaqueKind::ApiKey), opaque(OpaqueKind::Ticket)] {
                 assert!(looks_like_a_credential(&format!("{before}{credential}{after}")), "{before:?}");
             }
         }

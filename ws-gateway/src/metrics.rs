@@ -5,12 +5,15 @@
 
 use std::sync::atomic::AtomicU64;
 
+use portcullis_observe::Process;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+const PREFIX: &str = "portcullis_gateway";
 
 /// One word of our own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,7 +99,7 @@ impl Metrics {
     /// All series, at zero.
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("portcullis_gateway"),
+            registry: Registry::default(),
             sockets: Family::default(),
             connections: Gauge::default(),
             handshakes: Family::default(),
@@ -127,7 +130,8 @@ impl Metrics {
     }
 
     fn register_sockets(&mut self) {
-        let to = &mut self.registry;
+        self.registry.register_collector(Box::new(Process));
+        let to = self.registry.sub_registry_with_prefix(PREFIX);
         to.register("sockets", "Open sockets by kind", self.sockets.clone());
         to.register("connections", "Open TCP connections", self.connections.clone());
         to.register("handshakes", "Handshakes by how they ended", self.handshakes.clone());
@@ -144,7 +148,7 @@ impl Metrics {
     }
 
     fn register_enforcement(&mut self) {
-        let to = &mut self.registry;
+        let to = self.registry.sub_registry_with_prefix(PREFIX);
         to.register("verdict_cache_hits", "Verdicts from the cache", self.verdict_hits.clone());
         to.register("verdict_cache_misses", "Verdicts asked for", self.verdict_misses.clone());
         to.register("no_verdict", "Questions the authority did not answer", self.no_verdict.clone());

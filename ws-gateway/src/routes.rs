@@ -17,6 +17,7 @@ use http::header::{
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use portcullis_observe::Page;
 use portcullis_types::{AddressRange, Shutdown};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
@@ -26,7 +27,6 @@ use crate::config::{Config, RefusalStyle};
 use crate::connection::{Arrival, Carried, Connection};
 use crate::credential::Presented;
 use crate::forwarded::client_address;
-use crate::gauges;
 use crate::handshake::{self, Handshake, NotWebSocket};
 use crate::hub::{Hub, Seat};
 use crate::listener::Peer;
@@ -48,15 +48,15 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// For this hub; its connections are tasks of `tasks`.
-    pub fn new(hub: Arc<Hub>, config: &Config, tasks: Shutdown) -> Self {
+    /// For this hub, with this page of metrics, if it is not elsewhere; its connections are tasks of `tasks`.
+    pub fn new(hub: Arc<Hub>, config: &Config, page: Option<Page>, tasks: Shutdown) -> Self {
         let (hub_config, limits) = (&config.hub, &config.limits);
         let own = axum::Router::new()
             .route("/health", get(async || "ok\n"))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
             .fallback(async || problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path."))
-            .with_state(Own { hub: Arc::clone(&hub), tasks: tasks.clone() });
+            .with_state(Own { hub: Arc::clone(&hub), page, tasks: tasks.clone() });
         Self {
             hub,
             own,
@@ -204,6 +204,7 @@ fn not_a_handshake(not: NotWebSocket) -> Response<Body> {
 #[derive(Clone)]
 struct Own {
     hub: Arc<Hub>,
+    page: Option<Page>,
     tasks: Shutdown,
 }
 
@@ -216,8 +217,10 @@ async fn ready(State(own): State<Own>) -> Response<Body> {
 }
 
 async fn metrics(State(own): State<Own>) -> Response<Body> {
-    gauges::refresh(&own.hub.metrics, &own.hub.enforcement.standing());
-    let mut response = Response::new(Body::from(own.hub.metrics.encode()));
+    let Some(page) = &own.page else {
+        return problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.");
+    };
+    let mut response = Response::new(Body::from(page.text()));
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response

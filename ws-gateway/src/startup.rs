@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::{InvalidPattern, Settings};
+use portcullis_observe::{MetricsListener, Page};
 use portcullis_types::{Clock, Entropy, Shutdown};
 use tokio::net::TcpListener;
 
@@ -24,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::routes::Routes;
 use crate::verifier::{Judge, Verifier};
 use crate::watch::{Driver, Parts};
-use crate::{ready_file, reverify};
+use crate::{gauges, ready_file, reverify};
 
 /// How long the watch and its workers may take to end when nothing rests on them any more.
 const LAST_TASKS: Duration = Duration::from_secs(3);
@@ -85,7 +86,13 @@ impl Gateway {
             clock,
             entropy: Arc::clone(&entropy),
         });
-        let routes = Arc::new(Routes::new(hub, &config, sockets.clone()));
+        let page = metrics_page(&hub);
+        if let Some(listener) = bind_metrics(config.metrics.listen)? {
+            let (page, stop) = (page.clone(), vital.clone());
+            vital.spawn("metrics", async move { listener.serve(page, stop.requested()).await });
+        }
+        let page = config.metrics.listen.is_none().then_some(page);
+        let routes = Arc::new(Routes::new(hub, &config, page, sockets.clone()));
         let acceptor = Acceptor::new(routes, &config.limits, metrics, Arc::clone(&entropy), sockets.clone());
         tracing::info!(gateway = config.gateway_id.as_str(), %address, path = config.hub.path, "listening");
         if let Some(file) = &config.ready_file {
@@ -122,6 +129,20 @@ impl Gateway {
         }
         vital.finish(LAST_TASKS).await && closed
     }
+}
+
+/// The listener for metrics alone, if there is one.
+fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsListener>, ListenError> {
+    let bind = |address| MetricsListener::bind(address).map_err(|source| ListenError::Failed { address, source });
+    address.map(bind).transpose()
+}
+
+fn metrics_page(hub: &Arc<Hub>) -> Page {
+    let (metrics, enforcement) = (Arc::clone(&hub.metrics), Arc::clone(&hub.enforcement));
+    Page::new(move || {
+        gauges::refresh(&metrics, &enforcement.standing());
+        metrics.encode()
+    })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -107,10 +107,10 @@ pub use second_factors::{
 };
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
-    Answered, ApiKeyWrites, Committed, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites,
-    KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads,
-    LoginWrites, ReadView, SealedReads, SealedWrites, SessionFilter, SigningKeyMark, StandingReads, StandingRows,
-    Store, StoreError, WriteTx,
+    Answered, ApiKeyWrites, Committed, Connections, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads,
+    IssuerWrites, KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry,
+    LoginReads, LoginWrites, PoolUse, ReadView, SealedReads, SealedWrites, SessionFilter, SigningKeyMark,
+    StandingReads, StandingRows, Store, StoreError, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

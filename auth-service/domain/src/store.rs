@@ -13,6 +13,7 @@
 //! writes here, which say whether they took place.
 
 mod api_keys;
+mod connections;
 mod fleet;
 mod issuers;
 mod keys;
@@ -32,6 +33,7 @@ use portcullis_types::{
 };
 
 pub use self::api_keys::ApiKeyWrites;
+pub use self::connections::{Connections, PoolUse};
 pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use self::issuers::{IssuerReads, IssuerWrites};
 pub use self::keys::{KeyReads, KeyWrites};
@@ -129,7 +131,7 @@ pub enum StoreError {
 
 /// The rows and the log.
 #[async_trait]
-pub trait Store: fmt::Debug + Send + Sync {
+pub trait Store: Connections + fmt::Debug + Send + Sync {
     /// A snapshot.
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError>;
 

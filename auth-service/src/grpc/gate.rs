@@ -80,16 +80,17 @@ impl Gate {
     {
         let began = self.clock.boottime();
         let access = scopes::access(request.uri().path());
+        let method = match access {
+            Access::Scoped(method) => method.path,
+            Access::Open(service) => service,
+            Access::Unknown => "unknown",
+        };
+        let _in_flight = self.metrics.begin(method);
         let limit = deadline(request.headers()).map_or(self.max_deadline, |asked| asked.min(self.max_deadline));
         let answer = tokio::time::timeout(limit, self.answer(access, request, inner)).await;
         let response = match answer {
             Ok(response) => response?,
             Err(_) => refusal(Failure::new(Reason::DeadlineExceeded, "the call took longer than its deadline")),
-        };
-        let method = match access {
-            Access::Scoped(method) => method.path,
-            Access::Open(service) => service,
-            Access::Unknown => "unknown",
         };
         let took = self.clock.boottime().saturating_since(began);
         let code = code_of(&response);

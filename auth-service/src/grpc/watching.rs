@@ -42,6 +42,20 @@ enum Ended {
     Failed(Failure),
 }
 
+impl Ended {
+    /// Its name in the metrics.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Quietly => "drained",
+            Self::Resync(Resync::Fork, _) => "fork",
+            Self::Resync(Resync::Horizon, _) => "horizon",
+            Self::Resync(Resync::Lagged, _) => "lagged",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 impl<E: Into<Failure>> From<E> for Ended {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
@@ -106,6 +120,7 @@ impl Watching {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
+        self.api.metrics.watch_end(ended.word());
         let last = match ended {
             Ended::Left | Ended::Quietly => return,
             Ended::Resync(reason, head) => Ok(resync_to_wire(reason, head)),
@@ -294,8 +309,10 @@ impl Watching {
         let watcher = &mut following.watcher;
         match self.api.log.with_ring(|ring| watcher.next(ring, now)) {
             Next::Send(message) => {
-                if matches!(message, Message::Entry(_)) {
-                    self.api.metrics.watch_entries.inc();
+                match message {
+                    Message::Entry(_) => drop(self.api.metrics.watch_entries.inc()),
+                    Message::Checkpoint { .. } => drop(self.api.metrics.beats.inc()),
+                    Message::Welcome(_) | Message::Drain => {}
                 }
                 let message = self.to_wire(message, following.run.is_some());
                 self.out.try_send(Ok(message)).map_err(|_| Ended::Left)?;

@@ -34,6 +34,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, header};
+use portcullis_observe::Page as MetricsPage;
 use portcullis_types::{Clock, Secret};
 
 pub(crate) use self::serve::serve;
@@ -75,6 +76,7 @@ pub(crate) struct Edge {
     request_time: Duration,
     rate: Arc<Rate>,
     clock: Arc<dyn Clock>,
+    metrics_page: Option<MetricsPage>,
 }
 
 impl Edge {
@@ -90,7 +92,19 @@ impl Edge {
         let limits = &config.http.limits;
         let (request_time, rate) = (limits.request_time(), Arc::new(Rate::new(limits.requests_per_minute)));
         let forwarded_for = config.http.forwarded_for;
-        Self { authority, log, receipts, metrics, allowed_origins, forwarded_for, request_time, rate, clock }
+        let metrics_page = config.metrics.listen.is_none().then(|| receipts.page());
+        Self {
+            authority,
+            log,
+            receipts,
+            metrics,
+            allowed_origins,
+            forwarded_for,
+            request_time,
+            rate,
+            clock,
+            metrics_page,
+        }
     }
 
     /// B in whole seconds, rounded up: the promise is never shorter than it is kept.
@@ -127,6 +141,7 @@ impl Edge {
 /// carries.
 async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
+    let began = edge.clock.boottime();
     let known = ROUTES.into_iter().find(|(route, _)| *route == path);
     let (route, asked) = (known.map_or("other", |(route, _)| route), request.headers().clone());
     let mut response = match (known, edge.one_too_many(route, &request)) {
@@ -146,7 +161,7 @@ async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Res
     cors::name_origin(&edge, &asked, headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let status = response.status().as_u16();
-    edge.metrics.answer(route, status);
+    edge.metrics.answer(route, status, edge.clock.boottime().saturating_since(began));
     tracing::debug!(route, status, "request");
     response
 }

@@ -21,8 +21,10 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Json<Value>, Probl
     if edge.log.is_broken() { Err(Problem::Unavailable) } else { Ok(Json(json!({ "status": "ready" }))) }
 }
 
-/// What was counted.
+/// What was counted; unless that is shown by a listener of its own.
 pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
-    edge.receipts.measure();
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], edge.metrics.encode()).into_response()
+    match &edge.metrics_page {
+        Some(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page.text()).into_response(),
+        None => Problem::NotFound.into_response(),
+    }
 }

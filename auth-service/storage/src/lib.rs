@@ -8,6 +8,7 @@ mod login_rows;
 mod postgres;
 mod rows;
 mod sqlite;
+mod waits;
 mod words;
 
 pub use postgres::{DatabaseUrl, InvalidDatabaseUrl, OpenPostgresError, PostgresSettings, PostgresStore};

@@ -10,6 +10,8 @@
 //! from now.
 //! Refuses: one registration more than [`Registrations::MOST`], when all of them may hold a lease.
 
+mod slowest;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

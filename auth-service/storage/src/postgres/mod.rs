@@ -41,6 +41,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use commit::Commits;
 use tail::Tail;
 
+use crate::waits::Waits;
+
 pub use url::{DatabaseUrl, InvalidDatabaseUrl};
 
 /// The oldest version that has every function used here and is still looked after.
@@ -74,6 +76,8 @@ impl Default for PostgresSettings {
 pub struct PostgresStore {
     readers: PgPool,
     writers: PgPool,
+    to_read: Waits,
+    to_write: Waits,
     /// Held by writers that are not urgent; fewer than there are connections.
     turns: Arc<Semaphore>,
     /// One connection, so that no queue of writers keeps the head from being proven.
@@ -128,6 +132,8 @@ impl PostgresStore {
         Ok(Self {
             readers,
             writers,
+            to_read: Waits::default(),
+            to_write: Waits::default(),
             turns: Arc::new(Semaphore::new(turns)),
             commits: Arc::new(Commits::new(settings.commit_patience)),
             tail: Tail::follow(options, heads.clone(), Arc::clone(&noted), settings.patience),

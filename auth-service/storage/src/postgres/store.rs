@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Fleet, Head, LogEntry, ReadView, StandingRows, Store, StoreError, WriteTx};
+use auth_domain::{Connections, Fleet, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WriteTx};
 use portcullis_types::{CredentialId, Revision};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,7 +20,7 @@ impl PostgresStore {
     }
 
     async fn begin(&self, turn: Option<OwnedSemaphorePermit>) -> Result<Box<dyn WriteTx>, StoreError> {
-        Ok(Box::new(self.tx(Session::writing(&self.writers, self.patience, turn).await?)))
+        Ok(Box::new(self.tx(self.to_write.during(Session::writing(&self.writers, self.patience, turn)).await?)))
     }
 
     /// One statement on a connection that reads.
@@ -28,7 +28,7 @@ impl PostgresStore {
         &self,
         question: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(refused)?;
+        let mut connection = self.to_read.during(self.readers.acquire()).await.map_err(refused)?;
         match timeout(self.patience, question(&mut connection)).await {
             Ok(answer) => answer,
             Err(late) => {
@@ -39,14 +39,20 @@ impl PostgresStore {
     }
 }
 
+impl Connections for PostgresStore {
+    fn connections(&self) -> Vec<PoolUse> {
+        vec![self.to_read.of("readers", &self.readers), self.to_write.of("writers", &self.writers)]
+    }
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError> {
-        Ok(Box::new(self.tx(Session::reading(&self.readers, self.patience).await?)))
+        Ok(Box::new(self.tx(self.to_read.during(Session::reading(&self.readers, self.patience)).await?)))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
-        let turn = timeout(self.patience, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = self.to_write.during(timeout(self.patience, Arc::clone(&self.turns).acquire_owned())).await;
         let turn = turn.map_err(|late| StoreError::Unavailable(Box::new(late)))?;
         let turn = turn.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?;
         self.begin(Some(turn)).await

@@ -35,6 +35,8 @@ use tokio::sync::{Semaphore, watch};
 use crate::{rows, words};
 use lock::DirectoryLock;
 
+use crate::waits::Waits;
+
 const DATABASE: &str = "authority.db";
 const READERS: u32 = 8;
 const WAIT: Duration = Duration::from_secs(10);
@@ -48,6 +50,8 @@ pub struct SqliteStore {
     /// Held by the one writer that is not urgent and may be in the way of those that are.
     turn: Arc<Semaphore>,
     readers: SqlitePool,
+    to_write: Waits,
+    to_read: Waits,
     heads: watch::Sender<Head>,
     _lock: DirectoryLock,
 }
@@ -102,7 +106,15 @@ impl SqliteStore {
         log::begin(&writer, entropy.array()).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "1")).await?;
         let head = log::head(&mut *readers.acquire().await?).await?;
-        Ok(Self { writer, turn: Arc::new(Semaphore::new(1)), readers, heads: watch::Sender::new(head), _lock: lock })
+        Ok(Self {
+            writer,
+            turn: Arc::new(Semaphore::new(1)),
+            readers,
+            to_write: Waits::default(),
+            to_read: Waits::default(),
+            heads: watch::Sender::new(head),
+            _lock: lock,
+        })
     }
 }
 

@@ -3,38 +3,54 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Head, LogEntry, ReadView, StandingRows, Store, StoreError, WriteTx};
+use auth_domain::{Connections, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WriteTx};
 use portcullis_types::{CredentialId, Revision};
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
 
 use super::tx::SqliteTx;
 use super::{LOOK_AGAIN, SqliteStore, WAIT, log, standing, unavailable};
+
+impl SqliteStore {
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.to_read.during(self.readers.acquire()).await.map_err(unavailable)
+    }
+}
+
+impl Connections for SqliteStore {
+    fn connections(&self) -> Vec<PoolUse> {
+        vec![self.to_read.of("readers", &self.readers), self.to_write.of("writers", &self.writer)]
+    }
+}
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError> {
         // Deferred: the first statement, which reads the head, fixes the snapshot.
-        let transaction = self.readers.begin().await.map_err(unavailable)?;
+        let transaction = self.to_read.during(self.readers.begin()).await.map_err(unavailable)?;
         Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
-        let turn = tokio::time::timeout(WAIT, Arc::clone(&self.turn).acquire_owned()).await;
+        let turn = self.to_write.during(tokio::time::timeout(WAIT, Arc::clone(&self.turn).acquire_owned())).await;
         let turn = turn.map_err(late)?.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?;
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        let begin = self.writer.begin_with("BEGIN IMMEDIATE");
+        let transaction = self.to_write.during(begin).await.map_err(unavailable)?;
         Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), Some(turn)).await?))
     }
 
     async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        let begin = self.writer.begin_with("BEGIN IMMEDIATE");
+        let transaction = self.to_write.during(begin).await.map_err(unavailable)?;
         Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
     }
 
     async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
-        standing::find(&mut *self.readers.acquire().await.map_err(unavailable)?, id).await
+        standing::find(&mut *self.reader().await?, id).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        log::head(&mut *self.readers.acquire().await.map_err(unavailable)?).await
+        log::head(&mut *self.reader().await?).await
     }
 
     async fn head_after(&self, known: u64) -> Result<Head, StoreError> {
@@ -52,15 +68,15 @@ impl Store for SqliteStore {
     }
 
     async fn log_after(&self, seq: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
-        log::after(&mut *self.readers.acquire().await.map_err(unavailable)?, seq, limit).await
+        log::after(&mut *self.reader().await?, seq, limit).await
     }
 
     async fn revision_at(&self, seq: u64) -> Result<Option<Revision>, StoreError> {
-        log::revision_at(&mut *self.readers.acquire().await.map_err(unavailable)?, seq).await
+        log::revision_at(&mut *self.reader().await?, seq).await
     }
 
     async fn horizon(&self) -> Result<u64, StoreError> {
-        log::horizon(&mut *self.readers.acquire().await.map_err(unavailable)?).await
+        log::horizon(&mut *self.reader().await?).await
     }
 
     /// And folds the write-ahead log into the file.

@@ -12,7 +12,7 @@ use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 use crate::passwords::CountingHasher;
 use crate::world::{World, actor, named, open, role, tenant};
 
-async fn service(world: &World, name: &str) {
+pub(crate) async fn service(world: &World, name: &str) {
     let new = NewIdentity::plain(tenant(), IdentityKind::Service, IdentityName::try_from(name).expect("valid"));
     world.authority.create_identity(&actor(), new).await.expect("a new identity");
 }

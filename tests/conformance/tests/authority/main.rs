@@ -3,8 +3,10 @@
 mod access_tokens;
 mod api_keys;
 mod at_rest;
+mod attacks;
 mod callers;
 mod cookies;
+mod fuzz;
 mod guard;
 mod issuers;
 mod lease_classes;

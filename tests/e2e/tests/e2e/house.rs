@@ -110,3 +110,31 @@ fn storage_knows_the_rules_and_not_the_transports() {
         assert!(!direct.contains_key(library), "auth-storage depends on {library}");
     }
 }
+
+#[test]
+fn every_attack_of_the_list_has_its_test() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let list = std::fs::read_to_string(root.join("docs/attacks.md")).expect("the list is there");
+    let tests = list.lines().filter_map(|line| line.strip_suffix("` |")?.rsplit_once('`')).map(|(_, name)| name);
+    let named: BTreeSet<_> = tests.collect();
+    assert!(named.len() > 10, "the list cannot be read");
+    let mut sources = String::new();
+    for folder in ["auth-service", "proto", "tests", "ws-gateway"] {
+        read_into(&mut sources, &root.join(folder));
+    }
+    for test in named {
+        assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
+    }
+}
+
+/// Every Rust file below, the client packages aside.
+fn read_into(text: &mut String, folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder of ours") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() && !path.ends_with("node_modules") {
+            read_into(text, &path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).expect("it is text"));
+        }
+    }
+}
