@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_domain::{Argon2id, HashError, PasswordHasher, PasswordHashes, UnfitHash};
-use portcullis_types::{Clock, Entropy, Secret};
+use portcullis_types::Secret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::startup::Surroundings;
 
 /// The pool.
 #[derive(Debug)]
 pub(crate) struct HashPool {
     hashes: PasswordHashes,
-    entropy: Arc<dyn Entropy>,
-    clock: Arc<dyn Clock>,
+    around: Surroundings,
     metrics: Arc<Metrics>,
     checks: Lane,
     makings: Lane,
@@ -55,18 +55,12 @@ impl Drop for Place {
 
 impl HashPool {
     /// With the configured parameters and bounds.
-    pub(crate) fn new(
-        config: &Config,
-        entropy: Arc<dyn Entropy>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, HashError> {
+    pub(crate) fn new(config: &Config, around: Surroundings, metrics: Arc<Metrics>) -> Result<Self, HashError> {
         let Config { password, password_import, .. } = config;
         let argon = Argon2id::new(password.memory_kib, password.iterations, password.parallelism)?;
         Ok(Self {
             hashes: PasswordHashes::new(argon, password_import.limits()),
-            entropy,
-            clock,
+            around,
             metrics,
             checks: Lane::new(password.workers, password.queue),
             makings: Lane::new(password.workers, password.queue),
@@ -83,16 +77,25 @@ impl HashPool {
         Ok(Place { metrics: Arc::clone(&self.metrics), _admitted: admitted })
     }
 
+    /// What runs is finished; what waits when the process is asked to end is told so.
+    async fn wait_for(&self, places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HashError> {
+        tokio::select! {
+            biased;
+            () = self.around.shutdown.requested() => Err(HashError::Leaving),
+            place = Arc::clone(places).acquire_owned() => place.map_err(|_| HashError::Failed),
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         lane: &Lane,
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let place = self.admit(lane)?;
-        let began = self.clock.boottime();
-        let turn = Arc::clone(&lane.turns).acquire_owned().await.map_err(|_| HashError::Failed)?;
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| HashError::Failed)?;
-        self.metrics.hash_wait.observe(self.clock.boottime().saturating_since(began).as_secs_f64());
+        let began = self.around.clock.boottime();
+        let turn = self.wait_for(&lane.turns).await?;
+        let worker = self.wait_for(&self.workers).await?;
+        self.metrics.hash_wait.observe(self.around.clock.boottime().saturating_since(began).as_secs_f64());
         let task = tokio::task::spawn_blocking(move || {
             let _held = (place, turn, worker);
             work()
@@ -104,7 +107,7 @@ impl HashPool {
 #[async_trait]
 impl PasswordHasher for HashPool {
     async fn hash(&self, password: Secret) -> Result<String, HashError> {
-        let (hashes, entropy) = (self.hashes.clone(), Arc::clone(&self.entropy));
+        let (hashes, entropy) = (self.hashes.clone(), Arc::clone(&self.around.entropy));
         self.run(&self.makings, move || hashes.hash(&password, &*entropy)).await
     }
 
@@ -130,7 +133,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Barrier, mpsc};
 
-    use portcullis_types::{SystemClock, SystemEntropy};
+    use portcullis_types::{Shutdown, SystemClock, SystemEntropy};
 
     use super::*;
     use crate::config::Password;
@@ -138,8 +141,9 @@ mod tests {
     fn pool(workers: usize, queue: usize) -> HashPool {
         let password = Password { memory_kib: 8, iterations: 1, parallelism: 1, workers, queue };
         let config = Config { password, ..Config::default() };
-        HashPool::new(&config, Arc::new(SystemEntropy), Arc::new(SystemClock), Arc::new(Metrics::new()))
-            .expect("the smallest parameters")
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let around = Surroundings { clock, entropy, shutdown: Shutdown::new() };
+        HashPool::new(&config, around, Arc::new(Metrics::new())).expect("the smallest parameters")
     }
 
     #[tokio::test]
@@ -230,5 +234,19 @@ mod tests {
         go.send(()).expect("it waits");
         // Those who wait to log in are not even asked: what stood before it would stop it for ever.
         assert!(working.await.is_ok() && making.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_when_the_process_ends_is_told_so_and_who_runs_is_answered() {
+        let pool = pool(1, 2);
+        let (go, wait) = mpsc::channel::<()>();
+        let mut working = std::pin::pin!(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
+        let mut waiting = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        assert!(futures_util::poll!(&mut working).is_pending() && futures_util::poll!(&mut waiting).is_pending());
+        pool.around.shutdown.request();
+        assert!(matches!(waiting.await, Err(HashError::Leaving)));
+        assert!(matches!(pool.run(&pool.checks, || Ok(())).await, Err(HashError::Leaving)));
+        go.send(()).expect("it waits");
+        assert!(working.await.is_ok());
     }
 }

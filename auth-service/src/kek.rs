@@ -85,6 +85,20 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Reads them and makes none; absent where the data directory has none yet.
+    pub(crate) fn given(&self) -> Result<Option<KeyEncryptionKeys>, StartError> {
+        match self {
+            Self::Environment(text) => parse(text).map(Some).map_err(|_| StartError::KekVariable),
+            Self::File(path) => match from_file(path)? {
+                Some(keks) => Ok(Some(keks)),
+                None => Err(StartError::KekMissing(path.clone())),
+            },
+            Self::DataDirectory(path) => from_file(path),
+        }
+    }
+}
+
 fn from_file(path: &Path) -> Result<Option<KeyEncryptionKeys>, StartError> {
     let content = private_file::read(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
     content.map(|content| parse(&content).map_err(|_| StartError::KekDamaged(path.to_owned()))).transpose()

@@ -4,6 +4,7 @@
 
 mod config;
 mod denial;
+mod doctor;
 mod grpc;
 mod guarantee;
 mod hashing;
@@ -25,6 +26,7 @@ mod store;
 mod tailer;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ use portcullis_types::{Shutdown, SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::doctor::{Output, Severity};
 use crate::startup::Surroundings;
 use crate::tailer::SourceText as _;
 
@@ -50,12 +53,35 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT (the default).
     Serve,
     /// Say whether the configuration is valid, and do nothing else.
     CheckConfig,
+    /// Bring the schema up to date, making the store if there is none, and do not serve. A start does this too.
+    Migrate,
+    /// Make the first administrator, and write its key to `admin.key` in the data directory. The first start does this too.
+    Bootstrap,
+    /// Look for what is wrong with this installation and say how to mend it. Changes nothing; may run beside `serve`.
+    Doctor {
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Copy the store, consistent and checked, to a new file. May run beside `serve`. SQLite only.
+    Backup {
+        /// The file to write, which must not be there.
+        to: PathBuf,
+    },
+    /// Put a backup in the place of the store, while nothing serves it. SQLite only.
+    Restore {
+        /// The backup.
+        from: PathBuf,
+        /// Move a store that is there aside. What was committed after the backup is lost with it.
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -73,7 +99,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let config = Config::load(arguments.config.as_deref())?;
-    match arguments.command.unwrap_or(Command::Serve) {
+    match arguments.command.clone().unwrap_or(Command::Serve) {
         Command::CheckConfig => {
             logging::filter(&config.log)?;
             println!("the configuration is valid");
@@ -81,15 +107,42 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Serve => {
             logging::start(&config.log)?;
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
+            runtime()?.block_on(serve(&config))
         }
+        other => runtime()?.block_on(look_after(&config, other)),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), shutdown: Shutdown::new() }
+}
+
+/// Everything that neither serves nor only reads the configuration.
+async fn look_after(config: &Config, command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    let around = surroundings();
+    let said = match command {
+        Command::Serve | Command::CheckConfig => return Ok(ExitCode::SUCCESS),
+        Command::Migrate => upkeep::migrate(config, &around).await?,
+        Command::Bootstrap => upkeep::bootstrap(config, &around).await?,
+        Command::Backup { to } => upkeep::backup(config, &to).await?,
+        Command::Restore { from, replace } => upkeep::restore(config, &from, replace, &*around.clock).await?,
+        Command::Doctor { output } => {
+            let report = doctor::examine(config, &*around.clock).await;
+            print!("{}", report.text(output));
+            return Ok(if report.worst() == Severity::Error { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+    };
+    println!("{said}");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let around =
-        Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), shutdown: Shutdown::new() };
+    let around = surroundings();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let running = startup::start(config, around).await?;
     tokio::select! {

@@ -112,7 +112,7 @@ pub(crate) struct Metrics {
     /// Open watches.
     pub(crate) watchers: Gauge,
     /// Answers to probes, each of which may renew a lease.
-    pub(crate) beats: Counter,
+    pub(crate) probes_answered: Counter,
     /// How many entries the slowest gateway that may hold a lease does not enforce yet.
     pub(crate) watch_backlog: Gauge,
     /// Entries sent to watchers, all together.
@@ -161,7 +161,7 @@ impl Metrics {
             log_head: Gauge::default(),
             watchers: Gauge::default(),
             watch_entries: Counter::default(),
-            beats: Counter::default(),
+            probes_answered: Counter::default(),
             watch_backlog: Gauge::default(),
             hash_depth: Gauge::default(),
             hash_wait: seconds(),
@@ -202,7 +202,11 @@ impl Metrics {
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
         registry.register("watchers", "Open watches", self.watchers.clone());
         registry.register("watch_entries_sent", "Entries sent to watchers", self.watch_entries.clone());
-        registry.register("watch_beats", "Answers to probes", self.beats.clone());
+        registry.register(
+            "watch_probes_answered",
+            "Probes answered, each of which may renew a lease",
+            self.probes_answered.clone(),
+        );
         registry.register(
             "watch_backlog_entries",
             "Entries that the slowest gateway does not enforce yet",

@@ -277,7 +277,7 @@ async fn open_authority(
 ) -> Result<Authority, StartError> {
     let source = Source::find(config, Source::from_environment())?;
     let keks = source.read(&*store, &*around.entropy).await?;
-    let passwords = HashPool::new(config, Arc::clone(&around.entropy), Arc::clone(&around.clock), metrics)?;
+    let passwords = HashPool::new(config, around.clone(), metrics)?;
     let parts = auth_domain::Parts {
         store,
         clock: Arc::clone(&around.clock),
@@ -309,6 +309,15 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         display_name: config.second_factor.display_name.clone(),
         allow_loopback_issuers: config.issuers.allow_loopback_http,
     })
+}
+
+/// The first start without serving: makes store, keys and administrator where they are not there yet.
+pub(crate) async fn first_start(config: &Config, around: &Surroundings) -> Result<(PathBuf, bool), StartError> {
+    let store = store::open(config, store::from_environment(), &*around.entropy).await?;
+    let authority = open_authority(config, around, Arc::clone(&store), Arc::new(Metrics::new())).await?;
+    let made = bootstrap(&authority, &config.data_dir).await;
+    store.close().await;
+    made
 }
 
 /// On the first start, makes the administrator and hands its key over in a file: its path is logged, never the key.

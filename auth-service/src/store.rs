@@ -58,11 +58,16 @@ pub(crate) async fn open(
         StoreKind::Sqlite => Ok(Arc::new(SqliteStore::open(&config.data_dir, entropy).await?)),
         StoreKind::Postgres => {
             make_directory(&config.data_dir)?;
-            let text = address(config.store.url_file.as_deref(), variable)?;
-            let url = DatabaseUrl::parse(&text, config.store.allow_plaintext)?;
+            let url = database(config, variable)?;
             Ok(Arc::new(PostgresStore::open(&url, &config.store.postgres(), entropy).await?))
         }
     }
+}
+
+/// Where the database is.
+pub(crate) fn database(config: &Config, variable: Option<Secret>) -> Result<DatabaseUrl, StoreStartError> {
+    let text = address(config.store.url_file.as_deref(), variable)?;
+    Ok(DatabaseUrl::parse(&text, config.store.allow_plaintext)?)
 }
 
 /// What the process was started with.

@@ -1,11 +1,12 @@
 //! `cargo xtask`: what a person who works on Portcullis runs.
 //!
-//! Owns `dev` (everything running on this machine, with a page to open), `test` (everything that must pass) and `bench`
-//! (what it costs).
+//! Owns `dev` (everything running on this machine, with a page to open), `test` (everything that must pass), `bench`
+//! (what it costs) and `fuzz` (what hostile input does).
 //! Few and small dependencies, because it is compiled before anything else.
 
 mod bench;
 mod dev;
+mod fuzz;
 mod test;
 mod workspace;
 
@@ -29,12 +30,15 @@ enum Task {
     Test,
     /// Builds the programs as they are released and measures them beside bare ones.
     Bench(bench::BenchArgs),
+    /// Feeds hostile variants of good input to every parser of what a peer sends, for as long as is asked for.
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Dev(args) => dev::run(&args).map_err(|error| error.to_string()),
         Task::Test => test::run().map_err(|error| error.to_string()),
+        Task::Fuzz(args) => fuzz::run(&args).map_err(|error| error.to_string()),
         Task::Bench(args) => bench::run(&args).map_err(|error| error.to_string()),
     };
     match outcome {

@@ -31,6 +31,7 @@ mod key_terms;
 mod key_uses;
 mod keyring;
 mod lease_classes;
+mod log_check;
 mod login;
 mod paging;
 mod password_changes;
@@ -85,6 +86,7 @@ pub use keyring::{
     SigningKeyStanding,
 };
 pub use lease_classes::SetLeaseClassError;
+pub use log_check::{LogFault, WholeLog, check_log};
 pub use login::{
     Challenge, Challenged, Continuation, ContinueError, LoginAttempt, LoginError, LoginMode, LoginOutcome, LoginStep,
     Proof, Refusal,

@@ -33,6 +33,9 @@ pub enum HashError {
     /// Too many are waiting; trying again later is safe.
     #[error("too many passwords are being checked")]
     Overloaded,
+    /// The process ends, and this one had not begun.
+    #[error("this authority is shutting down")]
+    Leaving,
     /// It cannot be computed: wrong parameters, no memory.
     #[error("a password could not be hashed")]
     Failed,

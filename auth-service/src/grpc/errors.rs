@@ -345,6 +345,7 @@ impl From<HashError> for Failure {
     fn from(error: HashError) -> Self {
         match error {
             HashError::Overloaded => Self::new(Reason::HashingOverloaded, "too many passwords are being checked"),
+            HashError::Leaving => Self::new(Reason::Leaving, "this authority is shutting down"),
             HashError::Failed => {
                 tracing::error!("a password could not be hashed");
                 Self::new(Reason::Internal, "internal error")

@@ -311,7 +311,7 @@ impl Watching {
             Next::Send(message) => {
                 match message {
                     Message::Entry(_) => drop(self.api.metrics.watch_entries.inc()),
-                    Message::Checkpoint { .. } => drop(self.api.metrics.beats.inc()),
+                    Message::Checkpoint { .. } => drop(self.api.metrics.probes_answered.inc()),
                     Message::Welcome(_) | Message::Drain => {}
                 }
                 let message = self.to_wire(message, following.run.is_some());

@@ -234,6 +234,7 @@ impl From<HashError> for Problem {
     fn from(error: HashError) -> Self {
         match error {
             HashError::Overloaded => Self::Overloaded,
+            HashError::Leaving => Self::Unavailable,
             HashError::Failed => {
                 tracing::error!("a password could not be hashed");
                 Self::Internal

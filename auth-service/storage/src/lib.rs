@@ -7,9 +7,11 @@ mod columns;
 mod login_rows;
 mod postgres;
 mod rows;
+mod schema;
 mod sqlite;
 mod waits;
 mod words;
 
-pub use postgres::{DatabaseUrl, InvalidDatabaseUrl, OpenPostgresError, PostgresSettings, PostgresStore};
-pub use sqlite::{OpenStoreError, SqliteStore};
+pub use postgres::{DatabaseUrl, InvalidDatabaseUrl, OpenPostgresError, PostgresSettings, PostgresStore, Server};
+pub use schema::Schema;
+pub use sqlite::{CopyError, OpenStoreError, Restored, SqliteStore};

@@ -22,6 +22,7 @@ mod log;
 mod login;
 mod reads;
 mod sealed;
+mod server;
 mod session;
 mod standing;
 mod store;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
 use portcullis_types::Entropy;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -43,8 +45,10 @@ use tail::Tail;
 
 use crate::waits::Waits;
 
+pub use server::Server;
 pub use url::{DatabaseUrl, InvalidDatabaseUrl};
 
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 /// The oldest version that has every function used here and is still looked after.
 const OLDEST: i32 = 130_000;
 /// Connections for writes that only urgent ones use.
@@ -121,6 +125,16 @@ impl PostgresStore {
     ) -> Result<Self, OpenPostgresError> {
         let options = url.options().clone().application_name(NAME).disable_statement_logging();
         prepare(&options, settings, entropy).await?;
+        Self::connect(options, settings).await
+    }
+
+    /// Opens a store that is there already, to read it beside those that serve it. Changes nothing.
+    pub async fn beside(url: &DatabaseUrl, settings: &PostgresSettings) -> Result<Self, OpenPostgresError> {
+        let options = url.options().clone().application_name(NAME).disable_statement_logging();
+        Self::connect(options, settings).await
+    }
+
+    async fn connect(options: PgConnectOptions, settings: &PostgresSettings) -> Result<Self, OpenPostgresError> {
         let options = bounded(options, settings);
         let readers = pool(settings.readers.max(1), settings).connect_with(options.clone()).await?;
         let writers = settings.writers.max(KEPT + 1);
@@ -165,7 +179,7 @@ async fn prepare(
     }
     refuse_followers(&mut connection).await?;
     drop(connection);
-    sqlx::migrate!("../../migrations/postgres").run(&pool).await?;
+    MIGRATOR.run(&pool).await?;
     log::begin(&mut *pool.acquire().await?, entropy.array()).await?;
     pool.close().await;
     Ok(())

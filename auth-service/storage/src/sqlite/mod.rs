@@ -7,6 +7,7 @@
 //! for each other and for at most one other writer.
 
 mod api_keys;
+mod beside;
 mod issuers;
 mod keys;
 mod lease_classes;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
 use portcullis_types::Entropy;
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{Semaphore, watch};
@@ -35,8 +37,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::{rows, words};
 use lock::DirectoryLock;
 
+pub use beside::{CopyError, Restored};
+
 use crate::waits::Waits;
 
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
 const DATABASE: &str = "authority.db";
 const READERS: u32 = 8;
 const WAIT: Duration = Duration::from_secs(10);
@@ -53,7 +58,8 @@ pub struct SqliteStore {
     to_write: Waits,
     to_read: Waits,
     heads: watch::Sender<Head>,
-    _lock: DirectoryLock,
+    /// Absent where the store is only read.
+    _lock: Option<DirectoryLock>,
 }
 
 /// Why a store did not open.
@@ -102,7 +108,7 @@ impl SqliteStore {
         make_private(&file)?;
         let options = options(&file);
         let writer = pool(1).connect_with(options.clone()).await?;
-        sqlx::migrate!("../../migrations/sqlite").run(&writer).await?;
+        MIGRATOR.run(&writer).await?;
         log::begin(&writer, entropy.array()).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "1")).await?;
         let head = log::head(&mut *readers.acquire().await?).await?;
@@ -113,7 +119,7 @@ impl SqliteStore {
             to_write: Waits::default(),
             to_read: Waits::default(),
             heads: watch::Sender::new(head),
-            _lock: lock,
+            _lock: Some(lock),
         })
     }
 }

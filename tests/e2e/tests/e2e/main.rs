@@ -15,3 +15,4 @@ mod sdk;
 mod secrets;
 mod signing_keys;
 mod starting_and_stopping;
+mod upkeep;

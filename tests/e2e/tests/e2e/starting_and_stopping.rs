@@ -1,6 +1,9 @@
 //! Programs start in any order, restart at any time, and stop cleanly.
 
-use test_harness::{Link, Process, Site, Socket};
+use portcullis_proto::auth::v1;
+use rustix::process::Signal;
+use test_harness::{Link, PASSWORD, Process, Site, Socket, eventually};
+use tonic::Code;
 
 #[tokio::test]
 async fn a_gateway_may_start_before_its_authority_and_admits_nobody_until_it_has_heard_from_it() {
@@ -101,4 +104,48 @@ async fn an_authority_keeps_its_data_over_a_restart() {
     for gateway in &site.gateways {
         gateway.synced().await;
     }
+}
+
+#[tokio::test]
+async fn a_stopped_authority_answers_everyone_or_says_that_it_leaves() {
+    const SLOW: &str = "[password]\nmemory_kib = 65536\niterations = 6\nworkers = 1\nqueue = 64\n";
+    let mut site = Site::start_with(SLOW).await;
+    let login = site.log_in("alice").await;
+    let mut socket = site.gateways[1].open().await;
+    socket.connect(Some(&login.access_token)).await;
+    // One who waits for a receipt that does not come, and more logins than can be checked in the time that is left.
+    site.gateways[0].process.signal(Signal::STOP);
+    let revision = site.backend.revoke_session("acme", &site.log_in("bob").await.session).await.revision;
+    let mut credentials = site.backend.credentials();
+    let receipt = tokio::spawn(async move {
+        let request = v1::AwaitEnforcedRequest { revision, timeout_ms: 25_000 };
+        credentials.await_enforced(request).await.map(tonic::Response::into_inner)
+    });
+    let logins: Vec<_> = (0..24)
+        .map(|_| {
+            let edge = site.edge();
+            tokio::spawn(async move { edge.try_log_in("acme", "alice", PASSWORD).await })
+        })
+        .collect();
+    eventually("all to wait", || async {
+        let depth = site.authority.metric("portcullis_auth_hash_queue_depth", "").await;
+        let waits = site.authority.metric("portcullis_auth_grpc_in_flight", "AwaitEnforced").await;
+        (depth >= 20.0 && waits >= 1.0).then_some(())
+    })
+    .await;
+
+    let status = site.authority.process.stop().await;
+    assert!(status.success(), "something was still running when the time was over: {status}");
+    let mut statuses = Vec::new();
+    for login in logins {
+        let answer = login.await.expect("every connection is answered");
+        assert!(answer.status == 200 || answer.json()["reason"] == "unavailable", "{}: {}", answer.status, answer.text);
+        statuses.push(answer.status);
+    }
+    assert!(statuses.contains(&503), "nobody waited, so nothing is shown");
+    let told = receipt.await.expect("it is answered").expect_err("it is not enforced");
+    assert_eq!(told.code(), Code::Unavailable);
+    // The watch was drained: the gateway trusts what it knows for its lease.
+    assert!(socket.is_alive().await);
+    site.gateways[0].process.signal(Signal::CONT);
 }

@@ -1,0 +1,105 @@
+//! What is in a store, whichever it is: the log, the signing keys, and the time they were written at.
+
+use std::time::Duration;
+
+use auth_domain::{KeyEncryptionKeys, LogFault, Store, StoreError, WholeLog, check_log};
+use auth_storage::Schema;
+use portcullis_types::{Clock, Timestamp};
+
+use super::report::{Report, Severity};
+use crate::config::Config;
+use crate::kek::Source;
+use crate::tailer::SourceText as _;
+
+/// Clocks of two machines differ by less, where they are kept.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
+
+/// Whether the rest can be looked at.
+pub(super) fn schema(schema: &Schema, report: &mut Report) -> bool {
+    let (missing, unknown) = (schema.missing(), schema.unknown());
+    if !unknown.is_empty() {
+        let mend = "run the version that made it, or a newer one";
+        report.bad("schema", Severity::Error, format!("migrations {unknown:?} are of a newer version"), mend);
+    } else if !missing.is_empty() {
+        let finding = format!("migrations {missing:?} are missing");
+        report.bad("schema", Severity::Error, finding, "run `auth-service migrate`, or start the service");
+    } else {
+        report.good("schema", format!("migration {}", schema.newest().unwrap_or_default()));
+    }
+    missing.is_empty() && unknown.is_empty()
+}
+
+pub(super) async fn examine(config: &Config, store: &dyn Store, clock: &dyn Clock, report: &mut Report) {
+    match check_log(store).await {
+        Ok(whole) => {
+            let WholeLog { head, horizon, newest } = whole;
+            report.good("log", format!("entries {} to {} are whole; head {}", horizon + 1, head.seq, head.revision()));
+            time(newest, clock, report);
+        }
+        Err(LogFault::Store(error)) => unanswered("log", &error, report),
+        Err(fault) => {
+            let mend = "do not serve from it: restore a backup, or promote a replica whose log is whole";
+            report.bad("log", Severity::Error, fault.to_string(), mend);
+        }
+    }
+    match keks(config).await {
+        Ok(Some(keks)) => match open_all(store, &keks).await {
+            Ok((good, bad)) if bad.is_empty() => {
+                report.good("signing keys", format!("{good} open under the key-encryption keys"));
+            }
+            Ok((_, bad)) => {
+                let mend = "give the key-encryption key that sealed them, or rotate and revoke them";
+                report.bad("signing keys", Severity::Error, format!("{} do not open", bad.join(", ")), mend);
+            }
+            Err(error) => unanswered("signing keys", &error, report),
+        },
+        Ok(None) => report.good("signing keys", "there is no key-encryption key yet"),
+        Err(error) => {
+            let mend = "see docs/keys.md: without them nothing can be signed";
+            report.bad("key-encryption keys", Severity::Error, error, mend);
+        }
+    }
+}
+
+pub(super) fn unanswered(check: &'static str, error: &StoreError, report: &mut Report) {
+    let finding = format!("{error}: {}", error.source_text());
+    report.bad(check, Severity::Error, finding, "look whether the store can be reached");
+}
+
+/// The clock of this machine is not behind what was written already: what is issued would be expired, or live too long.
+fn time(newest: Option<Timestamp>, clock: &dyn Clock, report: &mut Report) {
+    let (now, mend) = (clock.now(), "set the clock, and keep it by NTP");
+    match newest {
+        Some(newest) if newest.saturating_since(now) > CLOCK_SLACK => {
+            let ahead = newest.saturating_since(now).as_secs();
+            report.bad("clock", Severity::Error, format!("the newest entry was written {ahead} s in the future"), mend);
+        }
+        Some(_) | None if now.as_unix_seconds() < 1_700_000_000 => {
+            report.bad("clock", Severity::Error, "it is years behind", mend);
+        }
+        Some(_) | None => report.good("clock", "not behind the log"),
+    }
+}
+
+async fn keks(config: &Config) -> Result<Option<KeyEncryptionKeys>, String> {
+    let source = Source::find(config, Source::from_environment());
+    let found = source.and_then(|source| source.given());
+    found.map_err(|error| format!("{error}: {}", error.source_text()).trim_end_matches(": ").to_owned())
+}
+
+/// How many open, and the ids of those that do not.
+async fn open_all(store: &dyn Store, keks: &KeyEncryptionKeys) -> Result<(usize, Vec<String>), StoreError> {
+    let (mut good, mut bad) = (0, Vec::new());
+    for key in store.read().await?.signing_keys().await? {
+        // One that no longer signs has no private half.
+        if key.sealed_private.is_empty() {
+            continue;
+        }
+        let opened = keks.named(&key.kek_id).ok().and_then(|kek| kek.open(key.id.as_bytes(), &key.sealed_private).ok());
+        match opened {
+            Some(_) => good += 1,
+            None => bad.push(key.id.to_string()),
+        }
+    }
+    Ok((good, bad))
+}

@@ -1,0 +1,112 @@
+//! What an operator does to a store beside serving it: its schema, its first administrator, copies of it.
+//!
+//! Guarantees that each says what it did and what to do next, and that nothing which is there is overwritten.
+//! Refuses to copy a PostgreSQL database: its own tools do that, and know how.
+
+use std::path::{Path, PathBuf};
+
+use auth_domain::Head;
+use auth_storage::{CopyError, Restored, SqliteStore};
+use portcullis_types::Clock;
+
+use crate::config::{Config, StoreKind};
+use crate::startup::{self, StartError, Surroundings};
+use crate::store::{self, StoreStartError};
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpkeepError {
+    /// The store did not open.
+    #[error(transparent)]
+    Store(#[from] StoreStartError),
+    /// The first administrator could not be made.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The copy was not made, or not put in place.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// There is a store where the copy would go.
+    #[error(
+        "{} is there already; `--replace` moves it aside, and what was committed after the backup is then lost", .0.display()
+    )]
+    InTheWay(PathBuf),
+    /// The store is a database server's.
+    #[error(
+        "the store is a PostgreSQL database: copy it with pg_basebackup or pg_dump, and put it back with pg_restore (docs/operations.md)"
+    )]
+    Postgres,
+}
+
+/// Brings the schema up to date, making the store if there is none.
+pub(crate) async fn migrate(config: &Config, around: &Surroundings) -> Result<String, UpkeepError> {
+    let store = store::open(config, store::from_environment(), &*around.entropy).await?;
+    store.close().await;
+    Ok("the schema is up to date".to_owned())
+}
+
+/// Makes the first administrator, unless there is one.
+pub(crate) async fn bootstrap(config: &Config, around: &Surroundings) -> Result<String, UpkeepError> {
+    let (path, is_first) = startup::first_start(config, around).await?;
+    let path = path.display();
+    Ok(if is_first {
+        format!("the administrator's key is in {path}: keep it where secrets are kept, and remove the file")
+    } else {
+        "there is an administrator already; nothing was changed".to_owned()
+    })
+}
+
+/// Copies the store, whether or not it is served.
+pub(crate) async fn backup(config: &Config, to: &Path) -> Result<String, UpkeepError> {
+    refuse_postgres(config)?;
+    let head = SqliteStore::copy(&config.data_dir, to).await?;
+    Ok(format!(
+        "{} holds the store up to revision {}, and was checked\nkeep the key-encryption keys too, elsewhere: without them \
+         its signing keys do not open",
+        to.display(),
+        head.revision()
+    ))
+}
+
+/// Puts a copy in the place of the store.
+pub(crate) async fn restore(
+    config: &Config,
+    from: &Path,
+    replace: bool,
+    clock: &dyn Clock,
+) -> Result<String, UpkeepError> {
+    refuse_postgres(config)?;
+    let aside = format!("replaced-{}", clock.now().as_unix_seconds());
+    match SqliteStore::restore(from, &config.data_dir, replace, &aside).await {
+        Ok(restored) => Ok(told(&restored)),
+        Err(CopyError::Exists(path)) => Err(UpkeepError::InTheWay(path)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refuse_postgres(config: &Config) -> Result<(), UpkeepError> {
+    match config.store.kind {
+        StoreKind::Sqlite => Ok(()),
+        StoreKind::Postgres => Err(UpkeepError::Postgres),
+    }
+}
+
+fn told(restored: &Restored) -> String {
+    let mut lines = vec![format!("restored up to revision {}", restored.head.revision())];
+    if let Some((path, before)) = &restored.before {
+        lines.push(format!("what was there is now {}", path.display()));
+        lines.push(lost(restored.head, *before));
+    }
+    lines.push(
+        "this is a fork of the log: gateways judge every socket again, and what was issued after the backup dies"
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
+fn lost(now: Head, before: Option<Head>) -> String {
+    match before.map(|before| before.seq.saturating_sub(now.seq)) {
+        Some(0) => "no entry of its log is lost".to_owned(),
+        Some(count) => format!("{count} entries of its log are lost: revoke again what they revoked"),
+        None => "it cannot be read: revoke again what was revoked since the backup".to_owned(),
+    }
+}
