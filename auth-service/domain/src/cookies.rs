@@ -62,6 +62,19 @@ impl Due {
 impl Authority {
     /// Uses a session cookie. What is refused is not used.
     pub async fn use_cookie(&self, cookie: &Secret) -> Result<Result<CookieUse, DenyReason>, BeginError> {
+        self.use_cookie_of_age(cookie, self.settings().cookies.exchange_after).await
+    }
+
+    /// Uses a session cookie and exchanges it, however new it is: what its holder may do has changed.
+    pub async fn exchange_cookie(&self, cookie: &Secret) -> Result<Result<CookieUse, DenyReason>, BeginError> {
+        self.use_cookie_of_age(cookie, Duration::ZERO).await
+    }
+
+    async fn use_cookie_of_age(
+        &self,
+        cookie: &Secret,
+        exchange_after: Duration,
+    ) -> Result<Result<CookieUse, DenyReason>, BeginError> {
         let token = match cookie.expose_str().map(OpaqueToken::parse) {
             Some(Ok(token)) if token.kind == OpaqueKind::SessionCookie => token,
             Some(Ok(_)) => return Ok(Err(DenyReason::WrongKind)),
@@ -75,21 +88,26 @@ impl Authority {
             Ok(standing) => standing,
             Err(denial) => return Ok(Err(denial.reason)),
         };
-        if self.due(view.as_mut(), &standing, now).await?.is_nothing() {
+        if self.due(view.as_mut(), &standing, exchange_after, now).await?.is_nothing() {
             return Ok(Ok(self.as_it_stands(view.as_mut(), &token, &standing, now).await?));
         }
         drop(view);
-        self.write_down(&token, &form).await
+        self.write_down(&token, &form, exchange_after).await
     }
 
-    async fn write_down(&self, token: &OpaqueToken, form: &Form) -> Result<Result<CookieUse, DenyReason>, BeginError> {
+    async fn write_down(
+        &self,
+        token: &OpaqueToken,
+        form: &Form,
+        exchange_after: Duration,
+    ) -> Result<Result<CookieUse, DenyReason>, BeginError> {
         let mut tx = self.begin(&Actor::edge()).await?;
         let now = self.now();
         let standing = match self.bearer_standing(tx.as_mut(), form, None, now).await? {
             Ok(standing) => standing,
             Err(denial) => return Ok(Err(denial.reason)),
         };
-        let due = self.due(tx.as_mut(), &standing, now).await?;
+        let due = self.due(tx.as_mut(), &standing, exchange_after, now).await?;
         if let Some((predecessor, end)) = due.retire {
             tx.move_cookie_end(predecessor, end, now + self.settings().cookies.grace).await?;
         }
@@ -118,7 +136,13 @@ impl Authority {
         Ok(Ok(used))
     }
 
-    async fn due(&self, view: &mut dyn ReadView, standing: &Standing, now: Timestamp) -> Result<Due, StoreError> {
+    async fn due(
+        &self,
+        view: &mut dyn ReadView,
+        standing: &Standing,
+        exchange_after: Duration,
+        now: Timestamp,
+    ) -> Result<Due, StoreError> {
         let rules = self.settings().cookies;
         let Credential { parent, spent, created_at, expires_at, .. } = standing.credential;
         let mut due = Due::default();
@@ -133,7 +157,7 @@ impl Authority {
         }
         let session_end = standing.session.as_ref().map_or(now, |session| session.expires_at);
         let wanted = (now + rules.idle_after).min(session_end);
-        due.exchange = now >= created_at + rules.exchange_after;
+        due.exchange = now >= created_at + exchange_after;
         due.extend = expires_at.filter(|end| *end + rules.idle_after / 8 <= wanted).map(|end| (end, wanted));
         Ok(due)
     }

@@ -144,23 +144,14 @@ impl Authority {
         change: ChangePassword,
     ) -> Result<PasswordChange, ChangePasswordError> {
         let ChangePassword { tenant, identity, current, new, from, goes_on } = change;
-        let mut view = self.store().read().await?;
-        let identity = view.identity(&tenant, &identity).await?.ok_or(ChangePasswordError::NotFound)?;
+        let identity = self.identity(&tenant, &identity).await?.ok_or(ChangePasswordError::NotFound)?;
         self.check_password(&new, &identity.name)?;
         if new == current {
             return Err(InvalidPassword::Unchanged.into());
         }
-        let door = Door::new(&tenant, &identity.name, from);
-        let known = door.is_known(view.as_mut(), self.now()).await?;
-        let decoy = self.decoy(view.as_mut(), &tenant, &door.account).await?;
-        let password = view.password(&tenant, identity.id).await?;
-        drop(view);
-        let slot = self.knock(&door, known).await?;
+        let Guess { slot, right } = self.guess(&identity, current, from).await?;
         let refused = PasswordChange::Refused(Refusal { retry_after: slot.retry_after() });
-        let password = password.filter(|_| slot.is_taken());
-        let phc = password.as_ref().map_or(decoy, |password| password.phc.clone());
-        let matches = self.verify_or_give_back(&slot, current, phc).await?;
-        let Some(password) = password.filter(|_| matches && may_log_in(&identity)) else { return Ok(refused) };
+        let Some(password) = right else { return Ok(refused) };
         let renewed = self.new_password(new).await?;
 
         let mut tx = self.begin_urgently(actor).await?;
@@ -172,6 +163,44 @@ impl Authority {
             None => None,
         };
         Ok(PasswordChange::Changed { committed, session: session.map(Box::new) })
+    }
+
+    /// Whether this is the password of an identity, for what needs more than a session. Guesses are counted as those at a
+    /// login are.
+    pub async fn check_own_password(
+        &self,
+        tenant: &TenantId,
+        which: &IdentityRef,
+        password: Secret,
+        from: Option<IpAddr>,
+    ) -> Result<Result<(), Refusal>, ChangePasswordError> {
+        let identity = self.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let Guess { slot, right } = self.guess(&identity, password, from).await?;
+        if right.is_none() {
+            return Ok(Err(Refusal { retry_after: slot.retry_after() }));
+        }
+        self.give_back_unused(&slot).await?;
+        Ok(Ok(()))
+    }
+
+    /// One counted guess at a password, and one evaluation whatever comes of it.
+    async fn guess(
+        &self,
+        identity: &Identity,
+        password: Secret,
+        from: Option<IpAddr>,
+    ) -> Result<Guess, ChangePasswordError> {
+        let door = Door::new(&identity.tenant, &identity.name, from);
+        let mut view = self.store().read().await?;
+        let known = door.is_known(view.as_mut(), self.now()).await?;
+        let decoy = self.decoy(view.as_mut(), &identity.tenant, &door.account).await?;
+        let stored = view.password(&identity.tenant, identity.id).await?;
+        drop(view);
+        let slot = self.knock(&door, known).await?;
+        let stored = stored.filter(|_| slot.is_taken());
+        let phc = stored.as_ref().map_or(decoy, |stored| stored.phc.clone());
+        let matches = self.verify_or_give_back(&slot, password, phc).await?;
+        Ok(Guess { slot, right: stored.filter(|_| matches && may_log_in(identity)) })
     }
 
     /// A session in place of one that was just ended; none when something else was ended meanwhile.
@@ -325,4 +354,11 @@ impl Authority {
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
         Ok(tx.commit_with(batch, self.now()).await?)
     }
+}
+
+/// A guess that was made.
+struct Guess {
+    slot: Slot,
+    /// The password, if it is the one.
+    right: Option<StoredPassword>,
 }

@@ -18,6 +18,7 @@ mod password;
 mod problem;
 mod public;
 mod rate;
+mod second_factor;
 mod serve;
 mod session;
 mod session_cookie;
@@ -47,7 +48,7 @@ use crate::receipts::Receipts;
 use crate::tailer::{LogTail, SourceText as _};
 
 /// The routes with their methods.
-pub(crate) const ROUTES: [(&str, &str); 14] = [
+pub(crate) const ROUTES: [(&str, &str); 17] = [
     ("/v1/login", "POST"),
     ("/v1/login/continue", "POST"),
     ("/v1/logout", "POST"),
@@ -57,6 +58,9 @@ pub(crate) const ROUTES: [(&str, &str); 14] = [
     ("/v1/session", "GET"),
     ("/v1/password", "POST"),
     ("/v1/password/reset", "POST"),
+    ("/v1/second-factor/enrol", "POST"),
+    ("/v1/second-factor/confirm", "POST"),
+    ("/v1/second-factor/remove", "POST"),
     ("/.well-known/jwks.json", "GET"),
     ("/openapi.json", "GET"),
     ("/health", "GET"),
@@ -124,6 +128,9 @@ impl Edge {
             .route("/v1/session", get(session::session))
             .route("/v1/password", post(password::change))
             .route("/v1/password/reset", post(password::reset))
+            .route("/v1/second-factor/enrol", post(second_factor::enrol))
+            .route("/v1/second-factor/confirm", post(second_factor::confirm))
+            .route("/v1/second-factor/remove", post(second_factor::remove))
             .route("/.well-known/jwks.json", get(jwks::jwks))
             .route("/openapi.json", get(openapi::openapi))
             .route("/health", get(observe::health))

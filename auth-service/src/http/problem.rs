@@ -47,6 +47,10 @@ pub(crate) enum Problem {
     OriginNotAllowed,
     /// The credential belongs to no session that could end.
     NoSession,
+    /// An authenticator app counts already.
+    SecondFactorExists,
+    /// There is no authenticator app that this could be about.
+    NoSecondFactor,
     /// More requests than an address may make.
     TooMany {
         /// Before so many seconds the next is refused.
@@ -83,7 +87,8 @@ impl Problem {
             }
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSecondFactor => StatusCode::NOT_FOUND,
+            Self::SecondFactorExists => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -109,6 +114,8 @@ impl Problem {
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::NoSession => "no_session",
             Self::TooMany { .. } => "too_many_requests",
+            Self::SecondFactorExists => "second_factor_exists",
+            Self::NoSecondFactor => "no_second_factor",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overloaded => "overloaded",
@@ -132,6 +139,8 @@ impl Problem {
             Self::OriginNotAllowed => "The origin is not allowed",
             Self::NoSession => "There is no session",
             Self::TooMany { .. } => "Too many requests",
+            Self::SecondFactorExists => "There is an authenticator app already",
+            Self::NoSecondFactor => "There is no such authenticator app",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => "Try again later",
@@ -158,6 +167,8 @@ impl Problem {
             Self::OriginNotAllowed => "Only pages of an allowed origin may do this; nothing was looked at.",
             Self::NoSession => "This credential was not issued by a login.",
             Self::TooMany { .. } => "This address has made too many requests in this minute: see `retry_after`.",
+            Self::SecondFactorExists => "Remove the one that counts first.",
+            Self::NoSecondFactor => "There is none that could be confirmed or removed.",
             Self::NotFound => "See the documentation for the routes of this service.",
             Self::MethodNotAllowed => "See the documentation for the methods of this route.",
             Self::Overloaded => "Too many logins are waiting.",
@@ -186,6 +197,8 @@ impl Problem {
             | Self::Denied(_)
             | Self::OriginNotAllowed
             | Self::NoSession
+            | Self::SecondFactorExists
+            | Self::NoSecondFactor
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::Internal => None,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::world::{ORIGIN, PASSWORD, World, by, named};
+use super::world::{ORIGIN, PASSWORD, World, by, named, totp_code};
 
 const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 const NEW: &str = "another horse battery";
@@ -201,6 +201,7 @@ async fn everything_that_is_listed_happens_and_nothing_else() {
     logins(&world, &mut truth).await;
     sessions(&world, &mut truth).await;
     passwords(&world, &mut truth).await;
+    second_factors(&world, &mut truth).await;
     documents(&world, &mut truth).await;
     floods(&mut truth).await;
     let missing: Vec<_> = truth
@@ -260,6 +261,8 @@ async fn half_a_request(world: &World, path: &str) -> Response<Bytes> {
 fn some_body(path: &str) -> Value {
     match path {
         "/v1/password" => json!({ "current_password": PASSWORD, "new_password": NEW }),
+        "/v1/second-factor/enrol" | "/v1/second-factor/remove" => json!({ "password": PASSWORD }),
+        "/v1/second-factor/confirm" => json!({ "totp_code": "123456" }),
         _ => json!({}),
     }
 }
@@ -365,6 +368,32 @@ async fn passwords(world: &World, truth: &mut Truth) {
     truth.post(world, "/v1/password/reset", &[], &redeem("short"), 422).await;
     truth.post(world, "/v1/password/reset", &[], &redeem(PASSWORD), 200).await;
     truth.post(world, "/v1/password/reset", &[], &redeem(PASSWORD), 401).await;
+}
+
+async fn second_factors(world: &World, truth: &mut Truth) {
+    let headers = [(header::ORIGIN, ORIGIN)];
+    let (response, _) = truth.post(world, "/v1/login", &headers, &login("cookie", PASSWORD), 200).await;
+    let cookie = cookie_of(&response);
+    let browser = [(header::COOKIE, cookie.as_str()), (header::ORIGIN, ORIGIN)];
+    let (own, wrong) = (json!({ "password": PASSWORD }), json!({ "password": "wrong horse battery" }));
+    let code = |code: &str| json!({ "totp_code": code });
+    let at = |step: &str| format!("/v1/second-factor/{step}");
+    truth.post(world, &at("enrol"), &browser, &wrong, 401).await;
+    truth.post(world, &at("confirm"), &browser, &code("123456"), 404).await;
+    truth.post(world, &at("remove"), &browser, &own, 404).await;
+    let (_, enrolment) = truth.post(world, &at("enrol"), &browser, &own, 200).await;
+    truth.post(world, &at("confirm"), &browser, &code("no code"), 401).await;
+    let right = code(&totp_code(text(&enrolment, "secret")));
+    let (confirmed, _) = truth.post(world, &at("confirm"), &browser, &right, 200).await;
+    let next = cookie_of(&confirmed);
+    assert_ne!(next, cookie, "another value, because what it may do has changed");
+    let browser = [(header::COOKIE, next.as_str()), (header::ORIGIN, ORIGIN)];
+    truth.post(world, &at("enrol"), &browser, &own, 409).await;
+    truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 202).await;
+    truth.post(world, &at("remove"), &browser, &wrong, 401).await;
+    let (removed, _) = truth.post(world, &at("remove"), &browser, &own, 200).await;
+    assert_ne!(cookie_of(&removed), next);
+    truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 200).await;
 }
 
 async fn documents(world: &World, truth: &mut Truth) {

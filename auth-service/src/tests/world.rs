@@ -81,6 +81,17 @@ pub(super) fn named(tenant: &str, name: &str) -> v1::IdentityReference {
     v1::IdentityReference { tenant: tenant.to_owned(), identity }
 }
 
+/// What an authenticator app with this secret shows now.
+pub(super) fn totp_code(app: &str) -> String {
+    let key = data_encoding::BASE32_NOPAD.decode(app.as_bytes()).expect("base 32");
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
+    let step = SystemClock.now().as_unix_seconds() / 30;
+    let tag = hmac::sign(&key, &step.to_be_bytes());
+    let from = usize::from(tag.as_ref()[19] & 0x0f);
+    let word: [u8; 4] = tag.as_ref()[from..from + 4].try_into().expect("four bytes");
+    format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000)
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         Self::with(|_| ()).await
@@ -213,13 +224,7 @@ impl World {
         let request = by(&self.admin, v1::EnrolTotpRequest { identity: identity() });
         let secret =
             self.second_factors().enrol_totp(request).await.expect("the administrator may").into_inner().secret;
-        let key = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).expect("base 32");
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
-        let step = SystemClock.now().as_unix_seconds() / 30;
-        let tag = hmac::sign(&key, &step.to_be_bytes());
-        let from = usize::from(tag.as_ref()[19] & 0x0f);
-        let word: [u8; 4] = tag.as_ref()[from..from + 4].try_into().expect("four bytes");
-        let code = format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000);
+        let code = totp_code(&secret);
         let request = by(&self.admin, v1::ConfirmTotpRequest { identity: identity(), code });
         let confirmed = self.second_factors().confirm_totp(request).await.expect("the administrator may").into_inner();
         assert!(matches!(confirmed.outcome, Some(v1::confirm_totp_response::Outcome::Confirmed(_))), "{confirmed:?}");

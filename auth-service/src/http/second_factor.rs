@@ -1,0 +1,150 @@
+//! `POST /v1/second-factor/enrol`, `/confirm` and `/remove`: an authenticator app, by whoever is logged in. What a stolen
+//! session must not do needs the password too.
+
+use auth_domain::{
+    Actor, CookieUse, IdentityRef, Judgement, PresentationContext, Presented, SecondFactorError, TotpConfirmation,
+};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
+use portcullis_types::{Secret, TenantId};
+use serde::{Deserialize, Serialize};
+
+use super::client::ClientAddress;
+use super::credential::Taken;
+use super::problem::Problem;
+use super::{Edge, body, credential, seconds_up, session_cookie, text_of};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasswordRequest {
+    password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfirmRequest {
+    totp_code: String,
+}
+
+#[derive(Serialize)]
+struct EnrolResponse {
+    secret: String,
+    uri: String,
+}
+
+#[derive(Serialize)]
+struct ConfirmResponse {
+    recovery_codes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct RemoveResponse {
+    removed: bool,
+}
+
+/// Whoever asks, by a session.
+struct Asker {
+    taken: Taken,
+    tenant: TenantId,
+    which: IdentityRef,
+    actor: Actor,
+}
+
+impl Asker {
+    async fn of(edge: &Edge, headers: &HeaderMap) -> Result<Self, Problem> {
+        let taken = credential::take(edge, headers)?;
+        let context = PresentationContext::default();
+        let principal = match edge.authority.verify(Presented::Bearer(taken.secret()), &context).await?.judgement {
+            Judgement::Allowed(allowed) => allowed.principal,
+            Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
+        };
+        principal.session.ok_or(Problem::NoSession)?;
+        let actor = Actor::identity(&principal.tenant, principal.identity);
+        Ok(Self { taken, tenant: principal.tenant, which: IdentityRef::Id(principal.identity), actor })
+    }
+
+    async fn prove(&self, edge: &Edge, password: String, ClientAddress(from): ClientAddress) -> Result<(), Problem> {
+        let password = Secret::from(password);
+        let checked = edge.authority.check_own_password(&self.tenant, &self.which, password, from).await?;
+        checked.map_err(|refusal| Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
+    }
+
+    /// The answer, with another cookie: what its holder may do has changed.
+    async fn answer(self, edge: &Edge, answer: impl Serialize + Send) -> Result<Response, Problem> {
+        let cookie = match &self.taken {
+            Taken::Bearer(_) => None,
+            Taken::Cookie(cookie) => match edge.authority.exchange_cookie(cookie).await?.map_err(Problem::Denied)? {
+                CookieUse::Kept => None,
+                CookieUse::Exchanged { value, expires_in } => {
+                    Some(session_cookie::set(&value, expires_in.as_secs()).ok_or(Problem::Internal)?)
+                }
+            },
+        };
+        let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
+        Ok((cookie, Json(answer)).into_response())
+    }
+}
+
+/// Shows the secret of a new app, once.
+pub(super) async fn enrol(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+    body::Json(asked): body::Json<PasswordRequest>,
+) -> Result<Response, Problem> {
+    let asker = Asker::of(&edge, &headers).await?;
+    asker.prove(&edge, asked.password, from).await?;
+    let enrolment = edge.authority.enrol_totp(&asker.actor, &asker.tenant, &asker.which).await?;
+    let answer = EnrolResponse { secret: text_of(&enrolment.secret)?, uri: text_of(&enrolment.uri)? };
+    Ok(Json(answer).into_response())
+}
+
+/// Makes the app count, and shows the recovery codes, once.
+pub(super) async fn confirm(
+    State(edge): State<Edge>,
+    headers: HeaderMap,
+    body::Json(asked): body::Json<ConfirmRequest>,
+) -> Result<Response, Problem> {
+    let asker = Asker::of(&edge, &headers).await?;
+    let code = Secret::from(asked.totp_code);
+    match edge.authority.confirm_totp(&asker.actor, &asker.tenant, &asker.which, &code).await? {
+        TotpConfirmation::Confirmed(codes) => {
+            let recovery_codes = codes.iter().map(text_of).collect::<Result<_, _>>()?;
+            asker.answer(&edge, ConfirmResponse { recovery_codes }).await
+        }
+        TotpConfirmation::Refused(refusal) => {
+            Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
+        }
+    }
+}
+
+/// Takes the app and all recovery codes away.
+pub(super) async fn remove(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+    body::Json(asked): body::Json<PasswordRequest>,
+) -> Result<Response, Problem> {
+    let asker = Asker::of(&edge, &headers).await?;
+    asker.prove(&edge, asked.password, from).await?;
+    edge.authority.remove_second_factor(&asker.actor, &asker.tenant, &asker.which).await?;
+    asker.answer(&edge, RemoveResponse { removed: true }).await
+}
+
+impl From<SecondFactorError> for Problem {
+    fn from(error: SecondFactorError) -> Self {
+        match error {
+            SecondFactorError::Exists => Self::SecondFactorExists,
+            SecondFactorError::NotFound => Self::NoSecondFactor,
+            SecondFactorError::Begin(error) => error.into(),
+            SecondFactorError::Store(error) => error.into(),
+            // The identity was found a moment ago.
+            SecondFactorError::IdentityNotFound => {
+                tracing::error!(%error, "the second factor of a session that was just verified cannot be changed");
+                Self::Internal
+            }
+        }
+    }
+}
