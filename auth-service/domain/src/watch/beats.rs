@@ -79,3 +79,8 @@ impl<W> Beats<W> {
         self.arrived.extend(arrived_since);
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
