@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use auth_domain::Store;
+use auth_domain::watch::{Acknowledgement, Run};
+use auth_domain::{Actor, Batch, Noted, Registered, Renewal, ReplicaId, Request, RequestId, Store, StoreError};
 use auth_storage::{DatabaseUrl, PostgresSettings, PostgresStore};
-use portcullis_types::{Secret, SeededEntropy};
+use portcullis_types::{BootId, GatewayId, Secret, SeededEntropy};
 use storage_conformance::{Seed, Subject};
+use test_postgres::{Options, Server};
 use tokio::sync::Mutex;
 
 struct Postgres {
@@ -54,4 +56,144 @@ async fn an_urgent_writer_needs_no_turn_of_the_others() {
     assert_eq!(urgent.commit_with(seed.kill(), seed.now()).await.expect("appends").revision.seq, 1);
     drop(running);
     next.await.expect("its turn has come");
+}
+
+/// A server of a test's own, and a store on it that waits for commits only so long.
+async fn own(commit_patience: Duration) -> (Server, Arc<PostgresStore>) {
+    let server = Server::start(Options::default());
+    let url = DatabaseUrl::parse(&Secret::from(&*server.create_database("own")), false).expect("a valid address");
+    let settings = PostgresSettings { commit_patience, ..PostgresSettings::default() };
+    let store = PostgresStore::open(&url, &settings, &SeededEntropy::new(1)).await.expect("opens");
+    (server, Arc::new(store))
+}
+
+/// From now on no commit is replicated as it should be, and none is answered.
+fn lose_standbys(server: &Server) {
+    server.query("postgres", "ALTER SYSTEM SET synchronous_standby_names TO 'ANY 1 (gone)'");
+    server.query("postgres", "SELECT pg_reload_conf()");
+    while server.query("own", "SHOW synchronous_standby_names").is_empty() {
+        std::thread::yield_now();
+    }
+}
+
+fn forget_standbys(server: &Server) {
+    server.query("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
+    server.query("postgres", "SELECT pg_reload_conf()");
+}
+
+fn named(seed: &Seed) -> (Request, Batch) {
+    let id = RequestId::try_from("req-1").expect("a valid id");
+    let request = Request { tenant: seed.tenant.clone(), actor: Actor::edge(), id };
+    (request.clone(), seed.kill().answering(request, [7; 32], None))
+}
+
+/// I4. The server answers such a commit with success, and a warning that the driver hands to the log alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_replication_was_cancelled_is_not_acknowledged() {
+    let (server, store) = own(Duration::from_secs(30)).await;
+    let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
+    let seed = Seed::plant(&dynamic).await;
+    lose_standbys(&server);
+    let tx = store.write().await.expect("writes");
+    let commit = tokio::spawn(tx.commit_with(seed.kill(), seed.now()));
+    let waiting = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while server.query("own", waiting) == "0" {
+        tokio::task::yield_now().await;
+    }
+    let error = commit.await.expect("it does not panic").expect_err("it is acknowledged");
+    assert!(matches!(error, StoreError::UnknownOutcome(_)), "{error:?}");
+    forget_standbys(&server);
+    // It took place after all, as its row says: that is why the outcome is unknown and not a failure.
+    assert_eq!(store.head().await.expect("reads").seq, 1);
+    let next = store.write().await.expect("writes").commit_with(seed.kill(), seed.now()).await;
+    assert_eq!(next.expect("appends").revision.seq, 2, "what follows is on a connection that is good");
+}
+
+/// The server does not bound how long a commit waits for its replication: the client does. Whoever asks again under the
+/// same name learns what became of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_not_answered_in_time_has_an_unknown_outcome() {
+    let (server, store) = own(Duration::from_millis(300)).await;
+    let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
+    let seed = Seed::plant(&dynamic).await;
+    lose_standbys(&server);
+    let (request, batch) = named(&seed);
+    let late = store.write().await.expect("writes").commit_with(batch, seed.now()).await;
+    assert!(matches!(late, Err(StoreError::UnknownOutcome(_))), "{late:?}");
+    assert_eq!(store.head().await.expect("a server that lost its standbys still answers reads").seq, 0);
+    let fleet = Arc::clone(&store).fleet().expect("several processes may use it");
+    let beat = fleet.beat(ReplicaId([1; 16]), &[]).await;
+    assert!(
+        matches!(beat, Err(StoreError::UnknownOutcome(_))),
+        "a read proves nothing, and a beat is a write: {beat:?}"
+    );
+
+    forget_standbys(&server);
+    let head = tokio::time::timeout(Duration::from_secs(20), store.head_after(0)).await.expect("it is found");
+    let head = head.expect("answers").revision();
+    let answered =
+        store.write().await.expect("writes").answered(&request).await.expect("reads").expect("it took place");
+    assert_eq!(answered.committed.map(|committed| committed.revision), Some(head));
+    assert_eq!(fleet.beat(ReplicaId([1; 16]), &[]).await.expect("it is proven").revision(), head);
+}
+
+/// Two processes append to one log, and each hears of what the other appended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_hears_of_what_another_appends() {
+    let (one, other) = (postgres(), postgres());
+    let other = Postgres { url: one.url.clone(), ..other };
+    let (first, second) = (one.open(1).await, other.open(2).await);
+    assert_eq!(first.head().await.expect("reads"), second.head().await.expect("reads"), "one beginning was drawn");
+    let seed = Seed::plant(&first).await;
+    for seq in 1..=50 {
+        let (writer, reader) = if seq % 2 == 0 { (&first, &second) } else { (&second, &first) };
+        let tx = writer.write().await.expect("writes");
+        let committed = tx.commit_with(seed.kill(), seed.now()).await.expect("appends");
+        assert_eq!(committed.revision.seq, seq);
+        let head =
+            tokio::time::timeout(Duration::from_secs(20), reader.head_after(seq - 1)).await.expect("it is heard");
+        assert_eq!(head.expect("answers").revision(), committed.revision);
+    }
+}
+
+/// What processes tell each other of gateways: renewals are counted, a run is forgotten only as it was seen, and what was
+/// said is read back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_tell_each_other_of_gateways() {
+    let subject = postgres();
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let fleet = Arc::clone(&store).fleet().expect("several processes may use it");
+    let run =
+        |name: &str| Run { gateway: GatewayId::try_from(name).expect("a name"), boot: BootId::from_bytes([3; 16]) };
+    let entry =
+        store.write().await.expect("writes").commit_with(seed.kill(), seed.now()).await.expect("appends").revision;
+    let renewal =
+        |name: &str, lease, applied| Renewal { run: run(name), lease: Duration::from_secs(lease), sockets: 7, applied };
+    fleet.beat(ReplicaId([1; 16]), &[renewal("a", 60, Some(entry)), renewal("b", 5, None)]).await.expect("beats");
+    fleet.beat(ReplicaId([2; 16]), &[renewal("a", 5, None)]).await.expect("beats");
+    let mut rows = fleet.registered(Some(entry)).await.expect("reads").expect("the snapshot holds the entry");
+    rows.sort_by(|one, other| one.run.cmp(&other.run));
+    let row = |name: &str, renewals, lease, applied| {
+        let lease = Duration::from_secs(lease);
+        Registered { run: run(name), renewals, lease, sockets: 7, applied }
+    };
+    assert_eq!(rows, [row("a", 2, 60, Some(entry)), row("b", 1, 5, None)], "the longest lease counts");
+    let unknown = portcullis_types::Revision { seq: 9, ..entry };
+    assert_eq!(fleet.registered(Some(unknown)).await.expect("reads"), None);
+
+    fleet.forget(&run("a"), 1).await.expect("answers");
+    fleet.forget(&run("b"), 1).await.expect("forgets");
+    let rows = fleet.registered(None).await.expect("reads").expect("nothing was asked for");
+    assert_eq!(rows, [row("a", 2, 60, Some(entry))], "what was renewed since is kept");
+
+    let said = |closed| Acknowledgement { fenced: 5, closed, apply: Duration::from_micros(40) };
+    let note = |closed| Noted { run: run("a"), revision: entry, said: said(closed) };
+    fleet.note(&[note(2)]).await.expect("notes");
+    tokio::time::timeout(Duration::from_secs(20), fleet.heard()).await.expect("it is heard");
+    fleet.note(&[note(5)]).await.expect("notes");
+    fleet.note(&[note(3)]).await.expect("notes");
+    assert_eq!(fleet.noted(&[entry.seq, 77]).await.expect("reads"), [note(5)], "what is closed stays closed");
+    fleet.forget_notes(entry.seq).await.expect("forgets");
+    assert!(fleet.noted(&[entry.seq]).await.expect("reads").is_empty());
 }

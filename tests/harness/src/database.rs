@@ -32,8 +32,13 @@ impl Database {
 
     /// The configuration of an authority on it, as TOML tables.
     pub fn toml(&self) -> String {
+        self.toml_with("")
+    }
+
+    /// The same with more keys of `[store]`.
+    pub fn toml_with(&self, store: &str) -> String {
         format!(
-            "[store]\nkind = \"postgres\"\nurl_file = {:?}\n[keys]\nkek_file = {:?}\n",
+            "[store]\nkind = \"postgres\"\nurl_file = {:?}\n{store}\n[keys]\nkek_file = {:?}\n",
             self.file("url"),
             self.file("kek")
         )
