@@ -1,4 +1,4 @@
-//! The real programs: one authority on SQLite and its gateways, as they are deployed, on the servers' core.
+//! The real programs: one authority on SQLite or PostgreSQL and its gateways, as they are deployed, on the servers' core.
 //!
 //! Configured as by default, except: free ports, cheap password hashing (where no row measures it), tokens that outlive
 //! the run, and a log of warnings only.
@@ -12,19 +12,29 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use portcullis_proto::auth::v1;
 use serde_json::Value;
 use tempfile::TempDir;
-use test_harness::{Api, Edge, PASSWORD, within};
+use test_harness::{Api, Database, Edge, PASSWORD, within};
+use test_postgres::{Options, Server};
 use tokio::process::Child;
 
 use crate::child::{command, start_server};
 use crate::error::{BenchError, Outcome, While as _};
 use crate::histogram::Histogram;
-use crate::machine::Cores;
+use crate::machine::{self, Cores};
 
 /// Sessions that are opened at once.
 const ISSUED_AT_ONCE: usize = 8;
 
 /// The tenant of all users.
 pub(crate) const TENANT: &str = "acme";
+
+/// Where an authority keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// In a file of its own.
+    Sqlite,
+    /// In a PostgreSQL server that is started for it, on the same core and the same file system, with default settings.
+    Postgres,
+}
 
 /// A session with its access token.
 #[derive(Clone, Debug)]
@@ -58,6 +68,7 @@ pub(crate) struct Fleet {
     /// A key with the scopes `verify` and `watch`.
     pub(crate) gateway_key: String,
     folder: TempDir,
+    _database: Option<(Database, Server)>,
 }
 
 impl Gateway {
@@ -79,20 +90,30 @@ impl Gateway {
 }
 
 impl Fleet {
-    /// Starts an authority and so many gateways, with everything under `parent`.
+    /// Starts an authority on SQLite and so many gateways, with everything under `parent`.
     pub(crate) async fn start(parent: &Path, gateways: usize, cores: Cores) -> Outcome<Self> {
-        Self::start_hashing(parent, gateways, cores, CHEAP_PASSWORDS).await
+        Self::start_kept(Kept::Sqlite, parent, gateways, cores, CHEAP_PASSWORDS).await
     }
 
     /// The same with passwords that cost what they cost by default.
     pub(crate) async fn start_with_dear_passwords(parent: &Path, cores: Cores) -> Outcome<Self> {
-        Self::start_hashing(parent, 0, cores, "").await
+        Self::start_kept(Kept::Sqlite, parent, 0, cores, "").await
     }
 
-    async fn start_hashing(parent: &Path, gateways: usize, cores: Cores, passwords: &str) -> Outcome<Self> {
+    /// The same, with everything kept where it is said.
+    pub(crate) async fn start_on(kept: Kept, parent: &Path, gateways: usize, cores: Cores) -> Outcome<Self> {
+        Self::start_kept(kept, parent, gateways, cores, CHEAP_PASSWORDS).await
+    }
+
+    async fn start_kept(kept: Kept, parent: &Path, gateways: usize, cores: Cores, passwords: &str) -> Outcome<Self> {
+        let database = match kept {
+            Kept::Sqlite => None,
+            Kept::Postgres => Some(start_database(parent, cores)?),
+        };
         let folder = TempDir::with_prefix_in("portcullis-bench-", parent).during("making a folder")?;
         let file = |name: &str| folder.path().join(name);
-        let config = authority_config(&file("data"), &file("authority.json"), passwords);
+        let store = database.as_ref().map(|(database, _)| database.toml()).unwrap_or_default();
+        let config = authority_config(&file("data"), &file("authority.json"), passwords) + &store;
         let (authority, ready) = start(&folder, "authority", "auth-service", &config, cores).await?;
         let grpc = address(&ready["grpc"])?;
         let key_file = ready["admin_key_file"].as_str().during("finding the administrator's key")?;
@@ -101,7 +122,8 @@ impl Fleet {
         let (gateway_key, backend_key) = seed(&admin).await;
         std::fs::write(file("gateway.key"), &gateway_key).during("writing the gateways' key")?;
         let backend = Api::connect(grpc, &backend_key).await;
-        let mut fleet = Self { authority, grpc, gateways: Vec::new(), admin, backend, gateway_key, folder };
+        let mut fleet =
+            Self { authority, grpc, gateways: Vec::new(), admin, backend, gateway_key, folder, _database: database };
         for number in 1..=gateways {
             let gateway = fleet.start_gateway(&format!("gateway-{number}"), cores).await?;
             fleet.gateways.push(gateway);
@@ -151,6 +173,14 @@ impl Fleet {
         };
         stream::iter(0..count).map(|_| issue()).buffer_unordered(ISSUED_AT_ONCE).try_collect().await
     }
+}
+
+fn start_database(parent: &Path, cores: Cores) -> Outcome<(Database, Server)> {
+    let options = Options { durable: true, parent: Some(parent.to_owned()), ..Options::default() };
+    machine::pin(cores.servers)?;
+    let server = Server::start(options);
+    machine::pin(cores.load)?;
+    Ok((Database::at(&server.create_database("bench")), server))
 }
 
 async fn seed(admin: &Api) -> (String, String) {

@@ -17,10 +17,14 @@ use crate::rows;
 pub(crate) enum Row {
     /// One revocation, one affected socket among many.
     RevokeOne,
+    /// The same, on PostgreSQL.
+    RevokeOnePostgres,
     /// One revocation, many affected sockets.
     RevokeMany,
     /// Revocations committed per second.
     Revocations,
+    /// The same, on PostgreSQL.
+    RevocationsPostgres,
     /// One revocation to many gateways.
     FanOut,
     /// Memory of an idle socket.

@@ -168,6 +168,33 @@ impl Api {
         self.revoke(tenant, v1::revoke_request::Target::SessionId(session.to_owned())).await
     }
 
+    /// Revokes a session under a name; asked again, the answer is the same.
+    pub async fn revoke_session_as(&self, tenant: &str, session: &str, name: &str) -> v1::RevokeResponse {
+        self.try_revoke_session_as(tenant, session, name).await.expect("the revocation is acknowledged")
+    }
+
+    /// The same, if it is acknowledged.
+    pub async fn try_revoke_session_as(
+        &self,
+        tenant: &str,
+        session: &str,
+        name: &str,
+    ) -> Result<v1::RevokeResponse, Status> {
+        let request = v1::RevokeRequest {
+            tenant: tenant.to_owned(),
+            target: Some(v1::revoke_request::Target::SessionId(session.to_owned())),
+            request_id: name.to_owned(),
+            ..Default::default()
+        };
+        self.credentials().revoke(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Opens a session of an identity on the back end's word; its id.
+    pub async fn open_session(&self, tenant: &str, name: &str) -> String {
+        let request = v1::IssueTokensRequest { identity: named(tenant, name), ..Default::default() };
+        self.credentials().issue_tokens(request).await.expect("tokens are issued").into_inner().session_id
+    }
+
     /// Disables an identity.
     pub async fn disable(&self, tenant: &str, name: &str) -> v1::DisableIdentityResponse {
         let request = v1::DisableIdentityRequest { identity: named(tenant, name) };
@@ -188,6 +215,12 @@ impl Api {
             context: None,
         };
         self.verification().verify(request).await.expect("there is a verdict").into_inner()
+    }
+
+    /// Where the log begins: before its first entry, which there is.
+    pub async fn log_begin(&self) -> Option<v1::Revision> {
+        let first = self.log().await.into_iter().next()?;
+        Some(v1::Revision { seq: 0, chain: first.previous_chain, shard: 0 })
     }
 
     /// The whole log.

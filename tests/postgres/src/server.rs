@@ -24,6 +24,8 @@ pub struct Options {
     pub settings: Vec<String>,
     /// The server that it follows, as a standby of this name.
     pub follows: Option<(u16, String)>,
+    /// Where its directory is made; absent: where temporary directories are, which may be in memory.
+    pub parent: Option<PathBuf>,
 }
 
 /// A running server, or one that was stopped and can be started again.
@@ -41,7 +43,8 @@ impl Server {
     /// # Panics
     /// When there is no PostgreSQL, or it does not start.
     pub fn start(options: Options) -> Self {
-        let folder = tempfile::Builder::new().prefix("portcullis-pg-").tempdir().expect("a temporary directory").keep();
+        let parent = options.parent.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("portcullis-pg-").tempdir_in(parent).expect("a directory").keep();
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
         if let Some(user) = user() {
             chown(&folder, Some(user.uid), Some(user.gid)).expect("the superuser may");

@@ -43,7 +43,7 @@ const NOTE: &str = "WITH n AS (
 impl Fleet for PostgresStore {
     async fn beat(&self, replica: ReplicaId, renewals: &[Renewal]) -> Result<Head, StoreError> {
         // The head is the first that is read in it; its commit proves that the server was not deposed then.
-        let (mut session, head) = Session::writing(&self.beats, self.commit_patience, None).await?;
+        let (mut session, head) = Session::beating(&self.pools, self.commit_patience).await?;
         let applied = |renewal: &Renewal| renewal.applied.map(|at| (number(at.seq), at.chain.cast_signed()));
         let query = sqlx::query(BEAT)
             .bind(&replica.0[..])
@@ -53,13 +53,19 @@ impl Fleet for PostgresStore {
             .bind(column(renewals, |renewal| number(renewal.sockets)))
             .bind(column(renewals, |renewal| applied(renewal).map(|at| at.0)))
             .bind(column(renewals, |renewal| applied(renewal).map(|at| at.1)));
-        session.execute(query).await?;
+        if let Err(error) = session.execute(query).await {
+            // A beat before this one may wait on a deposed server for ever, and keep these rows locked.
+            if matches!(error, StoreError::Unavailable(_)) {
+                session.suspect();
+            }
+            return Err(error);
+        }
         session.commit(&self.commits).await?;
         Ok(head)
     }
 
     async fn registered(&self, holding: Option<Revision>) -> Result<Option<Vec<Registered>>, StoreError> {
-        let (mut session, _) = Session::reading(&self.readers, self.patience).await?;
+        let (mut session, _) = Session::reading(&self.pools, self.patience).await?;
         if let Some(entry) = holding {
             let found = session.maybe(log::chain_at(entry.seq)).await?;
             if log::position(entry.seq, found.as_ref())? != Some(entry) {
@@ -74,13 +80,13 @@ impl Fleet for PostgresStore {
     async fn forget(&self, run: &Run, renewals: u64) -> Result<(), StoreError> {
         let sql = "DELETE FROM gateway_runs WHERE gateway = $1 AND boot = $2 AND renewals = $3";
         let query = sqlx::query(sql).bind(run.gateway.as_str()).bind(&run.boot.as_bytes()[..]).bind(number(renewals));
-        let (mut session, _) = Session::writing(&self.writers, self.patience, None).await?;
+        let (mut session, _) = Session::writing(&self.pools, self.patience, None).await?;
         session.execute(query).await?;
         session.commit(&self.commits).await
     }
 
     async fn note(&self, notes: &[Noted]) -> Result<(), StoreError> {
-        let (mut session, _) = Session::writing(&self.writers, self.patience, None).await?;
+        let (mut session, _) = Session::writing(&self.pools, self.patience, None).await?;
         session.execute(sqlx::query("SET LOCAL synchronous_commit TO off")).await?;
         let query = sqlx::query(NOTE)
             .bind(column(notes, |note| number(note.revision.seq)))
@@ -96,13 +102,13 @@ impl Fleet for PostgresStore {
 
     async fn noted(&self, entries: &[u64]) -> Result<Vec<Noted>, StoreError> {
         let sql = "SELECT seq, chain, gateway, boot, fenced, closed, apply_us FROM gateway_notes WHERE seq = ANY ($1)";
-        let (mut session, _) = Session::reading(&self.readers, self.patience).await?;
+        let (mut session, _) = Session::reading(&self.pools, self.patience).await?;
         let found = session.all(sqlx::query(sql).bind(column(entries, |seq| number(*seq)))).await?;
         found.iter().map(noted).collect()
     }
 
     async fn forget_notes(&self, up_to: u64) -> Result<(), StoreError> {
-        let (mut session, _) = Session::writing(&self.writers, self.patience, None).await?;
+        let (mut session, _) = Session::writing(&self.pools, self.patience, None).await?;
         session.execute(sqlx::query("DELETE FROM gateway_notes WHERE seq <= $1").bind(number(up_to))).await?;
         // For people alone: nothing rests on the row of a process that is gone.
         let sql = "DELETE FROM authority_beat WHERE at < clock_timestamp() - interval '1 day'";

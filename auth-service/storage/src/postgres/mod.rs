@@ -3,7 +3,7 @@
 //! Guarantees: the head row is the last lock that an append takes and is held until its commit, so entries are in
 //! commit order and every snapshot sees a prefix, whoever writes. A commit is answered only when the database said that
 //! it is as durable as it promises; one that was not answered in time, or was answered with a warning, has an unknown
-//! outcome and its connection is given up. Notifications only wake: what is new is read from the log.
+//! outcome, and with its connection all others are given up. Notifications only wake: what is new is read from the log.
 //! Refuses: a server that only follows another one, a version without what the log needs, and a connection in the clear
 //! that leaves the machine, unless the configuration asks for it.
 //!
@@ -20,6 +20,7 @@ mod lease_classes;
 mod lifecycle;
 mod log;
 mod login;
+mod pools;
 mod reads;
 mod sealed;
 mod server;
@@ -35,12 +36,13 @@ use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
 use portcullis_types::Entropy;
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use commit::Commits;
+use pools::{Pools, pool};
 use tail::Tail;
 
 use crate::waits::Waits;
@@ -78,14 +80,11 @@ impl Default for PostgresSettings {
 /// Rows and log in a database that other processes use too.
 #[derive(Debug)]
 pub struct PostgresStore {
-    readers: PgPool,
-    writers: PgPool,
+    pools: Arc<Pools>,
     to_read: Waits,
     to_write: Waits,
     /// Held by writers that are not urgent; fewer than there are connections.
     turns: Arc<Semaphore>,
-    /// One connection, so that no queue of writers keeps the head from being proven.
-    beats: PgPool,
     commits: Arc<Commits>,
     heads: watch::Sender<Head>,
     /// Another process has noted something.
@@ -135,23 +134,17 @@ impl PostgresStore {
     }
 
     async fn connect(options: PgConnectOptions, settings: &PostgresSettings) -> Result<Self, OpenPostgresError> {
-        let options = bounded(options, settings);
-        let readers = pool(settings.readers.max(1), settings).connect_with(options.clone()).await?;
-        let writers = settings.writers.max(KEPT + 1);
-        let turns = usize::try_from(writers - KEPT).unwrap_or(1);
-        let writers = pool(writers, settings).connect_with(options.clone()).await?;
-        let beats = pool(1, settings).connect_lazy_with(options.clone());
-        let head = log::head(&mut *readers.acquire().await?).await?;
+        let pools = Arc::new(Pools::new(options, settings.clone()));
+        let turns = usize::try_from(settings.writers.saturating_sub(KEPT)).unwrap_or(1).max(1);
+        let head = log::head(&mut *pools.current().readers.acquire().await?).await?;
         let (heads, noted) = (watch::Sender::new(head), Arc::new(Notify::new()));
         Ok(Self {
-            readers,
-            writers,
             to_read: Waits::default(),
             to_write: Waits::default(),
             turns: Arc::new(Semaphore::new(turns)),
             commits: Arc::new(Commits::new(settings.commit_patience)),
-            tail: Tail::follow(options, heads.clone(), Arc::clone(&noted), settings.patience),
-            beats,
+            tail: Tail::follow(Arc::clone(&pools), heads.clone(), Arc::clone(&noted), settings.patience),
+            pools,
             heads,
             noted,
             patience: settings.patience,
@@ -167,8 +160,7 @@ async fn prepare(
     entropy: &dyn Entropy,
 ) -> Result<(), OpenPostgresError> {
     // Its statements are not bounded as those of others are: another replica's migration may take long.
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(settings.patience);
-    let pool = pool.connect_with(options.clone()).await?;
+    let pool = pool(1, settings.patience).connect_with(options.clone()).await?;
     let mut connection = pool.acquire().await?;
     let (version, text): (i32, String) =
         sqlx::query_as("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
@@ -177,44 +169,10 @@ async fn prepare(
     if version < OLDEST {
         return Err(OpenPostgresError::TooOld { found: text });
     }
-    refuse_followers(&mut connection).await?;
     drop(connection);
     MIGRATOR.run(&pool).await?;
     log::begin(&mut *pool.acquire().await?, entropy.array()).await?;
     pool.close().await;
-    Ok(())
-}
-
-/// The server gives up by itself what its client no longer waits for, and never answers a commit before it is durable.
-fn bounded(options: PgConnectOptions, settings: &PostgresSettings) -> PgConnectOptions {
-    let patience = settings.patience.as_millis().to_string();
-    // Longer: a client that is alive ends its transactions itself.
-    let idle = (settings.patience * 3).as_millis().to_string();
-    options.options([
-        ("synchronous_commit", "on"),
-        ("statement_timeout", &*patience),
-        ("lock_timeout", &*patience),
-        ("idle_in_transaction_session_timeout", &*idle),
-        // The marks of a batch and the rows of a verdict are found by their keys, however few rows there are yet.
-        ("jit", "off"),
-    ])
-}
-
-fn pool(connections: u32, settings: &PostgresSettings) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(settings.patience)
-        .test_before_acquire(false)
-        .after_connect(|connection, _| Box::pin(refuse_followers(connection)))
-}
-
-/// A follower may be behind by any time, and answers all the same.
-async fn refuse_followers(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let follows: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await?;
-    if follows {
-        let why = "the database server is a standby: the address must lead to the primary";
-        return Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ReadOnlyFilesystem, why)));
-    }
     Ok(())
 }
 

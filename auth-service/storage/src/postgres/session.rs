@@ -1,6 +1,7 @@
 //! A connection in a transaction. Dropped before it commits, it rolls back; where that takes too long, or a statement
 //! was not answered in time, the connection is given up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
@@ -13,6 +14,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::commit::Commits;
+use super::pools::{Pool, Pools};
 use super::{log, refused};
 
 /// The first statement reads the head and fixes the snapshot.
@@ -28,6 +30,8 @@ pub(super) struct Session {
     /// A statement failed, and with it the transaction.
     failed: bool,
     patience: Duration,
+    pools: Arc<Pools>,
+    pool: Arc<Pool>,
 }
 
 struct Open {
@@ -37,26 +41,41 @@ struct Open {
 }
 
 impl Session {
-    pub(super) async fn reading(pool: &PgPool, patience: Duration) -> Result<(Self, Head), StoreError> {
-        Self::begin(pool, BEGIN_READING, patience, None).await
+    pub(super) async fn reading(pools: &Arc<Pools>, patience: Duration) -> Result<(Self, Head), StoreError> {
+        Self::begin(pools, |pool| &pool.readers, BEGIN_READING, patience, None).await
+    }
+
+    pub(super) async fn beating(pools: &Arc<Pools>, patience: Duration) -> Result<(Self, Head), StoreError> {
+        Self::begin(pools, |pool| &pool.beats, BEGIN_WRITING, patience, None).await
     }
 
     pub(super) async fn writing(
-        pool: &PgPool,
+        pools: &Arc<Pools>,
         patience: Duration,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(Self, Head), StoreError> {
-        Self::begin(pool, BEGIN_WRITING, patience, turn).await
+        Self::begin(pools, |pool| &pool.writers, BEGIN_WRITING, patience, turn).await
     }
 
     async fn begin(
-        pool: &PgPool,
+        pools: &Arc<Pools>,
+        which: fn(&Pool) -> &PgPool,
         how: &'static str,
         patience: Duration,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(Self, Head), StoreError> {
-        let connection = pool.acquire().await.map_err(refused)?;
-        let mut session = Self { open: Some(Open { connection, _turn: turn }), failed: false, patience };
+        let pools = Arc::clone(pools);
+        let (connection, pool) = loop {
+            let pool = pools.current();
+            match which(&pool).acquire().await {
+                Ok(connection) => break (connection, pool),
+                // Given up while this waited.
+                Err(sqlx::Error::PoolClosed) if !Arc::ptr_eq(&pool, &pools.current()) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        };
+        let open = Some(Open { connection, _turn: turn });
+        let mut session = Self { open, failed: false, patience, pools, pool };
         let answer = timeout(patience, sqlx::raw_sql(how).fetch_one(session.connection())).await;
         let row = session.judge(answer)?;
         let head = log::head_of(&row)?;
@@ -105,6 +124,11 @@ impl Session {
         Err(error)
     }
 
+    /// Gives up this connection and all that were made when it was.
+    pub(super) fn suspect(&self) {
+        self.pools.suspect(&self.pool);
+    }
+
     pub(super) async fn commit(mut self, commits: &Commits) -> Result<(), StoreError> {
         if self.failed {
             // The server would answer the commit with a rollback, and call that a success.
@@ -114,6 +138,9 @@ impl Session {
         let outcome = commits.commit(&mut open.connection).await;
         if outcome.is_err() {
             open.connection.close_on_drop();
+        }
+        if matches!(outcome, Err(StoreError::UnknownOutcome(_))) {
+            self.suspect();
         }
         outcome
     }

@@ -20,7 +20,7 @@ impl PostgresStore {
     }
 
     async fn begin(&self, turn: Option<OwnedSemaphorePermit>) -> Result<Box<dyn WriteTx>, StoreError> {
-        Ok(Box::new(self.tx(self.to_write.during(Session::writing(&self.writers, self.patience, turn)).await?)))
+        Ok(Box::new(self.tx(self.to_write.during(Session::writing(&self.pools, self.patience, turn)).await?)))
     }
 
     /// One statement on a connection that reads.
@@ -28,7 +28,15 @@ impl PostgresStore {
         &self,
         question: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.to_read.during(self.readers.acquire()).await.map_err(refused)?;
+        let acquired = async {
+            let pool = self.pools.current();
+            match pool.readers.acquire().await {
+                // Given up while this waited.
+                Err(sqlx::Error::PoolClosed) => self.pools.current().readers.acquire().await,
+                connection => connection,
+            }
+        };
+        let mut connection = self.to_read.during(acquired).await.map_err(refused)?;
         match timeout(self.patience, question(&mut connection)).await {
             Ok(answer) => answer,
             Err(late) => {
@@ -41,14 +49,15 @@ impl PostgresStore {
 
 impl Connections for PostgresStore {
     fn connections(&self) -> Vec<PoolUse> {
-        vec![self.to_read.of("readers", &self.readers), self.to_write.of("writers", &self.writers)]
+        let pool = self.pools.current();
+        vec![self.to_read.of("readers", &pool.readers), self.to_write.of("writers", &pool.writers)]
     }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError> {
-        Ok(Box::new(self.tx(self.to_read.during(Session::reading(&self.readers, self.patience)).await?)))
+        Ok(Box::new(self.tx(self.to_read.during(Session::reading(&self.pools, self.patience)).await?)))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
@@ -102,8 +111,6 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.tail.stop();
-        self.beats.close().await;
-        self.readers.close().await;
-        self.writers.close().await;
+        self.pools.close().await;
     }
 }

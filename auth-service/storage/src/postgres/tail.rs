@@ -1,5 +1,6 @@
-//! Where the log ends, as other replicas append to it, and that they have noted something. Every notification, every new connection and every tick means the
-//! same: the head is read. What was sent while there was no connection is thus never missed.
+//! Where the log ends, as other replicas append to it, and that they have noted something. Every notification, every new
+//! connection and every tick means the same: the head is read. What was sent while there was no connection is thus never
+//! missed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::time::Duration;
 
 use auth_domain::{Head, StoreError};
 use sqlx::Acquire as _;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::log::{self, CHANNEL};
+use super::pools::{Pools, pool};
 use super::tx::announce;
 use super::{fleet, refused};
 
@@ -27,14 +29,22 @@ pub(super) struct Tail(AbortHandle);
 
 impl Tail {
     pub(super) fn follow(
-        options: PgConnectOptions,
+        pools: Arc<Pools>,
         heads: watch::Sender<Head>,
         noted: Arc<Notify>,
         patience: Duration,
     ) -> Self {
         let task = tokio::spawn(async move {
+            let mut given_up = pools.subscribe();
             loop {
-                let Err(error) = listen(options.clone(), &heads, &noted, patience).await;
+                let error = tokio::select! {
+                    ended = listen(pools.options().clone(), &heads, &noted, patience) => match ended {
+                        Ok(never) => match never {},
+                        Err(error) => error,
+                    },
+                    // The one connection of this task leads where the others did.
+                    Ok(()) = given_up.changed() => continue,
+                };
                 tracing::warn!(%error, "the end of the revocation log cannot be followed; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -61,13 +71,7 @@ async fn listen(
 ) -> Result<Infallible, StoreError> {
     let late = |late| StoreError::Unavailable(Box::new(late));
     // A pool of the one connection: what listens is never shared.
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(patience)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .after_connect(|connection, _| Box::pin(super::refuse_followers(connection)))
-        .connect_lazy_with(options);
+    let pool = pool(1, patience).idle_timeout(None).max_lifetime(None).connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await.map_err(refused)?;
     // A connection is made below, where nothing gives up on it for the next tick.
     listener.eager_reconnect(false);

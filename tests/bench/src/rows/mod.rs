@@ -22,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::child::Part;
 use crate::error::{BenchError, Outcome, While as _};
 use crate::figures::Figure;
+use crate::fleet::Kept;
 use crate::load::{Load, Opening, Talk};
 use crate::machine;
 use crate::run::{Row, Run};
@@ -29,9 +30,11 @@ use crate::run::{Row, Run};
 /// Measures one row.
 pub(crate) async fn measure(row: Row, run: &mut Run) -> Outcome<Vec<Figure>> {
     match row {
-        Row::RevokeOne => revoke_one::measure(run).await,
+        Row::RevokeOne => revoke_one::measure(run, Kept::Sqlite).await,
+        Row::RevokeOnePostgres => revoke_one::measure(run, Kept::Postgres).await,
         Row::RevokeMany => revoke_many::measure(run).await,
-        Row::Revocations => revocations::measure(run).await,
+        Row::Revocations => revocations::measure(run, Kept::Sqlite).await,
+        Row::RevocationsPostgres => revocations::measure(run, Kept::Postgres).await,
         Row::FanOut => fan_out::measure(run).await,
         Row::IdleMemory => idle_memory::measure(run).await,
         Row::Index => index::measure(run).await,

@@ -1,4 +1,4 @@
-//! Revocations committed per second on SQLite, by callers that each wait for their answer.
+//! Revocations committed per second on SQLite or PostgreSQL, by callers that each wait for their answer.
 //!
 //! The floor is how often a second 4 KiB can be appended to a file of the same directory and be on the disk. What 4 KiB
 //! written over a part of the file take is printed too: SQLite writes its log over itself.
@@ -11,23 +11,26 @@ use tokio::task::JoinSet;
 use super::{Place, durable_writes, micros, per_second, present};
 use crate::error::{Outcome, While as _};
 use crate::figures::Figure;
-use crate::fleet::{Fleet, Login, TENANT};
+use crate::fleet::{Fleet, Kept, Login, TENANT};
 use crate::machine;
 use crate::run::{Run, progress};
 
-const ROW: &str = "revocations";
 const CALLERS: [usize; 3] = [1, 8, 32];
 /// Blocks that are written for each floor.
 const DISK_WRITES: usize = 200;
 
-pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
+pub(super) async fn measure(run: &mut Run, kept: Kept) -> Outcome<Vec<Figure>> {
+    let row = match kept {
+        Kept::Sqlite => "revocations",
+        Kept::Postgres => "revocations-postgres",
+    };
     let count = run.scale.revocations;
-    let fleet = Fleet::start(&run.folder, 2, run.cores).await?;
+    let fleet = Fleet::start_on(kept, &run.folder, 2, run.cores).await?;
     fleet.user("user").await;
     let mut figures = Vec::new();
     let (mut behind, mut over) = (Vec::new(), Vec::new());
     for callers in CALLERS {
-        progress(ROW, format_args!("{count} revocations by {callers} callers"));
+        progress(row, format_args!("{count} revocations by {callers} callers"));
         let logins = fleet.logins("user", count).await?;
         // Right before, because what the disk takes changes from one second to the next.
         let disk = durable_writes(&fleet.data(), Place::Behind, DISK_WRITES)?;
@@ -36,11 +39,11 @@ pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
         behind.extend(disk);
         over.extend(durable_writes(&fleet.data(), Place::Over, DISK_WRITES)?);
         let what = format!("{callers} at once");
-        figures.push(Figure::single(ROW, what.clone(), "per second", rate).beside("fsync of 4 KiB", floor));
-        figures.push(present(Figure::spread(ROW, format!("{what}: call to answer"), "ms", took), "revoking")?);
+        figures.push(Figure::single(row, what.clone(), "per second", rate).beside("fsync of 4 KiB", floor));
+        figures.push(present(Figure::spread(row, format!("{what}: call to answer"), "ms", took), "revoking")?);
     }
     for (what, disk) in [("floor: fsync of 4 KiB, appended", behind), ("fsync of 4 KiB, in place", over)] {
-        figures.push(present(Figure::spread(ROW, what, "µs", disk), "measuring the disk")?);
+        figures.push(present(Figure::spread(row, what, "µs", disk), "measuring the disk")?);
     }
     Ok(figures)
 }

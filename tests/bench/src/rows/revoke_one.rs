@@ -10,13 +10,12 @@ use tonic_health::pb::health_client::HealthClient;
 use super::{Place, durable_writes, grpc, micros, millis_between, open_everywhere, present};
 use crate::error::{Outcome, While as _};
 use crate::figures::{Figure, Spread};
-use crate::fleet::{Fleet, Login};
+use crate::fleet::{Fleet, Kept, Login};
 use crate::histogram::Histogram;
 use crate::load::{Load, Opening, Talk};
 use crate::machine;
 use crate::run::{Run, committed_us, progress};
 
-const ROW: &str = "revoke-one";
 /// Sessions of the crowd.
 const CROWD_SESSIONS: usize = 200;
 
@@ -27,16 +26,20 @@ struct Seen {
     committed: f64,
 }
 
-pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
+pub(super) async fn measure(run: &mut Run, kept: Kept) -> Outcome<Vec<Figure>> {
+    let row = match kept {
+        Kept::Sqlite => "revoke-one",
+        Kept::Postgres => "revoke-one-postgres",
+    };
     let sockets = run.at_most(run.scale.crowd, 2);
     let victims = run.scale.victims.min(sockets);
-    let fleet = Fleet::start(&run.folder, 2, run.cores).await?;
+    let fleet = Fleet::start_on(kept, &run.folder, 2, run.cores).await?;
     let mut loads = [Load::start()?, Load::start()?];
-    progress(ROW, format_args!("opening {sockets} sockets"));
+    progress(row, format_args!("opening {sockets} sockets"));
     let logins = fill(&fleet, &mut loads, sockets, victims).await?;
-    progress(ROW, "measuring the floor");
+    progress(row, "measuring the floor");
     let floor = floor(&fleet, &mut loads, victims).await?;
-    progress(ROW, format_args!("revoking {victims} sessions"));
+    progress(row, format_args!("revoking {victims} sessions"));
     let before = fences(&fleet).await?;
     let mut seen = Vec::new();
     for (number, login) in logins.iter().enumerate() {
@@ -44,7 +47,7 @@ pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
     }
     let fences = fences(&fleet).await?.since(&before);
     let disk = durable_writes(&fleet.data(), Place::Over, victims)?;
-    figures(&format!("1 among {sockets}"), &seen, &floor, &fences, &disk)
+    figures(row, &format!("1 among {sockets}"), &seen, &floor, &fences, &disk)
 }
 
 fn group(number: usize) -> String {
@@ -101,26 +104,33 @@ async fn fences(fleet: &Fleet) -> Outcome<Histogram> {
     Ok(first.fences().await?.and(&second.fences().await?))
 }
 
-fn figures(whom: &str, seen: &[Seen], floor: &[f64], fences: &Histogram, disk: &[f64]) -> Outcome<Vec<Figure>> {
+fn figures(
+    row: &'static str,
+    whom: &str,
+    seen: &[Seen],
+    floor: &[f64],
+    fences: &Histogram,
+    disk: &[f64],
+) -> Outcome<Vec<Figure>> {
     let below = present(Spread::of(floor.iter().copied()), "measuring the floor")?.p50;
     let spread = |what: &str, of: fn(&Seen) -> f64| {
-        present(Figure::spread(ROW, format!("{whom}: {what}"), "ms", seen.iter().map(of)), "revoking")
+        present(Figure::spread(row, format!("{whom}: {what}"), "ms", seen.iter().map(of)), "revoking")
     };
     let name = "empty call + ping";
     let mut figures = vec![
         spread("call to close", |seen| seen.called)?.beside(name, below),
         spread("commit to close", |seen| seen.committed)?.beside(name, below),
         spread("answer to close", |seen| seen.answered)?,
-        present(Figure::spread(ROW, "floor: empty call + ping", "ms", floor.iter().copied()), "measuring the floor")?,
+        present(Figure::spread(row, "floor: empty call + ping", "ms", floor.iter().copied()), "measuring the floor")?,
         present(
-            Figure::spread(ROW, "fsync of 4 KiB, in place", "ms", disk.iter().map(|us| us / 1_000.0)),
+            Figure::spread(row, "fsync of 4 KiB, in place", "ms", disk.iter().map(|us| us / 1_000.0)),
             "measuring the disk",
         )?,
     ];
     for percent in [50, 99, 100] {
         if let Some(seconds) = fences.at_most(percent).filter(|_| fences.count() > 0) {
             let what = format!("entry received to fenced, {percent} of 100 at most");
-            figures.push(Figure::single(ROW, what, "ms", seconds * 1_000.0));
+            figures.push(Figure::single(row, what, "ms", seconds * 1_000.0));
         }
     }
     Ok(figures)

@@ -8,6 +8,7 @@ mod fence;
 mod freeze;
 mod house;
 mod page;
+mod postgres;
 mod receipts;
 mod replicas;
 mod revocation;
