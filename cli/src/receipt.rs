@@ -21,9 +21,11 @@ use crate::{span, words};
 
 /// The longest that the authority lets one stream last.
 const ONE_STREAM: Duration = Duration::from_secs(60);
-/// How long to wait for sockets to be closed once nothing passes on them: longer than a gateway waits for a peer that
-/// does not answer its close frame.
+/// How long to wait for one more socket to be closed once nothing passes on them: longer than a gateway waits for a peer
+/// that does not answer its close frame, and than the slowest pace leaves between two.
 const FOR_CLOSING: Duration = Duration::from_secs(5);
+/// How often at most it is said that more of them are closed.
+const BETWEEN_COUNTS: Duration = Duration::from_secs(1);
 
 /// Asks once and prints what there is.
 pub(crate) async fn show(revision: v1::Revision, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
@@ -43,7 +45,9 @@ pub(crate) async fn follow(
     authority: &Authority,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let mut follower = Follower { printer, said: HashMap::new(), last: None, deadline: Instant::now() + time };
+    let limit = Instant::now() + time;
+    let mut follower =
+        Follower { printer, said: HashMap::new(), counted: None, closed: 0, last: None, deadline: limit, limit };
     while !follower.is_over() {
         let left = follower.deadline.saturating_duration_since(Instant::now()).min(ONE_STREAM);
         let timeout_ms = span::millis(left.max(Duration::from_millis(1)));
@@ -68,8 +72,13 @@ struct Follower<'a> {
     printer: &'a Printer,
     /// The last line about each run of a gateway.
     said: HashMap<(String, Vec<u8>), String>,
+    /// When it was last said how many sockets are closed.
+    counted: Option<Instant>,
+    closed: u64,
     last: Option<v1::Receipt>,
     deadline: Instant,
+    /// The deadline that was asked for.
+    limit: Instant,
 }
 
 impl Follower<'_> {
@@ -100,11 +109,30 @@ impl Follower<'_> {
         Ok(self.last.as_ref().is_some_and(is_enforced))
     }
 
+    /// More sockets are closed, not all of them, and that was said a moment ago.
+    fn is_said_too_soon(&mut self, receipt: &v1::Receipt) -> bool {
+        let counts_only = self.last.as_ref().is_some_and(|last| is_enforced(last) && last.status == receipt.status);
+        let all = |line: &v1::GatewayReceipt| line.acknowledgement.is_none_or(|said| said.closed >= said.fenced);
+        if !counts_only || receipt.gateways.iter().all(all) {
+            return false;
+        }
+        let too_soon = self.counted.is_some_and(|counted| counted.elapsed() < BETWEEN_COUNTS);
+        if !too_soon {
+            self.counted = Some(Instant::now());
+        }
+        too_soon
+    }
+
     fn tell(&mut self, receipt: v1::Receipt) -> Result<(), Failure> {
         let known = self.last.as_ref().map(|last| last.status);
         let is_first_enforced = is_enforced(&receipt) && !self.last.as_ref().is_some_and(is_enforced);
-        if is_first_enforced {
-            self.deadline = self.deadline.min(Instant::now() + FOR_CLOSING);
+        let before = std::mem::replace(&mut self.closed, closed(&receipt));
+        if is_first_enforced || self.closed > before {
+            self.deadline = if is_enforced(&receipt) { Instant::now() + FOR_CLOSING } else { self.limit };
+            self.deadline = self.deadline.min(self.limit);
+        }
+        if self.is_said_too_soon(&receipt) {
+            return Ok(());
         }
         let mut news = String::new();
         for line in &receipt.gateways {
@@ -127,6 +155,11 @@ impl Follower<'_> {
         self.last = Some(receipt);
         shown
     }
+}
+
+/// How many sockets are closed, on all gateways.
+fn closed(receipt: &v1::Receipt) -> u64 {
+    receipt.gateways.iter().filter_map(|line| line.acknowledgement).map(|said| said.closed).sum()
 }
 
 /// Whether it says that nothing passes any more.

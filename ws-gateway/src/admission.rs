@@ -98,7 +98,7 @@ impl Gatekeeper {
         let mut fresh_since = Boottime::ZERO;
         for _ in 0..=RENEWALS {
             // Without a lease no verdict could admit: the authority need not be asked, nor a ticket spent.
-            if !self.enforcement.admits() {
+            if !self.enforcement.may_admit() {
                 return Err(Denial::NotReady);
             }
             let verdict = match self.verifier.verify(&question, fresh_since).await? {

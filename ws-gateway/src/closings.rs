@@ -1,7 +1,7 @@
 //! How many sockets are closed of those that each entry of the log fenced, until the authority has been told.
 //!
-//! Owns the counts of the newest entries that fenced somebody, at most [`MOST`]; when there is one more the oldest is
-//! forgotten, and the authority keeps the last count it was told.
+//! Owns the counts of the newest entries that fenced somebody, at most [`MOST`]; when there is one more, one whose sockets
+//! are all closed is forgotten, or the oldest where there is none. The authority keeps the last count it was told.
 //! Guarantees that counting waits for nothing but other counting.
 
 use std::collections::VecDeque;
@@ -15,8 +15,15 @@ const MOST: usize = 256;
 #[derive(Clone, Copy, Debug)]
 struct Count {
     revision: Revision,
+    fenced: u64,
     closed: u64,
     told: u64,
+}
+
+impl Count {
+    const fn is_settled(&self) -> bool {
+        self.closed >= self.fenced && self.told == self.closed
+    }
 }
 
 /// See the module.
@@ -24,18 +31,31 @@ struct Count {
 pub struct Closings(Mutex<VecDeque<Count>>);
 
 impl Closings {
+    /// This entry fenced so many sockets.
+    pub fn fenced(&self, revision: Revision, fenced: u64) {
+        if fenced > 0 {
+            self.change(revision, |count| count.fenced = fenced);
+        }
+    }
+
     /// A socket that this entry fenced is closed.
     pub fn count(&self, revision: Revision) {
+        self.change(revision, |count| count.closed += 1);
+    }
+
+    fn change(&self, revision: Revision, change: impl FnOnce(&mut Count)) {
         let mut counts = self.lock();
         // Nearly always one of the newest.
         if let Some(count) = counts.iter_mut().rev().find(|count| count.revision == revision) {
-            count.closed += 1;
-            return;
+            return change(count);
         }
         if counts.len() == MOST {
-            counts.pop_front();
+            let settled = counts.iter().position(Count::is_settled);
+            counts.remove(settled.unwrap_or(0));
         }
-        counts.push_back(Count { revision, closed: 1, told: 0 });
+        let mut count = Count { revision, fenced: 0, closed: 0, told: 0 };
+        change(&mut count);
+        counts.push_back(count);
     }
 
     /// At most `most` counts that the authority does not know; from now on they count as told.
@@ -86,9 +106,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_settled_gives_way_to_what_is_closed_slowly() {
+        let closings = Closings::default();
+        closings.fenced(at(0), 1_000);
+        closings.count(at(0));
+        for seq in 1..600 {
+            closings.fenced(at(seq), 1);
+            closings.count(at(seq));
+            closings.take_news(9);
+        }
+        closings.count(at(0));
+        assert_eq!(closings.take_news(9), [(at(0), 2)]);
+        assert_eq!(closings.lock().len(), MOST);
+    }
+
+    #[test]
     fn the_oldest_count_gives_way() {
         let closings = Closings::default();
         for seq in 0..300 {
+            closings.fenced(at(seq), 2);
             closings.count(at(seq));
         }
         assert_eq!(closings.lock().len(), MOST);

@@ -12,7 +12,7 @@ use figment::Figment;
 use gateway_core::{Action, Grants};
 use portcullis_config::Misread;
 use portcullis_observe::MetricsConfig;
-use portcullis_types::{AddressRange, GatewayId, TenantId};
+use portcullis_types::{AddressRange, GatewayId, LeaseClass, TenantId};
 use serde::Deserialize;
 
 use crate::origin::AllowedOrigin;
@@ -64,6 +64,9 @@ pub struct Config {
     /// Where metrics are read.
     #[serde(default)]
     pub metrics: MetricsConfig,
+    /// Closing what was revoked.
+    #[serde(default)]
+    pub revocation: RevocationConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -134,6 +137,10 @@ pub struct HubConfig {
     pub anonymous: Option<AnonymousConfig>,
     /// What becomes of a bad credential.
     pub invalid_credential: InvalidCredential,
+    /// For how long its sockets are served while the authority cannot be heard; the stricter one counts where the tenant
+    /// names a class too. Absent: as the tenant says, or `standard`. A class that outlasts the authority's bound is not
+    /// served at all.
+    pub lease_class: Option<LeaseClass>,
 }
 
 /// Sockets without a credential.
@@ -212,6 +219,15 @@ pub struct FreezeConfig {
     pub closes_per_second: u32,
 }
 
+/// Closing what was revoked. Nothing passes on any of it from the start, whatever is set here.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RevocationConfig {
+    /// How many of the sockets that one revocation covers are closed in a second, where the revocation does not say;
+    /// 0: all at once.
+    pub closes_per_second: u32,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -264,6 +280,7 @@ impl Default for HubConfig {
             allow_api_keys: true,
             anonymous: None,
             invalid_credential: InvalidCredential::Refuse,
+            lease_class: None,
         }
     }
 }
@@ -438,9 +455,16 @@ mod tests {
             "colour = 1\n".to_owned() + LEAST,
             LEAST.to_owned() + "[hub]\npaht = \"/x\"\n",
             LEAST.to_owned() + "[hub.anonymous]\ntenant = \"demo\"\npublish = []\n",
+            LEAST.to_owned() + "[hub]\nlease_class = \"eternal\"\n",
         ] {
             assert!(matches!(read(&text), Err(ConfigError::Read(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_route_names_its_class_by_a_word() {
+        let config = read(&format!("{LEAST}[hub]\nlease_class = \"strict\"\n")).expect("a class");
+        assert_eq!(config.hub.lease_class, Some(LeaseClass::Strict));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! asked; a fence calls the task, which abandons what it was writing, says why in one close frame, and ends. A peer that
 //! has half a frame is cut off instead, because nothing can be said to it before the other half.
 //! While the authority is being asked again, or the gateway has no lease, nothing is read, dispatched or written; a
-//! client that is frozen is told so and pinged, because SDKs drop a connection that is silent. Text only: a binary message ends the
+//! client that is frozen is told so and pinged, because SDKs drop a connection that is silent. One that is fenced and has
+//! to wait for its turn to be closed has left everything it followed and is pinged too. Text only: a binary message ends the
 //! connection with the protocol's 3501, because a client that sent one would only repeat it.
 //! Refuses to wait for a slow peer: writing, closing and the first command have deadlines.
 
@@ -73,8 +74,20 @@ enum Event {
     News(Arc<Principal>),
     Frozen,
     Thawed,
+    Fenced,
     Due,
     End(End),
+}
+
+/// Whether the client is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quiet {
+    /// It is.
+    No,
+    /// Nothing passes for now, and it was told so.
+    Frozen,
+    /// Nothing passes any more, and it waits for its turn to be closed.
+    Fenced,
 }
 
 /// See the module.
@@ -91,8 +104,7 @@ pub struct Connection {
     /// Set once: what is queued is written until then, and the connection is closed.
     last_words: Option<(CloseReason, Boottime)>,
     stuck_since: Option<Boottime>,
-    /// The client was told that nothing passes.
-    frozen: bool,
+    quiet: Quiet,
     kind: &'static str,
     _place: Arc<Place>,
 }
@@ -132,7 +144,7 @@ impl Connection {
             carried_wanted: false,
             last_words: None,
             stuck_since: None,
-            frozen: false,
+            quiet: Quiet::No,
             kind: "pending",
             _place: place,
         };
@@ -188,10 +200,12 @@ impl Connection {
 
     fn next_deadline(&self) -> Option<Boottime> {
         let stuck = self.stuck_since.map(|since| since + self.hub().rules.write_timeout);
-        let expiry = self.guard.as_ref().and_then(|guard| guard.expires_at());
+        // What is over need not end once more.
+        let expiry = self.guard.as_ref().and_then(|guard| guard.expires_at()).filter(|_| self.quiet != Quiet::Fenced);
         let last_words = self.last_words.map(|(_, by)| by);
         // A client that cannot be heard is not late.
-        let session = self.session.next_deadline().filter(|_| !self.frozen || self.session.tenant().is_some());
+        let session =
+            self.session.next_deadline().filter(|_| self.quiet == Quiet::No || self.session.tenant().is_some());
         [session, stuck, expiry, last_words].into_iter().flatten().min()
     }
 
@@ -209,7 +223,7 @@ impl Connection {
         }
         match self.check() {
             Ok(()) => {
-                if std::mem::take(&mut self.frozen) {
+                if std::mem::replace(&mut self.quiet, Quiet::No) == Quiet::Frozen {
                     return Poll::Ready(Event::Thawed);
                 }
                 // After the check and before any frame is judged by it.
@@ -222,7 +236,12 @@ impl Connection {
             }
             Err(Stop::Suspended) => {}
             Err(Stop::Frozen) => {
-                if let Some(event) = self.poll_frozen(cx) {
+                if let Some(event) = self.poll_quiet(Quiet::Frozen, Event::Frozen, cx) {
+                    return Poll::Ready(event);
+                }
+            }
+            Err(Stop::Fenced(_)) => {
+                if let Some(event) = self.poll_quiet(Quiet::Fenced, Event::Fenced, cx) {
                     return Poll::Ready(event);
                 }
             }
@@ -246,6 +265,8 @@ impl Connection {
         let mailbox = self.seat.mailbox();
         let fenced = match self.check() {
             Err(Stop::Close(reason)) => Some(reason),
+            // Its turn comes, unless somebody else closes it; either way the client is told why it is over.
+            Err(Stop::Fenced(reason)) => return mailbox.close_requested().map(|_| reason),
             Ok(()) | Err(Stop::Suspended | Stop::Frozen) => None,
         };
         let overflowed = || mailbox.outbox.has_overflowed().then_some(CloseReason::SlowConsumer);
@@ -277,7 +298,7 @@ impl Connection {
             }
             match self.check() {
                 Ok(()) => {}
-                Err(Stop::Suspended | Stop::Frozen) => return None,
+                Err(Stop::Suspended | Stop::Frozen | Stop::Fenced(_)) => return None,
                 Err(Stop::Close(reason)) => return Some(End::Close(reason)),
             }
             match self.wire.poll_write(cx) {
@@ -327,7 +348,8 @@ impl Connection {
                 self.say(gateway_core::protocol::frozen_push());
             }
             Event::Thawed => self.say(gateway_core::protocol::thawed_push()),
-            Event::Due if self.frozen => return self.on_due_frozen(now),
+            Event::Fenced => self.let_go(),
+            Event::Due if self.quiet != Quiet::No => return self.on_due_quiet(now),
             Event::Due => {
                 if let Some(end) = self.out_of_time(now) {
                     return ControlFlow::Break(end);
@@ -347,9 +369,9 @@ impl Connection {
     }
 
     /// Nothing is read and nothing of the application is written; notices and pings go out.
-    fn poll_frozen(&mut self, cx: &mut Context<'_>) -> Option<Event> {
-        if !std::mem::replace(&mut self.frozen, true) {
-            return Some(Event::Frozen);
+    fn poll_quiet(&mut self, quiet: Quiet, begin: Event, cx: &mut Context<'_>) -> Option<Event> {
+        if std::mem::replace(&mut self.quiet, quiet) != quiet {
+            return Some(begin);
         }
         match self.wire.poll_control(cx) {
             Poll::Ready(Err(_)) => Some(Event::End(End::Gone)),
@@ -357,8 +379,26 @@ impl Connection {
         }
     }
 
+    /// Nothing passes any more: nothing is kept for it, and nothing more is done for it.
+    fn let_go(&mut self) {
+        self.judging = None;
+        self.stuck_since = None;
+        self.session.excuse_pong();
+        self.wire.abandon_unbegun();
+        self.seat.mailbox().outbox.shut();
+        self.leave_channels();
+    }
+
+    fn leave_channels(&self) {
+        self.with_tenant(|hub, tenant, seat| {
+            for channel in self.session.subscriptions() {
+                hub.broker.unsubscribe(tenant, channel, seat.connection());
+            }
+        });
+    }
+
     /// SDKs drop a connection that is silent, so pings go on; their answers are not read, so none is missed.
-    fn on_due_frozen(&mut self, now: Boottime) -> ControlFlow<End> {
+    fn on_due_quiet(&mut self, now: Boottime) -> ControlFlow<End> {
         if let Some(end) = self.out_of_time(now) {
             return ControlFlow::Break(end);
         }
@@ -386,11 +426,7 @@ impl Connection {
         let mailbox = self.seat.mailbox();
         self.hub().metrics.outbox.observe(bytes_waiting(mailbox));
         mailbox.outbox.shut();
-        self.with_tenant(|hub, tenant, seat| {
-            for channel in self.session.subscriptions() {
-                hub.broker.unsubscribe(tenant, channel, seat.connection());
-            }
-        });
+        self.leave_channels();
         let fence = self.seat.leave();
         let metrics = &self.hub().metrics;
         metrics.sockets.get_or_create(&Kind { kind: self.kind }).dec();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gateway_core::{
     ConnectionId, Counts, Enforcer, Fence, Guard, Input, NotAdmitted, Output, Settings, State, Verdict, Wake,
 };
-use portcullis_types::{Boottime, Clock, Revision, TenantId};
+use portcullis_types::{Boottime, ClassOverBound, Clock, LeaseClass, LeaseTerms, Revision, TenantId};
 use tokio::sync::watch;
 
 use crate::closings::Closings;
@@ -35,8 +35,10 @@ pub struct Standing {
     pub admits: bool,
     /// The last entry applied.
     pub applied: Option<Revision>,
-    /// For how long the lease is still valid.
-    pub lease_remaining: Duration,
+    /// For how long frames still pass in each class, in the order of [`LeaseClass::ALL`].
+    pub lease_remaining: [Duration; LeaseClass::ALL.len()],
+    /// How long leases are; none before the first welcome.
+    pub terms: Option<LeaseTerms>,
     /// Figures.
     pub counts: Counts,
 }
@@ -55,6 +57,11 @@ impl Enforcement {
         let outputs = enforcer.step(input, now);
         let applied = enforcer.applied();
         drop(enforcer);
+        for output in &outputs {
+            if let Output::Acknowledge { revision, fenced } = output {
+                self.closings.fenced(*revision, *fenced);
+            }
+        }
         self.applied.send_if_modified(|last| std::mem::replace(last, applied) != applied);
         outputs
     }
@@ -94,10 +101,27 @@ impl Enforcement {
         *self.applied.borrow()
     }
 
-    /// Whether connections with a credential are admitted now.
+    /// Whether connections whose tenant names no class of leases are admitted now.
     pub fn admits(&self) -> bool {
         let enforcer = self.lock();
         enforcer.admits(self.clock.boottime())
+    }
+
+    /// Whether anybody with a credential could be admitted now, whichever class their tenant has.
+    pub fn may_admit(&self) -> bool {
+        let enforcer = self.lock();
+        enforcer.may_admit(self.clock.boottime())
+    }
+
+    /// Why the route is not served, when its class of leases outlasts the authority's bound.
+    pub fn route_over_bound(&self) -> Option<ClassOverBound> {
+        self.lock().route_over_bound()
+    }
+
+    /// How long until the next connection that waits to be closed may be called; none when nobody waits.
+    pub fn until_next_close(&self) -> Option<Duration> {
+        let next = self.lock().next_close()?;
+        Some(next.saturating_since(self.clock.boottime()))
     }
 
     /// A moment's view.
@@ -108,7 +132,8 @@ impl Enforcement {
             state: enforcer.state(now),
             admits: enforcer.admits(now),
             applied: enforcer.applied(),
-            lease_remaining: enforcer.deadline().get().saturating_since(now),
+            lease_remaining: LeaseClass::ALL.map(|class| enforcer.deadlines().get(class).saturating_since(now)),
+            terms: enforcer.terms().copied(),
             counts: enforcer.counts(),
         }
     }

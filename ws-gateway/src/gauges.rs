@@ -1,9 +1,10 @@
 //! Gauges that are read from the enforcer when somebody asks.
 
 use gateway_core::State;
+use portcullis_types::LeaseClass;
 
 use crate::enforcement::Standing;
-use crate::metrics::{Metrics, StateLabel};
+use crate::metrics::{ClassLabel, Metrics, StateLabel};
 
 const STATES: [State; 4] = [State::Syncing, State::Live, State::Suspect, State::Isolated];
 
@@ -25,5 +26,19 @@ pub fn refresh(metrics: &Metrics, standing: &Standing) {
     metrics.applied_seq.set(standing.applied.map_or(0, |applied| applied.seq));
     metrics.index_keys.set(standing.counts.index_keys as u64);
     metrics.open_questions.set(standing.counts.questions as u64);
-    metrics.lease_remaining.set(standing.lease_remaining.as_secs_f64());
+    metrics.closing.set(standing.counts.waiting as u64);
+    for class in LeaseClass::ALL {
+        let (label, place) = (ClassLabel { class: class.word() }, class.index());
+        let remaining = standing.lease_remaining[place];
+        metrics.lease_remaining.get_or_create(&label).set(remaining.as_secs_f64());
+        let frozen = if remaining.is_zero() { standing.counts.of_class[place] } else { 0 };
+        metrics.frozen.get_or_create(&label).set(frozen as u64);
+    }
+    if let Some(terms) = &standing.terms {
+        metrics.bound.set(terms.bound().as_secs_f64());
+        for class in LeaseClass::ALL {
+            let served = terms.served(terms.within_bound(class));
+            metrics.lease.get_or_create(&ClassLabel { class: class.word() }).set(served.as_secs_f64());
+        }
+    }
 }

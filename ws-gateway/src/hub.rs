@@ -113,6 +113,7 @@ const fn is_about_the_credential(denial: Denial) -> bool {
         | Denial::AnotherIdentity
         | Denial::AuthorityUnavailable
         | Denial::NotReady
+        | Denial::RouteOverBound
         | Denial::OriginNotAllowed
         | Denial::ConnectionLimit
         | Denial::Overloaded => false,

@@ -43,6 +43,13 @@ pub struct StateLabel {
     pub state: &'static str,
 }
 
+/// A class of leases.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ClassLabel {
+    /// The word.
+    pub class: &'static str,
+}
+
 /// All series.
 #[derive(Debug)]
 pub struct Metrics {
@@ -69,8 +76,16 @@ pub struct Metrics {
     pub index_keys: Gauge<u64, AtomicU64>,
     /// Questions about open connections that the authority has not answered.
     pub open_questions: Gauge<u64, AtomicU64>,
-    /// How long the lease is still valid.
-    pub lease_remaining: Gauge<f64, AtomicU64>,
+    /// How long frames still pass in each class.
+    pub lease_remaining: Family<ClassLabel, Gauge<f64, AtomicU64>>,
+    /// How long each class is served, as the authority has set it and within its bound.
+    pub lease: Family<ClassLabel, Gauge<f64, AtomicU64>>,
+    /// B, as the authority has set it.
+    pub bound: Gauge<f64, AtomicU64>,
+    /// Sockets of each class that are frozen.
+    pub frozen: Family<ClassLabel, Gauge<u64, AtomicU64>>,
+    /// Sockets that are fenced and wait for their turn to be closed.
+    pub closing: Gauge<u64, AtomicU64>,
     /// Entries applied.
     pub entries: Counter,
     /// Sockets fenced.
@@ -111,7 +126,11 @@ impl Metrics {
             lag_entries: Gauge::default(),
             index_keys: Gauge::default(),
             open_questions: Gauge::default(),
-            lease_remaining: Gauge::default(),
+            lease_remaining: Family::default(),
+            lease: Family::default(),
+            bound: Gauge::default(),
+            frozen: Family::default(),
+            closing: Gauge::default(),
             entries: Counter::default(),
             fenced: Counter::default(),
             closed: Family::default(),
@@ -161,7 +180,11 @@ impl Metrics {
             "Questions about open connections without an answer",
             self.open_questions.clone(),
         );
-        to.register_with_unit("lease_remaining", "Time left", Unit::Seconds, self.lease_remaining.clone());
+        to.register_with_unit("lease_remaining", "Time left by class", Unit::Seconds, self.lease_remaining.clone());
+        to.register_with_unit("lease", "How long a class is served", Unit::Seconds, self.lease.clone());
+        to.register_with_unit("bound", "B, as the authority has set it", Unit::Seconds, self.bound.clone());
+        to.register("frozen", "Sockets that are frozen, by class", self.frozen.clone());
+        to.register("closing", "Sockets that are fenced and wait for their turn to be closed", self.closing.clone());
         to.register("entries_applied", "Log entries applied", self.entries.clone());
         to.register("fenced", "Sockets fenced", self.fenced.clone());
         to.register("resyncs", "Watches begun anew", self.resyncs.clone());

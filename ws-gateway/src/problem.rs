@@ -70,6 +70,9 @@ const fn detail(denial: Denial) -> &'static str {
         Denial::AnotherIdentity => "The credential names another identity.",
         Denial::AuthorityUnavailable => "The authority does not answer; come back later.",
         Denial::NotReady => "The gateway has not caught up with the authority; come back later.",
+        Denial::RouteOverBound => {
+            "This route is not served: its class of leases outlasts the bound that the authority promises."
+        }
         Denial::OriginNotAllowed => "Pages of this origin may not open sockets here.",
         Denial::ConnectionLimit => "There are as many connections as there may be.",
         Denial::Overloaded => "The gateway holds as many connections as it can; come back later.",

@@ -1,8 +1,8 @@
 //! What is answered to a request: the hub's handshake, and the gateway's own paths.
 //!
 //! Guarantees that a handshake that presents a credential, or may still do so, is refused with 503 before the upgrade
-//! while the gateway has no valid lease: nobody is let in whom it could not fence. `/ready` says the same to a load
-//! balancer.
+//! while the gateway has no valid lease: nobody is let in whom it could not fence. So is every handshake on a route whose
+//! class of leases outlasts the authority's bound. `/ready` says the same to a load balancer.
 
 use std::sync::Arc;
 
@@ -120,8 +120,11 @@ impl Routes {
         if self.tasks.is_requested() {
             return Err(Denial::NotReady.into());
         }
+        if self.hub.enforcement.route_over_bound().is_some() {
+            return Err(Denial::RouteOverBound.into());
+        }
         // Whoever has shown nothing yet may still do so in `connect`, unless guests are welcome.
-        if (presented.is_some() || !self.hub.rules.takes_guests()) && !self.hub.enforcement.admits() {
+        if (presented.is_some() || !self.hub.rules.takes_guests()) && !self.hub.enforcement.may_admit() {
             return Err(Denial::NotReady.into());
         }
         match (presented, self.style) {
@@ -208,8 +211,11 @@ struct Own {
     tasks: Shutdown,
 }
 
-/// Synced with a valid lease, and not leaving.
+/// Synced with a valid lease, within the bound, and not leaving.
 async fn ready(State(own): State<Own>) -> Response<Body> {
+    if own.hub.enforcement.route_over_bound().is_some() {
+        return refusal(Denial::RouteOverBound, &*own.hub.entropy);
+    }
     if own.tasks.is_requested() || !own.hub.enforcement.admits() {
         return refusal(Denial::NotReady, &*own.hub.entropy);
     }

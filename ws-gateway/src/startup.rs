@@ -150,6 +150,8 @@ fn settings(config: &Config) -> Settings {
         revalidate_every: Duration::from_millis(config.revalidation.interval_ms),
         freeze_max: Duration::from_millis(config.freeze.max_ms),
         closes_per_second: config.freeze.closes_per_second,
+        revoked_closes_per_second: config.revocation.closes_per_second,
+        route_class: config.hub.lease_class,
         ..Settings::default()
     }
 }
@@ -172,6 +174,7 @@ fn watch(
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
         gateway: config.gateway_id.clone(),
+        path: config.hub.path.as_str().into(),
     });
     vital.spawn("watch", driver.run(vital.clone()));
 }

@@ -45,6 +45,9 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often time passes for the enforcer: a fifth of a usual probe interval, drawn evenly around it.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often it passes at most: what is closed at a pace is closed in small groups.
+const SHORTEST_TICK: Duration = Duration::from_millis(5);
+
 type Opening = Pin<Box<dyn Future<Output = Result<Streaming<v1::WatchResponse>, NoAnswer>> + Send>>;
 
 /// The line to the authority.
@@ -90,6 +93,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// This gateway's name.
     pub gateway: GatewayId,
+    /// The route that is served.
+    pub path: Box<str>,
 }
 
 /// See the module.
@@ -137,7 +142,9 @@ impl Driver {
 
     fn until_next_tick(&self) -> Duration {
         let jitter = u32::try_from(self.parts.entropy.u64() % 1_000).unwrap_or(0);
-        TICK / 2 + TICK * jitter / 1_000
+        let tick = TICK / 2 + TICK * jitter / 1_000;
+        let next_close = self.parts.enforcement.until_next_close();
+        next_close.map_or(tick, |next| next.max(SHORTEST_TICK).min(tick))
     }
 
     fn tick(&mut self) {
@@ -210,10 +217,14 @@ impl Driver {
             Some(Heard::Welcome(welcome)) => match read_welcome(welcome) {
                 Some(welcome) => {
                     let revision = welcome.position;
-                    tracing::info!(resumed = welcome.resumed, %revision, lease = ?welcome.lease, "the watch stands");
+                    let lease = welcome.terms.lengths();
+                    tracing::info!(resumed = welcome.resumed, %revision, ?lease, "the watch stands");
                     self.welcomed = true;
                     self.parts.enforcement.closings().tell_again();
                     self.step(Input::Welcome(welcome));
+                    if let Some(over) = self.parts.enforcement.route_over_bound() {
+                        tracing::error!(path = &*self.parts.path, %over, "this route is not served");
+                    }
                 }
                 None => self.nonsense("welcome"),
             },
@@ -351,7 +362,7 @@ fn read_welcome(welcome: v1::WatchWelcome) -> Option<Welcome> {
     Some(Welcome {
         resumed: welcome.resumed,
         position: welcome.position?.try_into().ok()?,
-        lease: millis(welcome.lease_ms)?,
+        terms: welcome.terms?.try_into().ok()?,
         probe_interval: millis(welcome.probe_interval_ms)?,
         bound: millis(welcome.bound_ms)?,
     })

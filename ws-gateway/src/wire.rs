@@ -304,6 +304,13 @@ impl Wire {
         self.frame = None;
     }
 
+    /// Drops the application frame that is under way, unless a part of it is with the kernel already.
+    pub fn abandon_unbegun(&mut self) {
+        if self.frame.as_ref().is_some_and(|frame| frame.written == 0) {
+            self.frame = None;
+        }
+    }
+
     /// Reads and forgets until the peer has closed. Ends with an error when it breaks off.
     pub fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 512];

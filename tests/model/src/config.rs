@@ -73,6 +73,8 @@ pub enum Fault {
     EmptyAfterRestart,
     /// The receipt waits for the lease only, not for the drift of the clock.
     ElapsedWithoutDrift,
+    /// Who can pass frames is reckoned by the lease, and not by the longest time that sockets are served.
+    HoldUncounted,
 }
 
 /// How the authority proves that its head is the head.
@@ -136,8 +138,10 @@ pub struct Config {
     pub freeze: bool,
     /// By how many ticks the gateway's clock may fall behind, in all.
     pub drift: u8,
-    /// L.
+    /// L: for so long handshakes are admitted.
     pub lease: u8,
+    /// For how long after it open sockets are served: another class of leases, seen from a bound that fits both.
+    pub hold: u8,
     /// When time ends.
     pub end: u8,
     /// Sockets at a time, 1 or 2.
@@ -171,15 +175,30 @@ impl Config {
         freeze: true,
         drift: 0,
         lease: 2,
+        hold: 0,
         end: 4,
         sockets: 1,
         handshakes: 1,
         queue: 2,
     };
 
+    /// For how long open sockets are served.
+    pub const fn served(&self) -> u8 {
+        self.lease + self.hold
+    }
+
     /// B.
     pub const fn bound(&self) -> u8 {
-        self.lease + self.drift
+        self.served() + self.drift
+    }
+
+    /// After how long a receipt takes a silent gateway for one that passes nothing.
+    pub(crate) fn patience(&self) -> u8 {
+        match self.fault {
+            Some(Fault::ElapsedWithoutDrift) => self.served(),
+            Some(Fault::HoldUncounted) => self.lease + self.drift,
+            Some(_) | None => self.bound(),
+        }
     }
 
     /// Whether this rule is broken.

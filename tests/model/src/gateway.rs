@@ -26,7 +26,7 @@ impl State {
     fn begin_from(&mut self, config: &Config, position: Prefix) {
         let keeps = config.breaks(Fault::OldBranchKept);
         let trusts = config.breaks(Fault::ReconcileSkipped);
-        let fresh_lease = self.clock() + config.lease as i8;
+        let fresh_lease = self.clock() + config.served() as i8;
         let gateway = &mut self.gateway;
         gateway.begins_anew = false;
         gateway.applied = position;
@@ -111,7 +111,7 @@ impl State {
             return self.resync();
         }
         let clock = self.clock();
-        let deadline = anchor.unwrap_or(clock) + config.lease as i8;
+        let deadline = anchor.unwrap_or(clock) + config.served() as i8;
         let thaws = !self.has_lease() && deadline > clock;
         let gateway = &mut self.gateway;
         let proven = |since: i8| anchor.is_none_or(|anchor| is_after(config, anchor, since));
@@ -172,7 +172,7 @@ impl State {
 
     /// One of those who wait takes the verdict.
     pub(crate) fn insert_looked_up(&mut self, config: &Config) {
-        let live = self.is_live();
+        let live = self.is_live(config);
         let gateway = &mut self.gateway;
         let (revision, checked) = match gateway.lookup {
             Call::Allowed(revision) => (revision, false),
@@ -212,10 +212,11 @@ impl State {
     pub(crate) fn check(&mut self, config: &Config) -> Option<()> {
         let slot = self.gateway.sockets.iter().position(|slot| slot.is_some_and(|socket| !socket.admitted))?;
         let revision = self.gateway.sockets[slot]?.revision;
-        if config.is_chained() && revision.len() > self.gateway.applied.len() && self.is_live() {
+        if config.is_chained() && revision.len() > self.gateway.applied.len() && self.is_live(config) {
             return None;
         }
-        let good = self.is_live() && self.is_comparable(config, revision) && self.gateway.revoked <= revision.len();
+        let good =
+            self.is_live(config) && self.is_comparable(config, revision) && self.gateway.revoked <= revision.len();
         if good {
             self.gateway.sockets[slot].as_mut()?.admitted = true;
         } else {

@@ -82,4 +82,5 @@ pub const MUTANTS: &[Mutant] = &[
     receipt(Fault::RegistrationsReadEarly, AT_ONCE),
     receipt(Fault::EmptyAfterRestart, Config { restart: true, ..AT_ONCE }),
     receipt(Fault::ElapsedWithoutDrift, Config { drift: 1, ..RECEIPTS }),
+    receipt(Fault::HoldUncounted, Config { lease: 1, hold: 1, ..RECEIPTS }),
 ];

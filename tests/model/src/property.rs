@@ -138,8 +138,16 @@ const GOALS: &[Goal] = &[
     },
     Goal {
         name: "a survivor thaws",
-        when: |config| config.freeze && config.end > config.lease,
+        when: |config| config.freeze && config.end > config.served(),
         reached: |_, state| state.gateway.sockets().any(|socket| socket.thawed) && state.has_lease(),
+    },
+    Goal {
+        name: "a socket is held while nobody is let in",
+        when: |config| config.hold > 0,
+        reached: |model, state| {
+            let synced = state.gateway.is_synced() && state.gateway.unproven.is_none();
+            synced && state.has_lease() && !state.is_live(&model.0) && state.gateway.has_admitted()
+        },
     },
     Goal {
         name: "a login after X admits",

@@ -30,8 +30,7 @@ impl State {
         if !self.view(replica).has_revocation() {
             return None;
         }
-        let patience = if config.breaks(Fault::ElapsedWithoutDrift) { config.lease } else { config.bound() };
-        if self.now >= since + patience && !config.breaks(Fault::RegistrationsReadEarly) {
+        if self.now >= since + config.patience() && !config.breaks(Fault::RegistrationsReadEarly) {
             return Some(Proof::Elapsed);
         }
         if !self.knows_registrations(config) || self.missing(config, replica, missing) != 0 {
@@ -44,8 +43,9 @@ impl State {
 
     /// Those of `boots` that are registered, can hold a lease, and have not acknowledged X.
     fn missing(&self, config: &Config, replica: u8, boots: u8) -> u8 {
+        let longest = if config.breaks(Fault::HoldUncounted) { config.patience() } else { config.bound() };
         let lagging =
-            |known: &Registration| self.now < known.renewed + config.bound() && !self.has_acknowledged(config, known);
+            |known: &Registration| self.now < known.renewed + longest && !self.has_acknowledged(config, known);
         let registered = self.registered_in_view(replica);
         let lagging = registered.map(|known| known.as_ref().is_some_and(&lagging));
         boots & (u8::from(lagging[0]) | u8::from(lagging[1]) << 1)

@@ -340,15 +340,16 @@ impl State {
         self.clock() < self.gateway.deadline
     }
 
-    /// Whether handshakes are admitted.
-    pub(crate) fn is_live(&self) -> bool {
-        self.gateway.is_synced() && self.gateway.unproven.is_none() && self.has_lease()
+    /// Whether handshakes are admitted: not while open sockets are only held.
+    pub(crate) fn is_live(&self, config: &Config) -> bool {
+        let is_held = self.clock() + config.hold as i8 >= self.gateway.deadline;
+        self.gateway.is_synced() && self.gateway.unproven.is_none() && self.has_lease() && !is_held
     }
 
     /// Forgets how long ago something lapsed: nothing depends on it.
     pub(crate) fn normalise(&mut self, config: &Config) {
         let clock = self.clock();
-        let oldest = clock - config.lease as i8;
+        let oldest = clock - config.served() as i8;
         lapse(&mut self.gateway.deadline, clock);
         if let Some(since) = &mut self.gateway.unproven {
             *since = (*since).max(oldest);
@@ -361,7 +362,7 @@ impl State {
         self.revoked_at = self.revoked_at.map(|at| at.max(long_ago));
         self.restarted = self.restarted.map(|at| at.max(long_ago));
         for replica in &mut self.replicas {
-            replica.beat_at = replica.beat_at.max(self.now.saturating_sub(config.lease));
+            replica.beat_at = replica.beat_at.max(self.now.saturating_sub(config.served()));
         }
         let Some(stream) = &mut self.stream else { return };
         if let Some(probe) = &mut stream.probe {

@@ -32,7 +32,7 @@ impl State {
         self.stream = Some(stream);
         let frozen = self.gateway.has_admitted() && !self.has_lease();
         if config.breaks(Fault::ThawBeforeCatchUp) && frozen {
-            self.gateway.deadline = self.clock() + config.lease as i8;
+            self.gateway.deadline = self.clock() + config.served() as i8;
         }
         Some(())
     }

@@ -74,6 +74,7 @@ mutants! {
     reading_registrations_before_the_commit_breaks_the_receipt: RegistrationsReadEarly breaks Receipt;
     a_restarted_authority_that_answers_from_nothing_breaks_the_receipt: EmptyAfterRestart breaks Receipt;
     a_receipt_by_time_that_forgets_the_drift_breaks_the_receipt: ElapsedWithoutDrift breaks Receipt;
+    a_receipt_that_counts_the_lease_and_not_what_is_held_breaks: HoldUncounted breaks Receipt;
 }
 
 worlds! {
@@ -90,9 +91,12 @@ worlds! {
     holds_with_resyncs: "resync, broken stream, slow clock";
     holds_with_a_resync_on_a_lagging_replica: "resync on a lagging replica, cache";
     holds_with_a_resync_on_a_deposed_primary: "resync on a deposed primary";
+    holds_with_held_sockets_and_a_pause: "hold, cache, pause, slow clock";
+    holds_with_held_sockets_and_resyncs: "hold, resync, broken stream";
     holds_with_logins: "login, lossy failover";
     receipts_hold_with_resyncs: "receipts, resync";
     receipts_hold_when_the_authority_restarts: "receipts, restart of the authority";
+    receipts_hold_with_held_sockets_when_the_authority_restarts: "receipts, hold, restart of the authority";
     receipts_hold_when_a_process_is_replaced: "receipts, replaced process";
     receipts_hold_with_a_crash: "receipts, crash, broken stream";
     receipts_hold_after_a_lossy_failover: "receipts, lossy failover";

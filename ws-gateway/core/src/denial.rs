@@ -58,6 +58,8 @@ pub enum Denial {
     AuthorityUnavailable,
     /// The gateway has not caught up with the authority.
     NotReady,
+    /// The route's class of leases outlasts the authority's bound: it is not served.
+    RouteOverBound,
     /// The page that opens the connection is not of an allowed origin.
     OriginNotAllowed,
     /// The tenant, the identity or the address has as many connections as it may.
@@ -68,7 +70,7 @@ pub enum Denial {
 
 impl Denial {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NoCredential,
         Self::Malformed,
         Self::Unknown,
@@ -89,6 +91,7 @@ impl Denial {
         Self::AnotherIdentity,
         Self::AuthorityUnavailable,
         Self::NotReady,
+        Self::RouteOverBound,
         Self::OriginNotAllowed,
         Self::ConnectionLimit,
         Self::Overloaded,
@@ -117,6 +120,7 @@ impl Denial {
             Self::AnotherIdentity => "another_identity",
             Self::AuthorityUnavailable => "authority_unavailable",
             Self::NotReady => "not_ready",
+            Self::RouteOverBound => "route_over_bound",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::ConnectionLimit => "connection_limit",
             Self::Overloaded => "overloaded",
@@ -143,7 +147,7 @@ impl Denial {
             | Self::AnotherIdentity => 401,
             Self::WrongOrigin | Self::WrongAddress | Self::WrongKind | Self::OriginNotAllowed => 403,
             Self::ConnectionLimit => 429,
-            Self::AuthorityUnavailable | Self::NotReady | Self::Overloaded => 503,
+            Self::AuthorityUnavailable | Self::NotReady | Self::RouteOverBound | Self::Overloaded => 503,
         }
     }
 
@@ -169,7 +173,7 @@ impl Denial {
             Self::WrongKind | Self::WrongAddress => Advice::Stop(ErrorCode::PermissionDenied, 4503),
             Self::WrongOrigin | Self::OriginNotAllowed => Advice::Stop(ErrorCode::PermissionDenied, 4540),
             Self::ConnectionLimit => Advice::Stop(ErrorCode::LimitExceeded, 4520),
-            Self::AuthorityUnavailable | Self::NotReady | Self::Overloaded => Advice::Later,
+            Self::AuthorityUnavailable | Self::NotReady | Self::RouteOverBound | Self::Overloaded => Advice::Later,
         }
     }
 }

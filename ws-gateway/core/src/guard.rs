@@ -1,20 +1,22 @@
 //! The guard: what stands before every application frame of one connection.
 //!
-//! Owns the fence, the credential's expiry and the view of the lease's deadline, all readable without a lock.
+//! Owns the fence, the credential's expiry and the view of the lease's deadline for its class, all readable without a
+//! lock.
 //! Guarantees (I14): [`Guard::check`] passes only while the connection is not fenced, not suspended, its credential has
-//! not expired and the gateway's lease is valid. A fence once set stays set, with its first reason; a lease that ran out
+//! not expired and the gateway's lease is valid for its class. A fence once set stays set, with its first reason, and
+//! forbids from that moment whether or not the connection's turn to be closed has come; a lease that ran out
 //! freezes, and what is frozen thaws by itself when the lease is renewed, because the deadline is all there is.
 //! Anonymous connections have neither expiry nor lease (I16).
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use portcullis_types::{Boottime, Revision};
+use portcullis_types::{Boottime, LeaseClass, Revision};
 
 use crate::close::CloseReason;
 use crate::faults::{Fault, is_broken};
-use crate::lease::Deadline;
+use crate::lease::Deadlines;
 use crate::verdict::Principal;
 
 /// Wakes a connection's task; called after the reason to wake it is visible to [`Guard::check`].
@@ -28,6 +30,8 @@ pub trait Wake: Send + Sync {
 pub enum Stop {
     /// The connection is over, for this reason.
     Close(CloseReason),
+    /// The connection is over, for this reason, and is closed when its turn comes: nothing passes, it stays until then.
+    Fenced(CloseReason),
     /// The authority is being asked again: nothing passes, the connection stays.
     Suspended,
     /// The gateway's lease has run out: nothing passes, the connection stays until the gateway has caught up.
@@ -45,23 +49,36 @@ pub struct Fence {
     pub at: Boottime,
 }
 
-/// See the module.
+/// The bits of [`Guard`]'s state that hold the class's place.
+const CLASS: u8 = 0b11;
+/// The authority is being asked again.
+const SUSPENDED: u8 = 0b100;
+/// Fenced, and not called to close yet.
+const WAITS: u8 = 0b1000;
+
+/// See the module. Only the enforcer changes it, one step at a time.
 pub struct Guard {
     fenced: OnceLock<Fence>,
-    suspended: AtomicBool,
+    /// One byte for what would be three: each frame reads it once.
+    state: AtomicU8,
     /// Nanoseconds of boot time; `u64::MAX` for never.
     expires_at: AtomicU64,
     /// Who the connection is since the authority last judged it, until its task has taken that.
     news: Mutex<Option<Arc<Principal>>>,
-    lease: Option<Arc<Deadline>>,
+    lease: Option<Arc<Deadlines>>,
     waker: Arc<dyn Wake>,
 }
 
 impl Guard {
-    pub(crate) fn new(expires_at: Option<Boottime>, lease: Option<Arc<Deadline>>, waker: Arc<dyn Wake>) -> Self {
+    pub(crate) fn new(
+        expires_at: Option<Boottime>,
+        lease: Option<(Arc<Deadlines>, LeaseClass)>,
+        waker: Arc<dyn Wake>,
+    ) -> Self {
+        let (lease, class) = lease.map_or((None, LeaseClass::Standard), |(lease, class)| (Some(lease), class));
         Self {
             fenced: OnceLock::new(),
-            suspended: AtomicBool::new(false),
+            state: AtomicU8::new(bits(class)),
             expires_at: AtomicU64::new(expires_at.unwrap_or(Boottime::MAX).as_nanos()),
             news: Mutex::new(None),
             lease,
@@ -72,15 +89,17 @@ impl Guard {
     /// Whether an application frame may pass at `now`; asked right before each dispatch and each write.
     pub fn check(&self, now: Boottime) -> Result<(), Stop> {
         if let Some(fence) = self.fenced.get() {
-            return Err(Stop::Close(fence.reason));
+            return Err(if self.waits() { Stop::Fenced(fence.reason) } else { Stop::Close(fence.reason) });
         }
         if now.as_nanos() >= self.expires_at.load(Ordering::Acquire) {
             return Err(Stop::Close(CloseReason::Expired));
         }
-        if self.lease.as_ref().is_some_and(|deadline| !deadline.is_before(now)) && !is_broken(Fault::TimerOnly) {
+        let state = self.state.load(Ordering::Acquire);
+        let is_over = |lease: &Arc<Deadlines>| !lease.is_before(class_in(state), now);
+        if self.lease.as_ref().is_some_and(is_over) && !is_broken(Fault::TimerOnly) {
             return Err(Stop::Frozen);
         }
-        if self.suspended.load(Ordering::Acquire) { Err(Stop::Suspended) } else { Ok(()) }
+        if state & SUSPENDED == 0 { Ok(()) } else { Err(Stop::Suspended) }
     }
 
     /// Why the connection is over, if it was fenced.
@@ -110,13 +129,37 @@ impl Guard {
         first
     }
 
+    /// Fences the connection, and leaves it to [`Guard::release`] to have it closed. False if it was fenced before.
+    pub(crate) fn fence_and_wait(&self, fence: Fence) -> bool {
+        if self.fenced.get().is_some() {
+            return false;
+        }
+        // Before the fence: a task that sees the fence sees that it has to wait.
+        self.state.fetch_or(WAITS, Ordering::AcqRel);
+        self.fenced.set(fence).is_ok()
+    }
+
+    /// Has the task close the connection, if it was left waiting for that. False if it was not.
+    pub(crate) fn release(&self) -> bool {
+        let waited = self.state.fetch_and(!WAITS, Ordering::AcqRel) & WAITS != 0;
+        if waited {
+            self.waker.wake();
+        }
+        waited
+    }
+
+    /// Whether it is fenced and its turn to be closed has not come.
+    pub(crate) fn waits(&self) -> bool {
+        self.state.load(Ordering::Acquire) & WAITS != 0
+    }
+
     /// Has the task look at [`Guard::check`] again.
     pub(crate) fn call(&self) {
         self.waker.wake();
     }
 
     pub(crate) fn suspend(&self) {
-        self.suspended.store(true, Ordering::Release);
+        self.state.fetch_or(SUSPENDED, Ordering::AcqRel);
     }
 
     /// Who the connection is since it was judged again; given once. Asked after [`Guard::check`] has passed and before
@@ -127,11 +170,29 @@ impl Guard {
     }
 
     /// The news are there before anything passes again.
-    pub(crate) fn resume(&self, expires_at: Option<Boottime>, principal: &Arc<Principal>) {
+    pub(crate) fn resume(&self, expires_at: Option<Boottime>, class: LeaseClass, principal: &Arc<Principal>) {
         *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(principal));
         self.expires_at.store(expires_at.unwrap_or(Boottime::MAX).as_nanos(), Ordering::Release);
-        self.suspended.store(false, Ordering::Release);
+        self.state.store((self.state.load(Ordering::Acquire) & WAITS) | bits(class), Ordering::Release);
         self.waker.wake();
+    }
+}
+
+const fn bits(class: LeaseClass) -> u8 {
+    match class {
+        LeaseClass::Strict => 0,
+        LeaseClass::Standard => 1,
+        LeaseClass::Tolerant => 2,
+        LeaseClass::Hold => 3,
+    }
+}
+
+const fn class_in(state: u8) -> LeaseClass {
+    match state & CLASS {
+        0 => LeaseClass::Strict,
+        1 => LeaseClass::Standard,
+        2 => LeaseClass::Tolerant,
+        _ => LeaseClass::Hold,
     }
 }
 

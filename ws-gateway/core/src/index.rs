@@ -29,6 +29,8 @@ pub(crate) struct Fact {
     pub(crate) key: KeyDigest,
     /// What happens.
     pub(crate) effect: Effect,
+    /// How many of the connections that it kills are closed in a second; 0: as this gateway is set up.
+    pub(crate) closes_per_second: u32,
 }
 
 /// Not the next entry of the chain: the watch must be resumed or begun anew, nothing was applied.
@@ -213,7 +215,7 @@ mod tests {
     }
 
     fn kill(n: u8) -> Fact {
-        Fact { key: key(n), effect: Effect::Kill }
+        Fact { key: key(n), effect: Effect::Kill, closes_per_second: 0 }
     }
 
     fn at(seq: u64) -> Revision {
@@ -252,7 +254,7 @@ mod tests {
     #[test]
     fn a_change_of_grants_sends_older_verdicts_back_and_a_kill_outweighs_it() {
         let mut index = index(10);
-        append(&mut index, &[Fact { key: key(1), effect: Effect::Reauthorize }]);
+        append(&mut index, &[Fact { key: key(1), effect: Effect::Reauthorize, closes_per_second: 0 }]);
         assert_eq!(index.standing(START, &[key(1)]), Standing::Stale);
         assert_eq!(index.standing(at(11), &[key(1)]), Standing::Current);
         append(&mut index, &[kill(2)]);

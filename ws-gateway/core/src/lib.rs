@@ -16,7 +16,7 @@ mod verdict;
 
 pub use enforcer::{Counts, Enforcer, Input, NotAdmitted, Output, ResyncReason, Settings, State, Welcome};
 pub use guard::{Fence, Guard, Stop, Wake};
-pub use lease::Deadline;
+pub use lease::Deadlines;
 pub use verdict::{CredentialReference, Judgement, Presentation, Principal, Refused, Verdict};
 
 mod channels;

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use portcullis_types::{Boottime, KeyDigest, KeyKind};
+use portcullis_types::{Boottime, KeyDigest, KeyKind, LeaseClass};
 
 use crate::connection_id::ConnectionId;
 use crate::guard::Guard;
@@ -22,6 +22,8 @@ pub(crate) struct Member {
     pub(crate) keys: Box<[KeyDigest]>,
     /// The position its verdict was made at: an entry after it that names one of the keys concerns this member.
     pub(crate) seq: u64,
+    /// The class of its lease; anonymous connections have none.
+    pub(crate) class: Option<LeaseClass>,
     /// What to ask the authority about; anonymous connections have nothing to ask.
     pub(crate) reference: Option<CredentialReference>,
     /// When it is judged again; anonymous connections never are.
@@ -40,6 +42,7 @@ enum Holders {
 pub(crate) struct Registry {
     members: HashMap<ConnectionId, Member>,
     holders: HashMap<KeyDigest, Holders>,
+    of_class: [usize; LeaseClass::ALL.len()],
 }
 
 const fn is_mapped(kind: KeyKind) -> bool {
@@ -56,6 +59,9 @@ impl Registry {
         for key in member.keys.iter().filter(|key| is_mapped(key.kind)) {
             self.hold(*key, id);
         }
+        if let Some(class) = member.class {
+            self.of_class[class.index()] += 1;
+        }
         self.members.insert(id, member);
     }
 
@@ -64,6 +70,9 @@ impl Registry {
         let member = self.members.remove(&id)?;
         for key in member.keys.iter().filter(|key| is_mapped(key.kind)) {
             self.let_go(key, id);
+        }
+        if let Some(class) = member.class {
+            self.of_class[class.index()] -= 1;
         }
         Some(member)
     }
@@ -98,6 +107,11 @@ impl Registry {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// How many there are of each class, in the order of [`LeaseClass::ALL`].
+    pub(crate) const fn of_class(&self) -> [usize; LeaseClass::ALL.len()] {
+        self.of_class
     }
 
     fn hold(&mut self, key: KeyDigest, id: ConnectionId) {

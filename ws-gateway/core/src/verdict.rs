@@ -10,7 +10,7 @@ use std::time::Duration;
 use portcullis_proto::InvalidWire;
 use portcullis_proto::auth::v1;
 use portcullis_types::{
-    AddressRange, Boottime, CredentialId, IdentityId, KeyDigest, KeyKind, Revision, SessionId, TenantId,
+    AddressRange, Boottime, CredentialId, IdentityId, KeyDigest, KeyKind, LeaseClass, Revision, SessionId, TenantId,
 };
 
 use crate::denial::Denial;
@@ -68,6 +68,8 @@ pub struct Verdict {
     pub expires_at: Option<Boottime>,
     /// Until when it may be reused.
     pub reusable_until: Boottime,
+    /// The class of leases that its tenant has, if it has one of its own.
+    pub lease_class: Option<LeaseClass>,
     origins: Box<[Box<str>]>,
     audiences: Box<[Box<str>]>,
     addresses: Box<[AddressRange]>,
@@ -146,6 +148,7 @@ fn allowed(wire: v1::VerifyResponse, asked_at: Boottime) -> Result<Verdict, Inva
         Ok(ms) => Ok(Duration::from_millis(ms)),
         Err(_) => Err(missing("verdict with a negative duration")),
     };
+    let lease_class = lease_class(allowed.lease_class);
     let constraints = allowed.constraints.unwrap_or_default();
     let boxed = |texts: Vec<String>| texts.into_iter().map(String::into_boxed_str).collect();
     Ok(Verdict {
@@ -161,6 +164,7 @@ fn allowed(wire: v1::VerifyResponse, asked_at: Boottime) -> Result<Verdict, Inva
             ms => Some(asked_at + millis(ms)?),
         },
         reusable_until: asked_at + millis(allowed.cache_ttl_ms)?,
+        lease_class,
         origins: boxed(constraints.origins),
         audiences: boxed(constraints.audiences),
         // A range that this gateway cannot read would be a limit that it does not hold.
@@ -186,6 +190,11 @@ fn principal(wire: v1::Principal) -> Result<Principal, InvalidWire> {
         session,
         credential: name(CredentialId::try_from(wire.credential_id.as_str()))?,
     })
+}
+
+/// A class this gateway does not know is taken for the strictest.
+fn lease_class(wire: i32) -> Option<LeaseClass> {
+    v1::LeaseClass::try_from(wire).map_or(Some(LeaseClass::Strict), Into::into)
 }
 
 fn name<T>(parsed: Result<T, portcullis_types::InvalidName>) -> Result<T, InvalidWire> {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_core::{Enforcer, Input, Settings, Welcome};
 use portcullis_proto::auth::v1;
-use portcullis_types::{Chain, Clock as _, KeyDigest, KeyKind, Revision, SystemClock, TenantId};
+use portcullis_types::{
+    Chain, Clock as _, KeyDigest, KeyKind, LeaseLengths, LeaseTerms, Revision, SystemClock, TenantId,
+};
 use prost::Message as _;
 
 use crate::child::Part;
@@ -58,7 +60,7 @@ fn fill_enforcer(events: usize, key: impl Fn(usize) -> KeyDigest) -> Outcome<u64
     let mut chain = Chain::from_bytes([0; 16]);
     let mut seq = 0;
     enforcer.step(Input::StreamOpened, now);
-    enforcer.step(Input::Welcome(welcome(Revision { seq, chain: chain.short() })), now);
+    enforcer.step(Input::Welcome(welcome(Revision { seq, chain: chain.short() })?), now);
     for number in 0..events {
         let payload = entry(key(number));
         let previous_chain = chain.short();
@@ -71,14 +73,12 @@ fn fill_enforcer(events: usize, key: impl Fn(usize) -> KeyDigest) -> Outcome<u64
     if held == events { Ok(after) } else { Err(BenchError::new("filling an index", format!("it holds {held}"))) }
 }
 
-const fn welcome(position: Revision) -> Welcome {
-    Welcome {
-        resumed: false,
-        position,
-        lease: Duration::from_secs(15),
-        probe_interval: Duration::from_millis(500),
-        bound: Duration::from_secs(15),
-    }
+fn welcome(position: Revision) -> Outcome<Welcome> {
+    let lease = Duration::from_secs(15);
+    let lengths =
+        LeaseLengths { strict: lease, standard: lease, tolerant: lease, hold_max: Duration::ZERO, bound: lease };
+    let terms = LeaseTerms::new(lengths).during("setting the terms of leases")?;
+    Ok(Welcome { resumed: false, position, terms, probe_interval: Duration::from_millis(500), bound: lease })
 }
 
 fn entry(key: KeyDigest) -> Bytes {

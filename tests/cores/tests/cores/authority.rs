@@ -16,7 +16,7 @@ use protocol_model::Fault;
 
 use crate::events::Heads;
 use crate::gateway::{Said, identity_key};
-use crate::world::{LEASE, PEOPLE, Told, World, clock, terms};
+use crate::world::{LEASE, PEOPLE, Told, World, clock, lease_terms, terms};
 
 /// A row of the log: this person's sessions up to this one end.
 #[derive(Clone, Debug)]
@@ -337,7 +337,7 @@ fn on_the_wire(message: Message) -> Option<Input> {
         Message::Welcome(position) => Input::Welcome(Welcome {
             resumed: matches!(position, Position::Resumed(_)),
             position: position.revision(),
-            lease: LEASE,
+            terms: lease_terms(),
             probe_interval: std::time::Duration::from_millis(200),
             bound: LEASE,
         }),

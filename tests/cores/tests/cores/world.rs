@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auth_domain::watch::{Registrations, Run, Terms};
 use gateway_core::{ConnectionId, Verdict};
-use portcullis_types::{Boottime, Revision, Timestamp};
+use portcullis_types::{Boottime, LeaseLengths, LeaseTerms, Revision, Timestamp};
 use protocol_model::Fault;
 
 use crate::authority::{Replica, Row};
@@ -80,6 +80,13 @@ pub(crate) fn wall(now: Boottime) -> Timestamp {
 
 pub(crate) const fn terms(lease_before: Option<Duration>) -> Terms {
     Terms { lease: LEASE, bound: LEASE, lease_before }
+}
+
+/// All classes are of one length here: what tells them apart is in the property tests of the gateway's core.
+pub(crate) fn lease_terms() -> LeaseTerms {
+    let hold_max = Duration::ZERO;
+    LeaseTerms::new(LeaseLengths { strict: LEASE, standard: LEASE, tolerant: LEASE, hold_max, bound: LEASE })
+        .expect("they are in order")
 }
 
 impl World {

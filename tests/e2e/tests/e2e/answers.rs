@@ -365,6 +365,20 @@ rows! {
         scene.of(async || in_header(scene.token())).await
     }
 
+    route_over_bound {
+        let mut scene = Scene::new().await;
+        let mut options = scene.site.gateway_options("gateway-patient");
+        options.hub = format!("lease_class = \"tolerant\"\n{}", options.hub);
+        scene.gateway = scene.site.start_gateway(&options).await;
+        let edge = test_harness::Edge::at(scene.gateway.http);
+        test_harness::eventually("the gateway to know the bound", || {
+            let edge = edge.clone();
+            async move { edge.get("/ready").await.ok().filter(|it| it.text.contains("route_over_bound")).map(|_| ()) }
+        })
+        .await;
+        scene.of(async || in_header(scene.token())).await
+    }
+
     authority_silent {
         let scene = Scene::new().await;
         scene.site.link.silence();

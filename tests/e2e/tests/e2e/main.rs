@@ -7,6 +7,8 @@ mod durability;
 mod fence;
 mod freeze;
 mod house;
+mod lease_classes;
+mod paced;
 mod page;
 mod postgres;
 mod receipts;

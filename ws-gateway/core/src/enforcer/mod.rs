@@ -5,8 +5,11 @@
 //! Guarantees the fence: applying an entry writes the index and then looks through the registry (I9); registering a
 //! connection writes the registry and then looks into the index (I10). Whichever comes second sees the first, however
 //! late a verdict arrives, so no verdict made before a revocation admits a connection after it.
-//! Refuses to admit anybody who presents a credential while it is not synced or its lease is not valid.
+//! Refuses to admit anybody who presents a credential while it is not synced or its lease is not valid for the classes of
+//! tenant and route, and to serve a route whose class outlasts the authority's bound.
 
+mod classes;
+mod closing;
 mod freeze;
 #[cfg(test)]
 mod properties;
@@ -19,7 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_types::{Boottime, KeyDigest, KeyKind, Revision, TenantId};
+use portcullis_types::{Boottime, KeyDigest, KeyKind, LeaseClass, Revision, TenantId};
 
 pub use stream::{Input, Output, ResyncReason, Welcome};
 
@@ -29,9 +32,10 @@ use crate::denial::Denial;
 use crate::faults::{Fault, is_broken};
 use crate::guard::{Fence, Guard, Wake};
 use crate::index::{RevocationIndex, Standing};
-use crate::lease::{Deadline, Lease};
+use crate::lease::{Deadlines, Lease};
 use crate::registry::{Member, Registry};
 use crate::verdict::Verdict;
+use closing::Closing;
 use freeze::Freeze;
 use questions::Questions;
 use stream::Stream;
@@ -52,6 +56,11 @@ pub struct Settings {
     pub freeze_max: Duration,
     /// How many of them are closed in a second at most, so that they do not all come back together.
     pub closes_per_second: u32,
+    /// How many of the connections that an entry kills are closed in a second, where the entry does not say; 0: all of
+    /// them at once.
+    pub revoked_closes_per_second: u32,
+    /// The class of leases that the route names, if it names one.
+    pub route_class: Option<LeaseClass>,
 }
 
 impl Default for Settings {
@@ -63,6 +72,8 @@ impl Default for Settings {
             reauthorize_within: Duration::from_secs(5),
             freeze_max: Duration::from_secs(60),
             closes_per_second: 5_000,
+            revoked_closes_per_second: 0,
+            route_class: None,
         }
     }
 }
@@ -74,9 +85,10 @@ pub enum State {
     Syncing,
     /// The lease is fresh.
     Live,
-    /// The lease is valid and half used up, or the stream is lost.
+    /// The lease is valid and half used up for the strictest class in use, or the stream is lost.
     Suspect,
-    /// The lease has run out: nobody with a credential is admitted, and those who were are frozen.
+    /// The lease has run out for whoever's tenant names no class: they are not admitted. Those who were are frozen, each
+    /// class at its own time.
     Isolated,
 }
 
@@ -111,6 +123,10 @@ pub struct Counts {
     pub index_keys: usize,
     /// Questions open at the authority.
     pub questions: usize,
+    /// Connections of each class, in the order of [`LeaseClass::ALL`].
+    pub of_class: [usize; LeaseClass::ALL.len()],
+    /// Connections that are fenced, and closed when their turn comes.
+    pub waiting: usize,
 }
 
 /// See the module.
@@ -127,6 +143,7 @@ pub struct Enforcer {
     /// When each connection is judged again.
     revalidations: BTreeSet<(Boottime, ConnectionId)>,
     freeze: Freeze,
+    closing: Closing,
     /// When a cursor was given up: until a checkpoint was accepted that counts from later, the head that was begun from
     /// may lie before what the lease was renewed on.
     unproven_since: Option<Boottime>,
@@ -145,6 +162,7 @@ impl Enforcer {
             questions: Questions::default(),
             revalidations: BTreeSet::new(),
             freeze: Freeze::default(),
+            closing: Closing::default(),
             unproven_since: None,
         }
     }
@@ -157,10 +175,11 @@ impl Enforcer {
         waker: Arc<dyn Wake>,
         now: Boottime,
     ) -> Result<Arc<Guard>, NotAdmitted> {
-        if !self.admits(now) {
+        if !self.admits_tenant(verdict.lease_class, now) {
             return Err(NotAdmitted::NotLive);
         }
-        let guard = Arc::new(Guard::new(verdict.expires_at, Some(self.lease.deadline()), waker));
+        let lease = (self.lease.deadlines(), self.class_of(verdict));
+        let guard = Arc::new(Guard::new(verdict.expires_at, Some(lease), waker));
         // Insert, then check (I10): an entry applied before this step is in the index, one applied after it finds the
         // connection in the registry.
         self.insert(connection, verdict, Arc::clone(&guard), now);
@@ -175,16 +194,20 @@ impl Enforcer {
 
     /// Lets a connection rest on a newer verdict of the same identity, or says why not and leaves it as it was.
     pub fn replace(&mut self, connection: ConnectionId, verdict: &Verdict, now: Boottime) -> Result<(), NotAdmitted> {
-        if !self.admits(now) {
+        if !self.admits_tenant(verdict.lease_class, now) {
             return Err(NotAdmitted::NotLive);
         }
         let identity = |keys: &[KeyDigest]| keys.iter().find(|key| key.kind == KeyKind::Identity).copied();
         let member = self.registry.get(connection).ok_or(NotAdmitted::Gone)?;
+        let is_over = member.guard.fenced().is_some();
         if identity(&member.keys) != identity(&verdict.keys) {
             return Err(NotAdmitted::OtherIdentity);
         }
         if let Some(refusal) = self.refusal_of(verdict) {
             return Err(refusal);
+        }
+        if is_over {
+            return Err(NotAdmitted::Gone);
         }
         self.adopt(connection, verdict, now);
         Ok(())
@@ -200,7 +223,7 @@ impl Enforcer {
         let guard = Arc::new(Guard::new(None, None, waker));
         let keys = Box::new([KeyDigest::of(tenant, KeyKind::Tenant, tenant.as_str())]);
         let seq = self.applied().map_or(0, |applied| applied.seq);
-        let member = Member { guard: Arc::clone(&guard), keys, seq, reference: None, revalidate_at: None };
+        let member = Member { guard: Arc::clone(&guard), keys, seq, class: None, reference: None, revalidate_at: None };
         self.remove(connection);
         self.registry.insert(connection, member);
         self.anonymous += 1;
@@ -217,22 +240,19 @@ impl Enforcer {
             }
             None => self.anonymous -= 1,
         }
+        self.closing.left(&member.guard);
         member.guard.fence_set()
     }
 
     /// How the gateway stands at `now`.
     pub fn state(&self, now: Boottime) -> State {
-        match (self.is_synced() && self.unproven_since.is_none(), self.lease.is_valid(now)) {
-            (true, true) if self.stream.is_up() && !self.lease.is_ageing(now) => State::Live,
+        let is_fresh = || self.stream.is_up() && !self.lease.is_ageing(self.strictest_in_use(), now);
+        match (self.is_synced() && self.unproven_since.is_none(), self.lease.admits(self.usual_class(), now)) {
+            (true, true) if is_fresh() => State::Live,
             (true, true) => State::Suspect,
             (_, false) if self.lease.was_held() => State::Isolated,
             (true | false, _) => State::Syncing,
         }
-    }
-
-    /// Whether connections with a credential are admitted at `now`.
-    pub fn admits(&self, now: Boottime) -> bool {
-        self.is_synced() && self.unproven_since.is_none() && self.lease.is_valid(now)
     }
 
     /// The last entry applied; none before the first welcome.
@@ -240,9 +260,9 @@ impl Enforcer {
         self.index.as_ref().map(RevocationIndex::applied)
     }
 
-    /// The lease's deadline, for connections and metrics.
-    pub fn deadline(&self) -> Arc<Deadline> {
-        self.lease.deadline()
+    /// The lease's deadlines, for connections and metrics.
+    pub fn deadlines(&self) -> Arc<Deadlines> {
+        self.lease.deadlines()
     }
 
     /// Figures for metrics.
@@ -252,6 +272,8 @@ impl Enforcer {
             anonymous: self.anonymous,
             index_keys: self.index.as_ref().map_or(0, RevocationIndex::len),
             questions: self.questions.len(),
+            of_class: self.registry.of_class(),
+            waiting: self.closing.len(),
         }
     }
 
@@ -268,6 +290,7 @@ impl Enforcer {
             guard,
             keys: verdict.keys.clone(),
             seq: verdict.revision.seq,
+            class: Some(self.class_of(verdict)),
             reference: Some(verdict.reference.clone()),
             revalidate_at: Some(at),
         };
@@ -277,8 +300,12 @@ impl Enforcer {
     /// Puts a verdict that stands in the place of the one a connection rested on.
     fn adopt(&mut self, connection: ConnectionId, verdict: &Verdict, now: Boottime) {
         let Some(guard) = self.registry.get(connection).map(|member| Arc::clone(&member.guard)) else { return };
+        // What is over stays so, and waits for its turn.
+        if guard.fenced().is_some() {
+            return self.questions.withdraw(connection);
+        }
         self.insert(connection, verdict, Arc::clone(&guard), now);
-        guard.resume(verdict.expires_at, &verdict.principal);
+        guard.resume(verdict.expires_at, self.class_of(verdict), &verdict.principal);
     }
 
     fn refusal_of(&self, verdict: &Verdict) -> Option<NotAdmitted> {
@@ -295,9 +322,13 @@ impl Enforcer {
 /// Between three quarters and five quarters of `every`, the same for the same connection, so that connections that came
 /// together do not ask together.
 fn spread(every: Duration, connection: ConnectionId) -> Duration {
-    // Multiplying by an odd constant and keeping the high bits scatters consecutive numbers (Knuth's method).
-    let scattered = connection.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
-    every * 3 / 4 + every / 2 * u32::try_from(scattered).unwrap_or(0) / 1_024
+    let part = u32::try_from(scattered(connection.get()) >> 54).unwrap_or(0);
+    every * 3 / 4 + every / 2 * part / 1_024
+}
+
+/// Scatters consecutive numbers in the high bits: multiplying by an odd constant (Knuth's method).
+const fn scattered(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 const fn denial_of(kind: KeyKind) -> Denial {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_proto::auth::v1;
-use portcullis_types::{Boottime, KeyDigest, Revision, Timestamp};
+use portcullis_types::{Boottime, KeyDigest, LeaseTerms, Revision, Timestamp};
 use prost::Message as _;
 
 use super::{Enforcer, Settings, close_of};
@@ -27,8 +27,8 @@ pub struct Welcome {
     pub resumed: bool,
     /// Where the stream begins.
     pub position: Revision,
-    /// L.
-    pub lease: Duration,
+    /// How long the lease of each class is.
+    pub terms: LeaseTerms,
     /// How often to probe.
     pub probe_interval: Duration,
     /// B, for metrics.
@@ -131,9 +131,6 @@ pub enum Output {
     },
 }
 
-/// Leases longer than this are a mistake of configuration.
-const LONGEST_LEASE: Duration = Duration::from_secs(600);
-
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -228,10 +225,9 @@ impl Enforcer {
     }
 
     fn welcomed(&mut self, welcome: Welcome, now: Boottime, out: &mut Vec<Output>) {
-        let sane = (Duration::from_millis(1)..=LONGEST_LEASE).contains(&welcome.lease)
-            && !welcome.probe_interval.is_zero()
+        let sane = !welcome.probe_interval.is_zero()
             // A longer lease would make the bound that callers are promised a lie.
-            && welcome.lease <= welcome.bound
+            && welcome.terms.longest() <= welcome.bound
             && self.stream.phase == Phase::Opening;
         let asked_to_resume = self.index.is_some() && !self.stream.must_resync;
         let as_asked =
@@ -241,7 +237,7 @@ impl Enforcer {
         }
         self.stream.phase = Phase::Up;
         self.stream.probe_interval = welcome.probe_interval;
-        self.lease.set_length(welcome.lease);
+        self.lease.set_terms(welcome.terms);
         if !welcome.resumed {
             self.begin_from(welcome.position);
         }
@@ -287,6 +283,7 @@ impl Enforcer {
             return self.drop_stream(out);
         }
         let fenced = facts.iter().map(|fact| self.enforce(fact, revision, now)).sum();
+        self.close_in_turn(now);
         // Only now: from here on nothing passes that this entry forbids.
         out.push(Output::Acknowledge { revision, fenced });
         self.send_questions(out);
@@ -294,13 +291,23 @@ impl Enforcer {
 
     /// How many connections it fenced that were not fenced before.
     fn enforce(&mut self, fact: &Fact, by: Revision, now: Boottime) -> u64 {
-        let mut fenced = 0;
+        let (mut fenced, mut waiting) = (0, Vec::new());
+        let pace = match fact.closes_per_second {
+            0 => self.settings.revoked_closes_per_second,
+            said => said,
+        };
         for connection in self.registry.resting_on(&fact.key) {
             let Some(member) = self.registry.get(connection).filter(|member| member.seq < by.seq) else { continue };
             match fact.effect {
                 Effect::Kill => {
                     let fence = Fence { reason: close_of(fact.key.kind), by: Some(by), at: now };
-                    fenced += u64::from(member.guard.fence(fence));
+                    if pace > 0 && member.guard.fence_and_wait(fence) {
+                        waiting.push(connection);
+                    } else if pace == 0 && member.guard.fence(fence) {
+                        fenced += 1;
+                    } else if pace == 0 {
+                        self.close_out_of_turn(connection);
+                    }
                 }
                 Effect::Reauthorize if member.reference.is_some() => {
                     member.guard.suspend();
@@ -310,6 +317,8 @@ impl Enforcer {
                 Effect::Reauthorize => {}
             }
         }
+        fenced += waiting.len() as u64;
+        self.closing.wait(waiting, pace, by.chain, now);
         fenced
     }
 
@@ -318,7 +327,7 @@ impl Enforcer {
         self.stream.heard_at = now;
         let on_chain = index.chain_at(head.seq) == Some(head.chain) || is_broken(Fault::NoChain);
         let caught_up = index.applied().seq >= head.seq && on_chain || is_broken(Fault::RenewedBehindHead);
-        let was_valid = self.lease.is_valid(now);
+        let was_served = self.lease.serves_each(now);
         if !caught_up || !self.is_synced() {
             return;
         }
@@ -326,7 +335,7 @@ impl Enforcer {
         if let Some(anchor) = self.lease.renew(probe_id, age) {
             self.stream.renewed_at = now;
             self.unproven_since = self.unproven_since.filter(|since| anchor < *since);
-            self.thaw(was_valid, now);
+            self.thaw(was_served, now);
         }
     }
 
@@ -340,6 +349,7 @@ impl Enforcer {
             index.forget_old(now);
         }
         self.freeze(now);
+        self.close_in_turn(now);
         for connection in self.questions.overdue(now) {
             self.end(connection, CloseReason::AuthorityChanged, now);
         }
@@ -355,11 +365,12 @@ impl Enforcer {
         self.send_questions(out);
     }
 
-    /// Nobody answers on it, or the answers have not renewed the lease for as long as it lasts.
+    /// Nobody answers on it, or the answers have not renewed the lease for as long as the strictest one in use lasts.
     fn stream_is_useless(&self, now: Boottime) -> bool {
         let since = |what: Boottime| now.saturating_since(what.max(self.stream.opened_at));
-        let silent = since(self.stream.heard_at) >= self.lease.length() / 2;
-        silent || (self.is_synced() && since(self.stream.renewed_at) >= self.lease.length())
+        let length = self.lease.length(self.strictest_in_use());
+        let silent = since(self.stream.heard_at) >= length / 2;
+        silent || (self.is_synced() && since(self.stream.renewed_at) >= length)
     }
 
     fn probe(&mut self, now: Boottime, out: &mut Vec<Output>) {
@@ -441,7 +452,7 @@ fn facts_of(payload: &[u8]) -> Result<Vec<Fact>, UnreadableEntry> {
         for key in revocation.keys {
             let key = KeyDigest::try_from(key).map_err(|_| UnreadableEntry)?;
             if seen.insert((key, effect == Effect::Kill)) {
-                facts.push(Fact { key, effect });
+                facts.push(Fact { key, effect, closes_per_second: revocation.closes_per_second });
             }
         }
     }

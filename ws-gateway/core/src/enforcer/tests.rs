@@ -1,10 +1,13 @@
 //! What the enforcer promises, as sentences.
 
+mod classes;
+mod closing;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use portcullis_proto::auth::v1;
-use portcullis_types::{CredentialId, IdentityId, KeyDigest, SessionId, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, KeyDigest, LeaseLengths, LeaseTerms, SessionId, Timestamp};
 use prost::Message as _;
 
 use super::*;
@@ -13,6 +16,18 @@ use crate::verdict::{CredentialReference, Judgement, Refused};
 
 const LEASE: Duration = Duration::from_secs(15);
 const T0: Boottime = Boottime::from_nanos(3_600_000_000_000);
+
+/// The lengths that are the defaults, with another bound.
+pub(super) fn terms(bound: u64) -> LeaseTerms {
+    LeaseTerms::new(LeaseLengths {
+        strict: Duration::from_secs(5),
+        standard: LEASE,
+        tolerant: Duration::from_secs(60),
+        hold_max: Duration::from_secs(60),
+        bound: Duration::from_secs(bound),
+    })
+    .expect("they are in order")
+}
 
 fn after(millis: u64) -> Boottime {
     T0 + Duration::from_millis(millis)
@@ -97,6 +112,7 @@ impl Wake for Wakes {
 
 struct Gateway {
     enforcer: Enforcer,
+    terms: LeaseTerms,
     head: Revision,
     wakes: Arc<Wakes>,
 }
@@ -104,17 +120,25 @@ struct Gateway {
 impl Gateway {
     /// Welcomed from head 5, nothing answered yet.
     fn welcomed() -> Self {
-        let mut enforcer = Enforcer::new(Settings::default());
+        Self::welcomed_with(Settings::default(), terms(15))
+    }
+
+    fn welcomed_with(settings: Settings, terms: LeaseTerms) -> Self {
+        let mut enforcer = Enforcer::new(settings);
         let out = enforcer.step(Input::StreamOpened, T0);
         assert!(matches!(out[..], [Output::SendStart { cursor: None }]));
-        let mut gateway = Self { enforcer, head: rev(5), wakes: Arc::default() };
+        let mut gateway = Self { enforcer, terms, head: rev(5), wakes: Arc::default() };
         gateway.welcome(false, T0);
         gateway
     }
 
     /// Welcomed, and the first probe answered.
     fn live() -> Self {
-        let mut gateway = Self::welcomed();
+        Self::live_with(Settings::default(), terms(15))
+    }
+
+    fn live_with(settings: Settings, terms: LeaseTerms) -> Self {
+        let mut gateway = Self::welcomed_with(settings, terms);
         gateway.answer_probe(1, T0);
         assert_eq!(gateway.enforcer.state(T0), State::Live);
         gateway
@@ -124,9 +148,9 @@ impl Gateway {
         let welcome = Welcome {
             resumed,
             position: self.head,
-            lease: LEASE,
+            terms: self.terms,
             probe_interval: Duration::from_millis(500),
-            bound: LEASE,
+            bound: self.terms.bound(),
         };
         self.enforcer.step(Input::Welcome(welcome), now)
     }
@@ -454,9 +478,9 @@ fn forked() -> (Gateway, Arc<Guard>, Vec<Output>) {
 fn a_fork_has_everybody_judged_again_before_the_lease_is_renewed() {
     let (mut gateway, guard, out) = forked();
     assert!(matches!(out[..], [Output::SendProbe { .. }, Output::Reverify { .. }]));
-    let before = gateway.enforcer.deadline().get();
+    let before = gateway.enforcer.deadlines().get(LeaseClass::Standard);
     gateway.answer_probe(2, after(1_000));
-    assert_eq!(gateway.enforcer.deadline().get(), before);
+    assert_eq!(gateway.enforcer.deadlines().get(LeaseClass::Standard), before);
     assert_eq!(gateway.register(2, &verdict(2, gateway.head)).err(), Some(NotAdmitted::NotLive));
 
     let judgement = Judgement::Allowed(verdict(1, gateway.head));
@@ -464,7 +488,7 @@ fn a_fork_has_everybody_judged_again_before_the_lease_is_renewed() {
         .enforcer
         .step(Input::Reverified { connection: ConnectionId::new(1), reference: reference(1), judgement }, after(1_000));
     gateway.run_until(1_500, 2_000);
-    assert!(gateway.enforcer.deadline().get() > before);
+    assert!(gateway.enforcer.deadlines().get(LeaseClass::Standard) > before);
     assert_eq!(guard.check(after(2_000)), Ok(()));
 }
 
@@ -580,11 +604,15 @@ fn a_connection_that_is_over_leaves_nothing_behind() {
     gateway.register(1, &verdict(1, rev(5))).expect("admitted");
     gateway.enforcer.register_anonymous(ConnectionId::new(2), &tenant(), Arc::clone(&gateway.wakes) as _);
     gateway.entry(&[identity_key(1)], v1::Effect::Reauthorize, T0);
-    assert_eq!(gateway.enforcer.counts(), Counts { authenticated: 1, anonymous: 1, index_keys: 1, questions: 1 });
+    let of_class = [0, 1, 0, 0];
+    assert_eq!(
+        gateway.enforcer.counts(),
+        Counts { authenticated: 1, anonymous: 1, index_keys: 1, questions: 1, of_class, waiting: 0 }
+    );
     gateway.enforcer.remove(ConnectionId::new(1));
     gateway.enforcer.remove(ConnectionId::new(2));
     gateway.enforcer.remove(ConnectionId::new(2));
-    assert_eq!(gateway.enforcer.counts(), Counts { authenticated: 0, anonymous: 0, index_keys: 1, questions: 0 });
+    assert_eq!(gateway.enforcer.counts(), Counts { index_keys: 1, ..Counts::default() });
     assert!(gateway.enforcer.revalidations.is_empty());
 }
 
@@ -688,7 +716,7 @@ fn a_lease_longer_than_the_bound_is_refused() {
     let welcome = Welcome {
         resumed: false,
         position: rev(5),
-        lease: LEASE,
+        terms: terms(15),
         probe_interval: Duration::from_millis(500),
         bound: LEASE.checked_sub(Duration::from_millis(1)).expect("it is longer"),
     };
