@@ -25,6 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(transport)
         .build_server(transport)
+        // In one order, so that one message has one encoding.
+        .btree_map(".portcullis")
         .bytes(".portcullis.auth.v1.LogEntry.payload")
         .compile_fds(descriptors)?;
     Ok(())

@@ -4,6 +4,7 @@
 
 mod config;
 mod denial;
+mod denials;
 mod doctor;
 mod grpc;
 mod guarantee;
@@ -21,6 +22,7 @@ mod private_file;
 mod ready_file;
 mod receipts;
 mod replica;
+mod sealer;
 mod startup;
 mod store;
 mod tailer;

@@ -123,6 +123,10 @@ pub(crate) struct Metrics {
     pub(crate) hash_wait: Histogram,
     /// Passwords refused because too many were waiting.
     pub(crate) hash_rejected: Counter,
+    /// Rows of the audit trail that this process has sealed.
+    pub(crate) audit_sealed: Counter,
+    /// Denied calls that were too many for the audit trail.
+    pub(crate) denials_unwritten: Counter,
 }
 
 /// Counts a call while it lives, however it ends.
@@ -166,6 +170,8 @@ impl Metrics {
             hash_depth: Gauge::default(),
             hash_wait: seconds(),
             hash_rejected: Counter::default(),
+            audit_sealed: Counter::default(),
+            denials_unwritten: Counter::default(),
         };
         this.register();
         this
@@ -215,6 +221,12 @@ impl Metrics {
         registry.register("watch_ends", "Watches that ended, by why", self.watch_ends.clone());
         registry.register("hash_wait_seconds", "Time until a password's turn to be hashed", self.hash_wait.clone());
         registry.register("hash_queue_depth", "Passwords being hashed or waiting", self.hash_depth.clone());
+        registry.register("audit_rows_sealed", "Rows of the audit trail sealed", self.audit_sealed.clone());
+        registry.register(
+            "audit_denials_unwritten",
+            "Denied calls that were too many for the audit trail",
+            self.denials_unwritten.clone(),
+        );
         registry.register("hash_rejected", "Passwords refused for overload", self.hash_rejected.clone());
     }
 

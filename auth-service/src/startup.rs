@@ -25,7 +25,7 @@ use crate::receipts::Receipts;
 use crate::replica::Replica;
 use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
-use crate::{grpc, http, key_tending, key_uses, private_file, store};
+use crate::{grpc, http, key_tending, key_uses, private_file, sealer, store};
 
 /// How long the last calls may take on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -148,6 +148,8 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
+    let house = sealer::keep_house(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
+    shutdown.spawn("audit sealer", house);
     if let Some(listener) = metrics_listener {
         let (page, stop) = (receipts.page(), shutdown.clone());
         shutdown.spawn("metrics", async move { listener.serve(page, stop.requested()).await });

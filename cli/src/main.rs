@@ -12,6 +12,7 @@ mod commands;
 mod failure;
 mod grant;
 mod input;
+mod instant;
 mod paging;
 mod print;
 mod receipt;

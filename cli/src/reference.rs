@@ -26,6 +26,14 @@ struct Which {
     name: Option<String>,
 }
 
+/// A name for a request.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RequestArgs {
+    /// A name of your own for this request: asked again with the same content, within a day, it is done once.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) request_id: String,
+}
+
 impl IdentityArgs {
     /// The tenant's name.
     pub(crate) fn tenant(&self) -> &str {

@@ -28,6 +28,12 @@ words! {
     action: Action, "ACTION_";
     /// Where a session stands.
     session_state: SessionState, "SESSION_STATE_";
+    /// Where a credential stands.
+    credential_state: CredentialState, "CREDENTIAL_STATE_";
+    /// Where a tenant stands.
+    tenant_state: TenantState, "TENANT_STATE_";
+    /// How what was asked ended.
+    audit_outcome: AuditOutcome, "AUDIT_OUTCOME_";
     /// What kind of credential it is.
     credential_kind: CredentialKind, "CREDENTIAL_KIND_";
     /// Why a credential was refused.

@@ -154,6 +154,12 @@ impl Before {
         subject.ok_or(StoreError::Corrupt { what: "an answer about nothing" })
     }
 
+    /// How many it was about.
+    pub(crate) fn number(&self) -> Result<u32, StoreError> {
+        let subject = self.answered.subject.as_deref().and_then(|text| text.parse().ok());
+        subject.ok_or(StoreError::Corrupt { what: "an answer about no number" })
+    }
+
     /// The tenant that it was about, as it is now. Tenants are never removed.
     pub(crate) async fn tenant(&mut self, name: &TenantId) -> Result<Tenant, StoreError> {
         self.tx.tenant(name).await?.ok_or(StoreError::Corrupt { what: "an answer without its tenant" })

@@ -1,4 +1,5 @@
-//! Who did what: one row for every change, in the change's own transaction.
+//! Who did what: one row for every change, in the change's own transaction. How rows are read and sealed is in
+//! `audit_trail`.
 //!
 //! Refuses: secrets. A row names ids and nothing that could be presented.
 
@@ -74,7 +75,16 @@ impl Actor {
     }
 }
 
-/// One change.
+/// How what was asked ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuditOutcome {
+    /// It was done.
+    Done,
+    /// The caller was not allowed to.
+    Denied,
+}
+
+/// One change, or one that was not allowed.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
     /// When.
@@ -87,6 +97,10 @@ pub struct AuditEntry {
     pub action: &'static str,
     /// To what, by kind and id.
     pub target: String,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// Why, when that was given: a revocation's reason, or a denial's.
+    pub reason: Option<String>,
     /// The caller's name for the request, when it had one.
     pub request: Option<RequestId>,
 }

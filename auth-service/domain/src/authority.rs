@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_types::{Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
 
-use crate::audit::{Actor, AuditEntry};
+use crate::audit::{Actor, AuditEntry, AuditOutcome};
 use crate::key_uses::KeyUses;
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
@@ -175,6 +175,15 @@ impl Authority {
 
     pub(crate) fn audit(&self, actor: &Actor, tenant: &TenantId, action: &'static str, target: String) -> AuditEntry {
         let request = actor.asked().map(|asked| asked.id.clone());
-        AuditEntry { at: self.now(), tenant: tenant.clone(), actor: actor.clone(), action, target, request }
+        AuditEntry {
+            at: self.now(),
+            tenant: tenant.clone(),
+            actor: actor.clone(),
+            action,
+            target,
+            outcome: AuditOutcome::Done,
+            reason: None,
+            request,
+        }
     }
 }

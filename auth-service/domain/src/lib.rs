@@ -12,6 +12,7 @@ mod api_keys;
 mod asking;
 mod attributes;
 mod audit;
+mod audit_trail;
 mod authority;
 mod batch;
 mod beginning;
@@ -19,6 +20,7 @@ mod bootstrap;
 mod callers;
 mod constraints;
 mod cookies;
+mod credential_listing;
 mod credentials;
 pub mod faults;
 mod grants;
@@ -42,6 +44,7 @@ mod roles;
 mod scopes;
 mod sealing;
 mod second_factors;
+mod session_revocation;
 mod sessions;
 mod standing;
 mod store;
@@ -58,7 +61,8 @@ pub use api_key_rotation::{MAX_KEY_OVERLAP, RotateApiKey, RotateApiKeyError, Rot
 pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MAX_API_KEYS, NewApiKey};
 pub use asking::{ANSWERS_KEPT, Asked};
 pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
-pub use audit::{Actor, AuditEntry};
+pub use audit::{Actor, AuditEntry, AuditOutcome};
+pub use audit_trail::{AuditPart, AuditRecord, DeniedCall};
 pub use authority::{Authority, OpenError, Parts, Settings};
 pub use batch::{Batch, CloseCode, Effect, Fact, Pace, Reason, Target};
 pub use beginning::BeginError;
@@ -66,6 +70,7 @@ pub use bootstrap::BootstrapError;
 pub use callers::{Caller, CallerError, Forbidden};
 pub use constraints::{Audience, Label, Origin};
 pub use cookies::{CookieRules, CookieUse};
+pub use credential_listing::{CredentialState, ListedCredential};
 pub use credentials::{Credential, CredentialKind, Spent};
 pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
 pub use guard::{AttemptKey, Attempts, GuardRules};
@@ -107,18 +112,20 @@ pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
 pub use second_factors::{
     RECOVERY_CODES, SecondFactorError, SecondFactors, TotpConfirmation, TotpEnrolment, TotpFactor,
 };
+pub use session_revocation::{EndedSessions, MAX_SESSIONS_ENDED, RevokeSessions, RevokeSessionsError, SessionsBy};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
-    Answered, ApiKeyWrites, Committed, Connections, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads,
-    IssuerWrites, KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry,
-    LoginReads, LoginWrites, PoolUse, ReadView, SealedReads, SealedWrites, SessionFilter, SigningKeyMark,
-    StandingReads, StandingRows, Store, StoreError, WriteTx,
+    Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditWrites, Committed, Connections, CredentialFilter,
+    ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites, LeaseClassReads,
+    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView,
+    SealedReads, SealedWrites, SessionFilter, SigningKeyMark, StandingReads, StandingRows, Store, StoreError,
+    TextMatch, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;
 pub use tenants::{CreateTenantError, Tenant, TenantState};
 pub use tickets::{CreateTicketError, NewTicket, TicketOutcome};
-pub use tokens::{IssueError, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
+pub use tokens::{IssueError, IssueOutcome, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
 pub use verdict::{
     Allowed, CredentialReference, DenyReason, Judgement, PresentationContext, Presented, Principal, Verdict,
 };

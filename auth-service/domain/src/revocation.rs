@@ -1,12 +1,13 @@
 //! Revoking: the write path of the promise.
 //!
 //! Revoking a credential or a session that is dead already is answered with the entry that killed it, because nothing
-//! older has appeared since. Revoking an identity always writes an entry: it may have logged in again meanwhile.
+//! older has appeared since. Revoking an identity, a client application or a tenant always writes an entry: somebody may
+//! have logged in again meanwhile.
 //! A refresh token and a session cookie stand for their session, so revoking one revokes the session.
 
 use std::fmt;
 
-use portcullis_types::{CredentialId, IdentityId, InvalidName, OpaqueToken, Secret, SessionId, TenantId};
+use portcullis_types::{ClientId, CredentialId, IdentityId, InvalidName, OpaqueToken, Secret, SessionId, TenantId};
 use sha2::{Digest, Sha256};
 
 use crate::audit::Actor;
@@ -69,6 +70,10 @@ pub enum RevokeTarget {
     Identity(IdentityRef),
     /// A credential by its presented form.
     Presented(Secret),
+    /// Everything issued to a client application.
+    Client(ClientId),
+    /// Everything in the tenant that a session holds. Its people may log in again.
+    Tenant,
 }
 
 /// A revocation to make.
@@ -128,7 +133,11 @@ impl Authority {
         let content = content_of(&request);
         let presented = match &request.target {
             RevokeTarget::Presented(secret) => Some(self.read_presented(secret).await?),
-            RevokeTarget::Credential(_) | RevokeTarget::Session(_) | RevokeTarget::Identity(_) => None,
+            RevokeTarget::Credential(_)
+            | RevokeTarget::Session(_)
+            | RevokeTarget::Identity(_)
+            | RevokeTarget::Client(_)
+            | RevokeTarget::Tenant => None,
         };
         let name =
             request.request_id.clone().map(|id| Request { tenant: request.tenant.clone(), actor: actor.clone(), id });
@@ -172,6 +181,7 @@ impl Authority {
         let (action, named) = describe(&target);
         let mut entry = self.audit(actor, &request.tenant, action, named);
         entry.request.clone_from(&request.request_id);
+        entry.reason = Some(request.reason.text().to_owned());
         tx.insert_audit(&entry).await?;
         let mut batch = Batch::kill(target, request.reason).paced(request.pace);
         if let Some((name, content)) = answers {
@@ -217,6 +227,14 @@ async fn resolve(
             Ok(Found { target: Target::Identity(tenant.clone(), identity.id), dead_since: None })
         }
         RevokeTarget::Session(id) => session(view, tenant, *id).await,
+        RevokeTarget::Client(client) => {
+            view.tenant(tenant).await?.ok_or(RevokeError::NotFound)?;
+            Ok(Found { target: Target::Client(tenant.clone(), client.clone()), dead_since: None })
+        }
+        RevokeTarget::Tenant => {
+            view.tenant(tenant).await?.ok_or(RevokeError::NotFound)?;
+            Ok(Found { target: Target::Tenant(tenant.clone()), dead_since: None })
+        }
         RevokeTarget::Credential(id) => {
             let row = view.credential(*id).await?.filter(|row| row.tenant == *tenant);
             credential(view, row.ok_or(RevokeError::NotFound)?).await
@@ -269,6 +287,8 @@ fn content_of(request: &RevokeRequest) -> [u8; 32] {
         RevokeTarget::Identity(IdentityRef::Id(id)) => (b"identity", name(*id)),
         RevokeTarget::Identity(IdentityRef::Name(name)) => (b"identity name", name.as_str().as_bytes().to_vec()),
         RevokeTarget::Presented(secret) => (b"presented", Sha256::digest(secret.expose_bytes()).to_vec()),
+        RevokeTarget::Client(client) => (b"client", client.as_str().as_bytes().to_vec()),
+        RevokeTarget::Tenant => (b"tenant", Vec::new()),
     };
     let pace = request.pace.map(|pace| pace.per_second().to_be_bytes());
     let mut hash = Sha256::new();

@@ -13,6 +13,7 @@
 //! writes here, which say whether they took place.
 
 mod api_keys;
+mod audit_trail;
 mod connections;
 mod fleet;
 mod issuers;
@@ -33,6 +34,7 @@ use portcullis_types::{
 };
 
 pub use self::api_keys::ApiKeyWrites;
+pub use self::audit_trail::{AuditFilter, AuditReads, AuditWrites, TextMatch};
 pub use self::connections::{Connections, PoolUse};
 pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use self::issuers::{IssuerReads, IssuerWrites};
@@ -172,7 +174,7 @@ pub trait Store: Connections + fmt::Debug + Send + Sync {
 /// One consistent snapshot.
 #[async_trait]
 pub trait ReadView:
-    IssuerReads + KeyReads + SealedReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + Send
+    IssuerReads + KeyReads + SealedReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + AuditReads + Send
 {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
@@ -250,7 +252,15 @@ pub trait ReadView:
 /// condition no longer holds.
 #[async_trait]
 pub trait WriteTx:
-    ReadView + ApiKeyWrites + IssuerWrites + KeyWrites + LifecycleWrites + LeaseClassWrites + LoginWrites + SealedWrites
+    ReadView
+    + ApiKeyWrites
+    + IssuerWrites
+    + KeyWrites
+    + LifecycleWrites
+    + LeaseClassWrites
+    + LoginWrites
+    + SealedWrites
+    + AuditWrites
 {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

@@ -10,6 +10,7 @@ use portcullis_types::{
     ClientId, CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, SessionId, TenantId, Timestamp,
 };
 
+use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::{Standing, digest_matches};
@@ -70,6 +71,15 @@ pub struct IssueTokens {
     pub client: Option<ClientId>,
 }
 
+/// What became of a request for a session.
+#[derive(Clone, Debug)]
+pub enum IssueOutcome {
+    /// It is open.
+    Opened(Box<NewSession>),
+    /// The same request opened this one before; its tokens were shown then.
+    Before(SessionId),
+}
+
 /// Why no session was opened.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
@@ -101,8 +111,11 @@ pub enum RefreshOutcome {
 
 impl Authority {
     /// Opens a session on the word of the caller.
-    pub async fn issue_tokens(&self, actor: &Actor, request: IssueTokens) -> Result<NewSession, IssueError> {
-        let mut tx = self.begin(actor).await?;
+    pub async fn issue_tokens(&self, actor: &Actor, request: IssueTokens) -> Result<IssueOutcome, IssueError> {
+        let mut tx = match self.begin_named(actor, &request.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(IssueOutcome::Before(before.subject()?)),
+        };
         let issued = tx.head().revision();
         let identity = tx.identity(&request.tenant, &request.identity).await?.ok_or(IssueError::NotFound)?;
         if identity.state != IdentityState::Active {
@@ -112,9 +125,9 @@ impl Authority {
             return Err(IssueError::Suspended);
         }
         let opening = Opening { issued, device: request.device, client: request.client, mode: LoginMode::Tokens };
-        let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
-        tx.commit().await?;
-        Ok(opened)
+        let opened = self.open_session(&mut *tx, actor, identity, opening).await?;
+        tx.commit(opened.session.id.to_string(), self.now()).await?;
+        Ok(IssueOutcome::Opened(Box::new(opened)))
     }
 
     /// Spends a refresh token for the next pair. `actor` is who asks: the HTTP edge, or a back end for its user.

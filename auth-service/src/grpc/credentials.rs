@@ -1,12 +1,12 @@
 //! `CredentialsService`.
 
 use auth_domain::{
-    Actor, IssueTokens, ListedSession, Pace, Reason, RefreshOutcome, RequestId, RevokeRequest, RevokeTarget, Scope,
-    SessionCredentials, SessionFilter, SessionState, TokenPair,
+    Actor, Committed, IdentityRef, IssueOutcome, IssueTokens, Pace, Reason, RefreshOutcome, RequestId, RevokeRequest,
+    RevokeSessions, RevokeTarget, Scope, SessionCredentials, SessionsBy, TokenPair,
 };
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsService;
-use portcullis_types::{CredentialId, Secret, SessionId, TenantId};
+use portcullis_types::{ClientId, CredentialId, Secret, SessionId, TenantId};
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
@@ -19,18 +19,21 @@ impl Api {
     async fn issue(&self, request: Request<v1::IssueTokensRequest>) -> Result<v1::IssueTokensResponse, Failure> {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
-        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.named(actor, "IssueTokens", &asked.request_id, &asked)?;
         let wanted = IssueTokens {
             tenant,
             identity,
             device: wire::label("device", &asked.device)?,
             client: wire::client("client_id", &asked.client_id)?,
         };
-        let session = self.authority.issue_tokens(&actor, wanted).await?;
-        Ok(v1::IssueTokensResponse {
-            session_id: session.session.id.to_string(),
-            tokens: Some(tokens_of(session.credentials)?),
+        Ok(match self.authority.issue_tokens(&actor, wanted).await? {
+            IssueOutcome::Opened(opened) => v1::IssueTokensResponse {
+                session_id: opened.session.id.to_string(),
+                tokens: Some(tokens_of(opened.credentials)?),
+            },
+            IssueOutcome::Before(session) => v1::IssueTokensResponse { session_id: session.to_string(), tokens: None },
         })
     }
 
@@ -48,42 +51,62 @@ impl Api {
         Ok(v1::RefreshTokensResponse { outcome: Some(outcome) })
     }
 
-    async fn read_sessions(
-        &self,
-        request: Request<v1::ListSessionsRequest>,
-    ) -> Result<v1::ListSessionsResponse, Failure> {
-        let admitted = admitted(&request)?;
-        let asked = request.into_inner();
-        let (tenant, which) = wire::identity_ref(asked.identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
-        let page = wire::page(asked.page_size, &asked.page_token)?;
-        let (sessions, next_page_token) = wire::paged(
-            self.authority.sessions(&tenant, &which, SessionFilter::default(), page).await?,
-            session_to_wire,
-        );
-        Ok(v1::ListSessionsResponse { sessions, next_page_token })
-    }
-
     async fn kill(&self, request: Request<v1::RevokeRequest>) -> Result<v1::RevokeResponse, Failure> {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let reason = reason_of(asked.reason());
         let tenant = wire::tenant("tenant", &asked.tenant)?;
         let actor = admitted.act(Scope::Revoke, &tenant)?;
-        let target = target_of(&tenant, asked.target)?;
-        let request_id = request_id_of(&asked.request_id)?;
         let pace = match asked.closes_per_second {
             0 => None,
             asked => Some(Pace::try_from(asked).map_err(Failure::name("closes_per_second"))?),
         };
-        let revocation = RevokeRequest { tenant, target, reason, pace, request_id };
-        let committed = self.authority.revoke(&actor, revocation).await?;
-        Ok(v1::RevokeResponse {
-            revision: Some(committed.revision.into()),
-            enforced_within_ms: self.enforced_within_ms(),
-            committed_at: Some(wire::timestamp(committed.committed_at)),
-        })
+        match targets_of(&tenant, asked.target.clone())? {
+            Targets::One(target) => {
+                let request_id = request_id_of(&asked.request_id)?;
+                let revocation = RevokeRequest { tenant, target, reason, pace, request_id };
+                let committed = self.authority.revoke(&actor, revocation).await?;
+                Ok(self.revoked(Some(committed), 0))
+            }
+            Targets::Sessions(which, by) => {
+                let actor = self.named(actor, "Revoke", &asked.request_id, &asked)?;
+                let sessions = RevokeSessions { tenant, which, by, reason, pace };
+                let ended = self.authority.revoke_sessions(&actor, sessions).await?;
+                Ok(self.revoked(ended.committed, ended.sessions))
+            }
+        }
     }
+
+    fn revoked(&self, committed: Option<Committed>, sessions: u32) -> v1::RevokeResponse {
+        v1::RevokeResponse {
+            revision: committed.map(|committed| committed.revision.into()),
+            enforced_within_ms: committed.map_or(0, |_| self.enforced_within_ms()),
+            committed_at: committed.map(|committed| wire::timestamp(committed.committed_at)),
+            sessions,
+        }
+    }
+}
+
+/// One thing to kill, or sessions by what they have in common.
+enum Targets {
+    One(RevokeTarget),
+    Sessions(IdentityRef, SessionsBy),
+}
+
+fn targets_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> Result<Targets, Failure> {
+    use v1::revoke_request::Target;
+    let by = match target {
+        Some(Target::SessionsBefore(asked)) => {
+            let at = asked.begun_before.ok_or_else(|| Failure::field("begun_before", "is needed"))?;
+            (asked.identity, SessionsBy::BegunBefore(wire::instant("begun_before", at)?))
+        }
+        Some(Target::SessionsOnDevice(asked)) => {
+            let device = wire::label("device", &asked.device)?.ok_or_else(|| Failure::field("device", "is needed"))?;
+            (asked.identity, SessionsBy::Device(device))
+        }
+        other => return target_of(tenant, other).map(Targets::One),
+    };
+    Ok(Targets::Sessions(wire::identity_ref_in(tenant, by.0)?, by.1))
 }
 
 fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> Result<RevokeTarget, Failure> {
@@ -98,14 +121,17 @@ fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> R
             Ok(RevokeTarget::Session(id))
         }
         Some(Target::Identity(reference)) => {
-            let (of, which) = wire::identity_ref(Some(reference))?;
-            if of != *tenant {
-                return Err(Failure::field("identity.tenant", "must be the tenant of the request"));
-            }
-            Ok(RevokeTarget::Identity(which))
+            Ok(RevokeTarget::Identity(wire::identity_ref_in(tenant, Some(reference))?))
         }
         Some(Target::Credential(presented)) => Ok(RevokeTarget::Presented(Secret::from(presented))),
-        None => Err(Failure::field("target", "is needed")),
+        Some(Target::ClientId(id)) => {
+            let id = ClientId::try_from(id.as_str()).map_err(Failure::name("client_id"))?;
+            Ok(RevokeTarget::Client(id))
+        }
+        Some(Target::WholeTenant(_)) => Ok(RevokeTarget::Tenant),
+        Some(Target::SessionsBefore(_) | Target::SessionsOnDevice(_)) | None => {
+            Err(Failure::field("target", "is needed"))
+        }
     }
 }
 
@@ -154,24 +180,6 @@ fn internal(what: &'static str) -> Failure {
     Failure::new(errors::Reason::Internal, "internal error")
 }
 
-fn session_to_wire(listed: ListedSession) -> v1::Session {
-    let state = match listed.state {
-        SessionState::Active => v1::SessionState::Active,
-        SessionState::Revoked => v1::SessionState::Revoked,
-        SessionState::Expired => v1::SessionState::Expired,
-    };
-    let session = listed.session;
-    v1::Session {
-        id: session.id.to_string(),
-        identity_id: session.identity.to_string(),
-        state: state.into(),
-        device: session.device.map_or_else(String::new, |label| label.as_str().to_owned()),
-        client_id: session.client.map_or_else(String::new, |client| client.as_str().to_owned()),
-        created_at: Some(wire::timestamp(session.created_at)),
-        expires_at: Some(wire::timestamp(session.expires_at)),
-    }
-}
-
 #[tonic::async_trait]
 impl CredentialsService for Api {
     type WatchEnforcedStream = Receipts;
@@ -188,6 +196,27 @@ impl CredentialsService for Api {
         request: Request<v1::RefreshTokensRequest>,
     ) -> Result<Response<v1::RefreshTokensResponse>, Status> {
         Ok(Response::new(self.refresh(request).await?))
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<v1::GetSessionRequest>,
+    ) -> Result<Response<v1::GetSessionResponse>, Status> {
+        Ok(Response::new(self.read_session(request).await?))
+    }
+
+    async fn get_credential(
+        &self,
+        request: Request<v1::GetCredentialRequest>,
+    ) -> Result<Response<v1::GetCredentialResponse>, Status> {
+        Ok(Response::new(self.read_credential(request).await?))
+    }
+
+    async fn list_credentials(
+        &self,
+        request: Request<v1::ListCredentialsRequest>,
+    ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
+        Ok(Response::new(self.read_credentials(request).await?))
     }
 
     async fn list_sessions(

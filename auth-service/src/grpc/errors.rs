@@ -12,8 +12,8 @@ use auth_domain::{
     BeginError, CallerError, ChangeIdentityError, ChangeIssuerError, ChangeTenantError, CreateApiKeyError,
     CreateIdentityError, CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage,
     InvalidPassword, IssueError, IssuerSilent, ListError, ListSessionsError, LoginError, PutIssuerError, PutRoleError,
-    ReencryptError, RevokeError, RevokeSigningKeyError, RotateApiKeyError, RotateError, SetLeaseClassError,
-    SetPasswordError, StoreError, UpdateIdentityError, VerifyError,
+    ReencryptError, RevokeError, RevokeSessionsError, RevokeSigningKeyError, RotateApiKeyError, RotateError,
+    SetLeaseClassError, SetPasswordError, StoreError, UpdateIdentityError, VerifyError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::{ClassOverBound, InvalidName};
@@ -650,6 +650,17 @@ impl From<RotateApiKeyError> for Failure {
     }
 }
 
+impl From<RevokeSessionsError> for Failure {
+    fn from(error: RevokeSessionsError) -> Self {
+        match error {
+            RevokeSessionsError::NotFound => identity_not_found(),
+            RevokeSessionsError::TooMany => Self::new(Reason::TooMany, error.to_string()),
+            RevokeSessionsError::Begin(error) => error.into(),
+            RevokeSessionsError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<RevokeError> for Failure {
     fn from(error: RevokeError) -> Self {
         match error {
@@ -703,16 +714,23 @@ impl From<ReencryptError> for Failure {
     }
 }
 
+/// There is no such session or credential in the tenant.
+pub(crate) fn target_not_found() -> Failure {
+    Failure::new(Reason::TargetNotFound, "no such target")
+}
+
 /// There is no such identity.
 pub(crate) fn identity_not_found() -> Failure {
     Failure::new(Reason::IdentityNotFound, "no such identity")
 }
 
-fn tenant_not_found() -> Failure {
+/// There is no such tenant.
+pub(crate) fn tenant_not_found() -> Failure {
     Failure::new(Reason::TenantNotFound, "no such tenant")
 }
 
-fn role_not_found(role: &str) -> Failure {
+/// There is no such role.
+pub(crate) fn role_not_found(role: &str) -> Failure {
     Failure::new(Reason::RoleNotFound, "no such role").about("role", role)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: no handler of the contract runs without an authenticated caller that holds the scope of the table; every
 //! call is counted, and answers within the smaller of the client's deadline and the configured one (a stream: begins to).
+//! A call that its caller is not allowed to make has a row in the audit trail, within the bounds of [`Denials`].
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -10,17 +11,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use auth_domain::Authority;
+use auth_domain::{Actor, Authority, DeniedCall};
 use http::{HeaderMap, Request, Response};
 use portcullis_types::Clock;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
 use super::caller::Admitted;
 use super::errors::{Failure, Reason};
-use super::scopes::{self, Access, Method};
+use super::scopes::{self, Access};
+use crate::denials::Denials;
 use crate::metrics::Metrics;
 
 /// What the gate needs.
@@ -32,6 +35,8 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     /// How long a call took.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Who was denied lately.
+    pub(crate) denials: Arc<Denials>,
     /// The longest a call may take.
     pub(crate) max_deadline: Duration,
 }
@@ -55,6 +60,7 @@ impl<S> Service<Request<Body>> for Gated<S>
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
+    S::Error: Send,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -77,6 +83,7 @@ impl Gate {
     where
         S: Service<Request<Body>, Response = Response<Body>> + Send,
         S::Future: Send,
+        S::Error: Send,
     {
         let began = self.clock.boottime();
         let access = scopes::access(request.uri().path());
@@ -87,7 +94,8 @@ impl Gate {
         };
         let _in_flight = self.metrics.begin(method);
         let limit = deadline(request.headers()).map_or(self.max_deadline, |asked| asked.min(self.max_deadline));
-        let answer = tokio::time::timeout(limit, self.answer(access, request, inner)).await;
+        let mut caller = None;
+        let answer = tokio::time::timeout(limit, self.answer(access, request, inner, &mut caller)).await;
         let response = match answer {
             Ok(response) => response?,
             Err(_) => refusal(Failure::new(Reason::DeadlineExceeded, "the call took longer than its deadline")),
@@ -95,6 +103,9 @@ impl Gate {
         let took = self.clock.boottime().saturating_since(began);
         let code = code_of(&response);
         self.metrics.call(method, code, took);
+        if let Some(caller) = caller.filter(|_| code == "PERMISSION_DENIED") {
+            self.note_denial(&caller, method, response.headers()).await;
+        }
         tracing::debug!(method, code, micros = took.as_micros(), "call");
         Ok(response)
     }
@@ -104,6 +115,7 @@ impl Gate {
         access: Access,
         mut request: Request<Body>,
         mut inner: S,
+        caller: &mut Option<Arc<Admitted>>,
     ) -> Result<Response<Body>, S::Error>
     where
         S: Service<Request<Body>, Response = Response<Body>>,
@@ -111,20 +123,34 @@ impl Gate {
         match access {
             Access::Unknown => return Ok(refusal(Failure::new(Reason::MethodUnknown, "there is no such method"))),
             Access::Open(_) => {}
-            Access::Scoped(method) => match self.admit(method, request.headers(), peer_of(&request)).await {
-                Ok(admitted) => drop(request.extensions_mut().insert(Arc::new(admitted))),
-                Err(failure) => return Ok(refusal(failure)),
-            },
+            Access::Scoped(method) => {
+                let admitted = match Admitted::by(&self.authority, request.headers(), peer_of(&request)).await {
+                    Ok(admitted) => Arc::new(admitted),
+                    Err(failure) => return Ok(refusal(failure)),
+                };
+                *caller = Some(Arc::clone(&admitted));
+                if let Some(Err(forbidden)) = method.scope.map(|scope| admitted.holds(scope)) {
+                    return Ok(refusal(forbidden.into()));
+                }
+                request.extensions_mut().insert(admitted);
+            }
         }
         inner.call(request).await
     }
 
-    async fn admit(&self, method: Method, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Admitted, Failure> {
-        let admitted = Admitted::by(&self.authority, headers, peer).await?;
-        if let Some(scope) = method.scope {
-            admitted.holds(scope)?;
+    async fn note_denial(&self, caller: &Admitted, method: &'static str, headers: &HeaderMap) {
+        let caller = caller.caller();
+        let Some(unwritten) = self.denials.admit(caller.credential, self.clock.boottime()) else {
+            self.metrics.denials_unwritten.inc();
+            return;
+        };
+        let status = Status::from_header_map(headers);
+        let reason =
+            status.and_then(|status| status.get_details_error_info()).map_or_else(String::new, |info| info.reason);
+        let call = DeniedCall { tenant: caller.tenant.clone(), method, reason, unwritten };
+        if let Err(error) = self.authority.note_denied_call(&Actor::caller(caller), call).await {
+            tracing::warn!(%error, method, "a denied call was not written to the audit trail");
         }
-        Ok(admitted)
     }
 }
 

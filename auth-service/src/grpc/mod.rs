@@ -4,6 +4,8 @@
 //! Guarantees: every call passes the [`gate`]; messages are capped in both directions; keepalive finds dead peers.
 
 mod api_keys;
+mod asking;
+mod audit;
 mod authentication;
 mod caller;
 mod credentials;
@@ -14,6 +16,7 @@ mod health;
 mod identities;
 mod issuers;
 mod keys;
+mod listing;
 mod passwords;
 mod revocations;
 mod roles;
@@ -30,6 +33,7 @@ use std::time::Duration;
 
 use auth_domain::Authority;
 use portcullis_proto::auth::v1::api_keys_service_server::ApiKeysServiceServer;
+use portcullis_proto::auth::v1::audit_service_server::AuditServiceServer;
 use portcullis_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsServiceServer;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesServiceServer;
@@ -74,9 +78,10 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const MOST_BYTES_OUT: usize = 4 << 20;
 
 /// What health is told of: the process, and each service.
-const SERVICES: [&str; 14] = [
+const SERVICES: &[&str] = &[
     "",
     <ApiKeysServiceServer<Api> as NamedService>::NAME,
+    <AuditServiceServer<Api> as NamedService>::NAME,
     <AuthenticationServiceServer<Api> as NamedService>::NAME,
     <CredentialsServiceServer<Api> as NamedService>::NAME,
     <IdentitiesServiceServer<Api> as NamedService>::NAME,
@@ -172,6 +177,7 @@ impl Api {
             authority: Arc::clone(&self.authority),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
+            denials: Arc::default(),
             max_deadline: self.max_deadline,
         };
         let shutdown = self.shutdown.clone();
@@ -203,6 +209,7 @@ impl Api {
         }
         serve!(
             ApiKeysServiceServer,
+            AuditServiceServer,
             AuthenticationServiceServer,
             CredentialsServiceServer,
             IdentitiesServiceServer,
@@ -236,7 +243,7 @@ fn reflect(routes: &mut RoutesBuilder) -> Result<(), GrpcError> {
 
 /// Tells load balancers about every service of the contract.
 async fn report(health: &HealthReporter, status: ServingStatus) {
-    for service in SERVICES {
+    for service in SERVICES.iter().copied() {
         health.set_service_status(service, status).await;
     }
 }

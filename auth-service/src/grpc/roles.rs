@@ -7,15 +7,17 @@ use portcullis_types::RoleName;
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
-use super::errors::Failure;
+use super::errors::{Failure, role_not_found};
 use super::{Api, wire};
 
 impl Api {
     async fn make_role(&self, request: Request<v1::PutRoleRequest>) -> Result<v1::PutRoleResponse, Failure> {
         let admitted = admitted(&request)?;
-        let asked = request.into_inner().role.ok_or_else(|| Failure::field("role", "is needed"))?;
+        let whole = request.into_inner();
+        let asked = whole.role.as_ref().ok_or_else(|| Failure::field("role", "is needed"))?;
         let tenant = wire::tenant("role.tenant", &asked.tenant)?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "PutRole", &whole.request_id, &whole)?;
         let role = Role {
             tenant,
             name: RoleName::try_from(asked.name.as_str()).map_err(Failure::name("role.name"))?,
@@ -27,6 +29,28 @@ impl Api {
             revision: committed.map(|committed| committed.revision.into()),
             enforced_within_ms: committed.map_or(0, |_| self.enforced_within_ms()),
         })
+    }
+
+    async fn read_role(&self, request: Request<v1::GetRoleRequest>) -> Result<v1::GetRoleResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        admitted.act(Scope::IdentityRead, &tenant)?;
+        let name = RoleName::try_from(asked.name.as_str()).map_err(Failure::name("name"))?;
+        let role = self.authority.role(&tenant, &name).await?.ok_or_else(|| role_not_found(&asked.name))?;
+        Ok(v1::GetRoleResponse { role: Some(wire::role_to_wire(role)) })
+    }
+
+    async fn remove_role(&self, request: Request<v1::DeleteRoleRequest>) -> Result<v1::DeleteRoleResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "DeleteRole", &asked.request_id, &asked)?;
+        let name = RoleName::try_from(asked.name.as_str()).map_err(Failure::name("name"))?;
+        let committed = self.authority.delete_role(&actor, &tenant, &name).await?;
+        let enforced_within_ms = self.enforced_within_ms();
+        Ok(v1::DeleteRoleResponse { revision: Some(committed.revision.into()), enforced_within_ms })
     }
 
     async fn read_roles(&self, request: Request<v1::ListRolesRequest>) -> Result<v1::ListRolesResponse, Failure> {
@@ -42,6 +66,17 @@ impl Api {
 impl RolesService for Api {
     async fn put_role(&self, request: Request<v1::PutRoleRequest>) -> Result<Response<v1::PutRoleResponse>, Status> {
         Ok(Response::new(self.make_role(request).await?))
+    }
+
+    async fn get_role(&self, request: Request<v1::GetRoleRequest>) -> Result<Response<v1::GetRoleResponse>, Status> {
+        Ok(Response::new(self.read_role(request).await?))
+    }
+
+    async fn delete_role(
+        &self,
+        request: Request<v1::DeleteRoleRequest>,
+    ) -> Result<Response<v1::DeleteRoleResponse>, Status> {
+        Ok(Response::new(self.remove_role(request).await?))
     }
 
     async fn list_roles(

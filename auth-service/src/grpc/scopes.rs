@@ -1,6 +1,7 @@
 //! Which scope each method needs: one table, checked before any handler runs.
 //!
-//! Refuses what it does not list: a method without an entry cannot be called.
+//! Refuses what it does not list: a method without an entry cannot be called. `docs/scopes.md` says the same for people, with
+//! the tenants that a caller may name.
 
 use auth_domain::Scope;
 
@@ -25,16 +26,25 @@ const fn for_any_key(path: &'static str) -> Method {
 pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.TenantsService/CreateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ListTenants", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/GetTenant", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/UpdateTenant", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/SuspendTenant", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/ReinstateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/SetLeaseClass", Scope::Admin),
     method("/portcullis.auth.v1.IdentitiesService/CreateIdentity", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/GetIdentity", Scope::IdentityRead),
     method("/portcullis.auth.v1.IdentitiesService/ListIdentities", Scope::IdentityRead),
+    method("/portcullis.auth.v1.IdentitiesService/BatchGetIdentities", Scope::IdentityRead),
+    method("/portcullis.auth.v1.IdentitiesService/UpdateIdentity", Scope::IdentityWrite),
+    method("/portcullis.auth.v1.IdentitiesService/DeleteIdentity", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/DisableIdentity", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/EnableIdentity", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/SetPassword", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/SetIdentityRoles", Scope::IdentityWrite),
     method("/portcullis.auth.v1.RolesService/PutRole", Scope::IdentityWrite),
     method("/portcullis.auth.v1.RolesService/ListRoles", Scope::IdentityRead),
+    method("/portcullis.auth.v1.RolesService/GetRole", Scope::IdentityRead),
+    method("/portcullis.auth.v1.RolesService/DeleteRole", Scope::IdentityWrite),
     method("/portcullis.auth.v1.AuthenticationService/BeginAuthentication", Scope::Issue),
     method("/portcullis.auth.v1.AuthenticationService/ContinueAuthentication", Scope::Issue),
     method("/portcullis.auth.v1.PasswordsService/ChangePassword", Scope::Issue),
@@ -49,6 +59,9 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.CredentialsService/IssueTokens", Scope::Issue),
     method("/portcullis.auth.v1.CredentialsService/RefreshTokens", Scope::Issue),
     method("/portcullis.auth.v1.CredentialsService/ListSessions", Scope::IdentityRead),
+    method("/portcullis.auth.v1.CredentialsService/GetSession", Scope::IdentityRead),
+    method("/portcullis.auth.v1.CredentialsService/GetCredential", Scope::IdentityRead),
+    method("/portcullis.auth.v1.CredentialsService/ListCredentials", Scope::IdentityRead),
     method("/portcullis.auth.v1.CredentialsService/Revoke", Scope::Revoke),
     method("/portcullis.auth.v1.CredentialsService/AwaitEnforced", Scope::Revoke),
     method("/portcullis.auth.v1.CredentialsService/WatchEnforced", Scope::Revoke),
@@ -69,6 +82,8 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.VerificationService/BatchVerify", Scope::Verify),
     method("/portcullis.auth.v1.RevocationsService/Watch", Scope::Watch),
     method("/portcullis.auth.v1.RevocationsService/FetchRange", Scope::Watch),
+    method("/portcullis.auth.v1.AuditService/ListAuditEntries", Scope::Audit),
+    method("/portcullis.auth.v1.AuditService/ExportAudit", Scope::Audit),
     for_any_key("/portcullis.auth.v1.RevocationsService/GetGuarantee"),
 ];
 

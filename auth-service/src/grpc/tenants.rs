@@ -7,7 +7,7 @@ use portcullis_types::LeaseClass;
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
-use super::errors::Failure;
+use super::errors::{Failure, tenant_not_found};
 use super::{Api, wire};
 
 impl Api {
@@ -18,6 +18,7 @@ impl Api {
         let actor = admitted(&request)?.act_anywhere(Scope::Admin)?;
         let asked = request.into_inner();
         let (name, class) = (wire::tenant("name", &asked.name)?, lease_class(asked.lease_class)?);
+        let actor = self.named(actor, "CreateTenant", &asked.request_id, &asked)?;
         let tenant = self.authority.create_tenant(&actor, name, class).await?;
         Ok(v1::CreateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
     }
@@ -36,6 +37,53 @@ impl Api {
             revision: committed.map(|committed| committed.revision.into()),
             enforced_within_ms: committed.map_or(0, |_| self.enforced_within_ms()),
         })
+    }
+
+    async fn read_tenant(&self, request: Request<v1::GetTenantRequest>) -> Result<v1::GetTenantResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let name = wire::tenant("name", &request.get_ref().name)?;
+        admitted.act(Scope::Admin, &name)?;
+        let tenant = self.authority.tenant(&name).await?.ok_or_else(tenant_not_found)?;
+        Ok(v1::GetTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
+    }
+
+    async fn change_tenant(
+        &self,
+        request: Request<v1::UpdateTenantRequest>,
+    ) -> Result<v1::UpdateTenantResponse, Failure> {
+        let actor = admitted(&request)?.act_anywhere(Scope::Admin)?;
+        let asked = request.into_inner();
+        let name = wire::tenant("name", &asked.name)?;
+        let actor = self.named(actor, "UpdateTenant", &asked.request_id, &asked)?;
+        let (display_name, version) = (wire::label("display_name", &asked.display_name)?, wire::version(&asked.etag)?);
+        let tenant = self.authority.update_tenant(&actor, &name, display_name, version).await?;
+        Ok(v1::UpdateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
+    }
+
+    async fn suspend(&self, request: Request<v1::SuspendTenantRequest>) -> Result<v1::SuspendTenantResponse, Failure> {
+        let actor = admitted(&request)?.act_anywhere(Scope::Admin)?;
+        let asked = request.into_inner();
+        let name = wire::tenant("name", &asked.name)?;
+        let actor = self.named(actor, "SuspendTenant", &asked.request_id, &asked)?;
+        let (tenant, committed) = self.authority.suspend_tenant(&actor, &name).await?;
+        Ok(v1::SuspendTenantResponse {
+            tenant: Some(wire::tenant_to_wire(tenant)),
+            revision: Some(committed.revision.into()),
+            committed_at: Some(wire::timestamp(committed.committed_at)),
+            enforced_within_ms: self.enforced_within_ms(),
+        })
+    }
+
+    async fn reinstate(
+        &self,
+        request: Request<v1::ReinstateTenantRequest>,
+    ) -> Result<v1::ReinstateTenantResponse, Failure> {
+        let actor = admitted(&request)?.act_anywhere(Scope::Admin)?;
+        let asked = request.into_inner();
+        let name = wire::tenant("name", &asked.name)?;
+        let actor = self.named(actor, "ReinstateTenant", &asked.request_id, &asked)?;
+        let tenant = self.authority.reinstate_tenant(&actor, &name).await?;
+        Ok(v1::ReinstateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
     }
 
     async fn read_tenants(&self, request: Request<v1::ListTenantsRequest>) -> Result<v1::ListTenantsResponse, Failure> {
@@ -63,6 +111,34 @@ impl TenantsService for Api {
         request: Request<v1::CreateTenantRequest>,
     ) -> Result<Response<v1::CreateTenantResponse>, Status> {
         Ok(Response::new(self.make_tenant(request).await?))
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<v1::GetTenantRequest>,
+    ) -> Result<Response<v1::GetTenantResponse>, Status> {
+        Ok(Response::new(self.read_tenant(request).await?))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<v1::UpdateTenantRequest>,
+    ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
+        Ok(Response::new(self.change_tenant(request).await?))
+    }
+
+    async fn suspend_tenant(
+        &self,
+        request: Request<v1::SuspendTenantRequest>,
+    ) -> Result<Response<v1::SuspendTenantResponse>, Status> {
+        Ok(Response::new(self.suspend(request).await?))
+    }
+
+    async fn reinstate_tenant(
+        &self,
+        request: Request<v1::ReinstateTenantRequest>,
+    ) -> Result<Response<v1::ReinstateTenantResponse>, Status> {
+        Ok(Response::new(self.reinstate(request).await?))
     }
 
     async fn list_tenants(

@@ -153,7 +153,8 @@ fn principal_to_wire(principal: Principal) -> v1::Principal {
     }
 }
 
-const fn kind_to_wire(kind: CredentialKind) -> v1::CredentialKind {
+/// As it travels.
+pub(super) const fn kind_to_wire(kind: CredentialKind) -> v1::CredentialKind {
     match kind {
         CredentialKind::SessionCookie => v1::CredentialKind::SessionCookie,
         CredentialKind::AccessToken => v1::CredentialKind::AccessToken,

@@ -2,6 +2,7 @@
 
 use auth_domain::{
     Action, Grant, Identity, IdentityKind, IdentityRef, IdentityState, Label, Page, Paged, Pattern, Role, Tenant,
+    TenantState,
 };
 use portcullis_proto::auth::v1;
 use portcullis_types::{ClientId, IdentityId, IdentityName, RoleName, Secret, TenantId, Timestamp};
@@ -27,6 +28,32 @@ pub(crate) fn identity_ref(reference: Option<v1::IdentityReference>) -> Result<(
         None => return Err(Failure::field("identity", "needs an id or a name")),
     };
     Ok((tenant, which))
+}
+
+/// An identity of this tenant and of no other.
+pub(crate) fn identity_ref_in(
+    tenant: &TenantId,
+    reference: Option<v1::IdentityReference>,
+) -> Result<IdentityRef, Failure> {
+    let (of, which) = identity_ref(reference)?;
+    if of == *tenant { Ok(which) } else { Err(Failure::field("identity.tenant", "must be the tenant of the request")) }
+}
+
+/// The version that an etag stands for; none when there is none.
+pub(crate) fn version(etag: &str) -> Result<Option<u64>, Failure> {
+    match etag {
+        "" => Ok(None),
+        etag => etag.parse().map(Some).map_err(|_| Failure::field("etag", "must be one that was answered")),
+    }
+}
+
+/// An instant, kept to the microsecond.
+pub(crate) fn instant(field: &'static str, at: prost_types::Timestamp) -> Result<Timestamp, Failure> {
+    let micros = at.seconds.checked_mul(1_000_000).and_then(|micros| micros.checked_add(i64::from(at.nanos) / 1_000));
+    match micros {
+        Some(micros) if (0..1_000_000_000).contains(&at.nanos) => Ok(Timestamp::from_micros(micros)),
+        Some(_) | None => Err(Failure::field(field, "must be a point in time")),
+    }
 }
 
 /// Names of roles.
@@ -60,6 +87,16 @@ pub(crate) fn identity_kind(kind: v1::IdentityKind) -> Result<IdentityKind, Fail
         v1::IdentityKind::User => Ok(IdentityKind::User),
         v1::IdentityKind::Service => Ok(IdentityKind::Service),
         v1::IdentityKind::Unspecified => Err(Failure::field("kind", "must be user or service")),
+    }
+}
+
+/// Where identities shall stand; none: anywhere.
+pub(crate) const fn identity_state(state: v1::IdentityState) -> Option<IdentityState> {
+    match state {
+        v1::IdentityState::Unspecified => None,
+        v1::IdentityState::Active => Some(IdentityState::Active),
+        v1::IdentityState::Disabled => Some(IdentityState::Disabled),
+        v1::IdentityState::Deleted => Some(IdentityState::Deleted),
     }
 }
 
@@ -128,18 +165,31 @@ pub(crate) fn secret(secret: &Secret) -> Result<String, Failure> {
 
 /// As it travels.
 pub(crate) fn tenant_to_wire(tenant: Tenant) -> v1::Tenant {
+    let state = match tenant.state {
+        TenantState::Active => v1::TenantState::Active,
+        TenantState::Suspended => v1::TenantState::Suspended,
+    };
     v1::Tenant {
         name: tenant.name.to_string(),
         created_at: Some(timestamp(tenant.created_at)),
+        display_name: label_to_wire(tenant.display_name.as_ref()),
+        state: state.into(),
         lease_class: v1::LeaseClass::from(tenant.lease_class).into(),
+        etag: tenant.version.to_string(),
     }
+}
+
+/// As it travels; none is empty.
+pub(crate) fn label_to_wire(label: Option<&Label>) -> String {
+    label.map_or_else(String::new, |label| label.as_str().to_owned())
 }
 
 /// As it travels.
 pub(crate) fn identity_to_wire(identity: Identity) -> v1::Identity {
     let state = match identity.state {
         IdentityState::Active => v1::IdentityState::Active,
-        IdentityState::Disabled | IdentityState::Deleted => v1::IdentityState::Disabled,
+        IdentityState::Disabled => v1::IdentityState::Disabled,
+        IdentityState::Deleted => v1::IdentityState::Deleted,
     };
     v1::Identity {
         tenant: identity.tenant.to_string(),
@@ -149,6 +199,9 @@ pub(crate) fn identity_to_wire(identity: Identity) -> v1::Identity {
         state: state.into(),
         roles: identity.roles.iter().map(ToString::to_string).collect(),
         created_at: Some(timestamp(identity.created_at)),
+        display_name: label_to_wire(identity.display_name.as_ref()),
+        etag: identity.version.to_string(),
+        attributes: identity.attributes.into_map(),
     }
 }
 
@@ -169,6 +222,17 @@ mod tests {
     fn a_time_before_1970_keeps_its_nanoseconds_positive() {
         let wire = timestamp(Timestamp::from_micros(-1));
         assert_eq!((wire.seconds, wire.nanos), (-1, 999_999_000));
+    }
+
+    #[test]
+    fn an_instant_comes_back_as_it_went_and_nonsense_is_refused() {
+        for micros in [0, -1, 1_700_000_000_123_456] {
+            let at = Timestamp::from_micros(micros);
+            assert_eq!(instant("at", timestamp(at)), Ok(at));
+        }
+        for (seconds, nanos) in [(i64::MAX, 0), (0, -1), (0, 1_000_000_000)] {
+            assert!(instant("at", prost_types::Timestamp { seconds, nanos }).is_err());
+        }
     }
 
     #[test]

@@ -51,13 +51,13 @@ async fn a_disabled_identity_cannot_log_in_and_can_again_when_enabled() {
     let world = World::new().await;
     let (_, tokens) = world.issue().await;
     let ada = || Some(named("demo", "ada"));
-    let disable = by(&world.admin, v1::DisableIdentityRequest { identity: ada() });
+    let disable = by(&world.admin, v1::DisableIdentityRequest { identity: ada(), ..Default::default() });
     let disabled = world.identities().disable_identity(disable).await.expect("allowed").into_inner();
     assert_eq!(disabled.identity.expect("it has one").state(), v1::IdentityState::Disabled);
     let body = format!(r#"{{"tenant":"demo","name":"ada","password":"{PASSWORD}","mode":"token"}}"#);
     let json = [(header::CONTENT_TYPE, "application/json")];
     assert_eq!(world.http("/v1/login", &json, &body).await.0.status(), 401);
-    let enable = by(&world.admin, v1::EnableIdentityRequest { identity: ada() });
+    let enable = by(&world.admin, v1::EnableIdentityRequest { identity: ada(), ..Default::default() });
     world.identities().enable_identity(enable).await.expect("allowed");
     assert_eq!(world.http("/v1/login", &json, &body).await.0.status(), 200);
     let old = world.verify(&world.admin, &tokens.access_token).await;

@@ -1,9 +1,12 @@
 //! The whole service in this process, on port 0, over its real transports and its real store.
 
 mod attacks;
+mod audit;
 mod edge;
 mod gate;
+mod guard;
 mod job;
+mod lifecycle;
 mod openapi;
 mod pages;
 mod watches;

@@ -12,10 +12,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::api_keys_service_client::ApiKeysServiceClient;
+use portcullis_proto::auth::v1::audit_service_client::AuditServiceClient;
 use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
 use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClient;
 use portcullis_proto::auth::v1::passwords_service_client::PasswordsServiceClient;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
+use portcullis_proto::auth::v1::roles_service_client::RolesServiceClient;
 use portcullis_proto::auth::v1::second_factors_service_client::SecondFactorsServiceClient;
 use portcullis_proto::auth::v1::tenants_service_client::TenantsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
@@ -125,7 +127,7 @@ impl World {
             kind: kind.into(),
             name: name.to_owned(),
             password: PASSWORD.to_owned(),
-            roles: Vec::new(),
+            ..Default::default()
         };
         let made = self.identities().create_identity(by(&self.admin, request)).await.expect("the administrator may");
         made.into_inner().identity.expect("it was made").id
@@ -147,7 +149,7 @@ impl World {
 
     pub(super) async fn issue(&self) -> (String, v1::TokenPair) {
         let identity = Some(named("demo", "ada"));
-        let request = v1::IssueTokensRequest { identity, device: String::new(), client_id: String::new() };
+        let request = v1::IssueTokensRequest { identity, ..Default::default() };
         let issued = self.credentials().issue_tokens(by(&self.admin, request)).await.expect("the administrator may");
         let issued = issued.into_inner();
         (issued.session_id, issued.tokens.expect("they were issued"))
@@ -244,6 +246,14 @@ impl World {
 
     pub(super) fn identities(&self) -> IdentitiesServiceClient<Channel> {
         IdentitiesServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn roles(&self) -> RolesServiceClient<Channel> {
+        RolesServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn api_keys(&self) -> ApiKeysServiceClient<Channel> {

@@ -64,4 +64,11 @@ macro_rules! session_columns {
     };
 }
 
-pub(crate) use {identity_columns, session_columns, tenant_columns};
+/// Rows of the audit trail, with what follows `FROM audit`.
+macro_rules! audit {
+    ($rest:literal) => {
+        concat!("SELECT id, at, tenant, actor, action, target, outcome, reason, request FROM audit ", $rest)
+    };
+}
+
+pub(crate) use {audit, identity_columns, session_columns, tenant_columns};

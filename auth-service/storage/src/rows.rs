@@ -5,19 +5,22 @@ pub(crate) mod issuers;
 use std::collections::BTreeMap;
 
 use auth_domain::{
-    Action, Answered, Attributes, Committed, Credential, CredentialKind, Grant, Head, Identity, KeyTerms, Label,
-    LogEntry, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark, Spent, StandingRows, StoreError,
-    StoredPassword, Tenant, TenantState,
+    Action, Answered, Attributes, AuditRecord, Committed, Credential, CredentialKind, Grant, Head, Identity, KeyTerms,
+    Label, LogEntry, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark, Spent, StandingRows,
+    StoreError, StoredPassword, Tenant, TenantState,
 };
 use portcullis_types::{
-    Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SessionId, SigningKeyId,
-    TenantId, Timestamp,
+    AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SealedRow,
+    SessionId, SigningKeyId, TenantId, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Database, Decode, Row, Type};
 
 use crate::words::Word;
+
+/// What a sealed row takes in its seal: its number and its digest.
+const SEALED_BYTES: usize = 40;
 
 /// A row of any of the stores: columns are texts, bytes and numbers in all of them.
 pub(crate) trait Cells {
@@ -432,4 +435,42 @@ pub(crate) fn object(attributes: &Attributes) -> String {
 /// Grants as a JSON list.
 pub(crate) fn grants_list(grants: &[Grant]) -> String {
     list(grants.iter().map(|grant| [grant.action.name(), grant.pattern.as_str()]))
+}
+
+/// A row of the audit trail, as it is.
+pub(crate) fn audit(row: &impl Cells) -> Read<AuditRecord> {
+    let row = Columns(row);
+    let text = |column| row.maybe_text(column).map(|text| text.unwrap_or_default().to_owned());
+    Ok(AuditRecord {
+        id: row.seq("id")?,
+        at: row.at("at")?,
+        tenant: text("tenant")?,
+        actor: text("actor")?,
+        action: text("action")?,
+        target: text("target")?,
+        outcome: text("outcome")?,
+        reason: text("reason")?,
+        request: text("request")?,
+    })
+}
+
+pub(crate) fn audit_seal(row: &impl Cells) -> Read<AuditSeal> {
+    let row = Columns(row);
+    let corrupt = || StoreError::Corrupt { what: "sealed" };
+    let sealed = row.bytes("sealed")?.chunks(SEALED_BYTES).map(|bytes| {
+        let (id, digest) = bytes.split_first_chunk::<8>().ok_or_else(corrupt)?;
+        Ok(SealedRow { id: u64::from_be_bytes(*id), digest: digest.try_into().map_err(|_| corrupt())? })
+    });
+    Ok(AuditSeal {
+        number: row.seq("number")?,
+        previous: row.array("previous")?,
+        hash: row.array("hash")?,
+        sealed_at: row.at("sealed_at")?,
+        rows: sealed.collect::<Read<_>>()?,
+    })
+}
+
+/// What [`audit_seal`] reads back.
+pub(crate) fn sealed(rows: &[SealedRow]) -> Vec<u8> {
+    rows.iter().flat_map(|row| row.id.to_be_bytes().into_iter().chain(row.digest)).collect()
 }

@@ -1,6 +1,6 @@
 //! The words that rows use for the domain's enums.
 
-use auth_domain::{CredentialKind, IdentityKind, IdentityState, KeyState};
+use auth_domain::{AuditOutcome, CredentialKind, IdentityKind, IdentityState, KeyState};
 use portcullis_types::LeaseClass;
 
 /// An enum whose values have words in rows.
@@ -35,6 +35,18 @@ impl Word for IdentityState {
             Self::Active => "active",
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl Word for AuditOutcome {
+    const ALL: &'static [Self] = &[Self::Done, Self::Denied];
+    const WHAT: &'static str = "outcome";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Denied => "denied",
         }
     }
 }

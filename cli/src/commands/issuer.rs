@@ -206,6 +206,7 @@ async fn revoke_issuer(args: RevokeArgs, authority: &Authority, printer: &Printe
         revision: answer.revision,
         enforced_within_ms: answer.enforced_within_ms,
         committed_at: answer.committed_at,
+        sessions: 0,
     };
     revoke::tell(&answer, wait.wait, authority, printer).await
 }
@@ -219,6 +220,7 @@ async fn remove(args: RemoveArgs, authority: &Authority, printer: &Printer) -> R
         revision: answer.revision,
         enforced_within_ms: answer.enforced_within_ms,
         committed_at: answer.committed_at,
+        sessions: 0,
     };
     revoke::tell(&answer, args.wait.wait, authority, printer).await
 }

@@ -137,6 +137,7 @@ async fn kill(args: RevokeArgs, authority: &Authority, printer: &Printer) -> Res
         revision: answer.revision,
         enforced_within_ms: answer.enforced_within_ms,
         committed_at: answer.committed_at,
+        sessions: 0,
     };
     revoke::tell(&answer, args.note.wait, authority, printer).await
 }

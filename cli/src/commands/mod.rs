@@ -1,6 +1,8 @@
 //! The commands: each reads its arguments, makes its calls and words the answer.
 
 mod api_key;
+mod audit;
+mod credential;
 mod explain;
 mod guarantee;
 mod identity;
@@ -72,6 +74,9 @@ pub(crate) enum Remote {
     Key(key::KeyCommand),
     /// Asks the authority for its verdict on a credential, and says it in words.
     Verify(verify::VerifyArgs),
+    /// What an identity presents: tokens, cookies, tickets, keys.
+    #[command(subcommand)]
+    Credential(credential::CredentialCommand),
     /// Logins that are or were.
     #[command(subcommand)]
     Session(session::SessionCommand),
@@ -82,6 +87,9 @@ pub(crate) enum Remote {
     Receipt(receipt::ReceiptArgs),
     /// Says what is promised about revocations: the bound, and how long each lease class is.
     Guarantee,
+    /// Who did what, and whether the trail of it is whole.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// The revocation log.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -107,10 +115,12 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Issuer(command) => issuer::run(command, &authority, printer).await,
         Remote::Key(command) => key::run(command, &authority, printer).await,
         Remote::Verify(args) => verify::run(args, &authority, printer).await,
+        Remote::Credential(command) => credential::run(command, &authority, printer).await,
         Remote::Session(command) => session::run(command, &authority, printer).await,
         Remote::Revoke(command) => revoke::run(command, &authority, printer).await,
         Remote::Receipt(args) => receipt::run(args, &authority, printer).await,
         Remote::Guarantee => guarantee::run(&authority, printer).await,
+        Remote::Audit(command) => audit::run(command, &authority, printer).await,
         Remote::Log(command) => log::run(command, &authority, printer).await,
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::identity::text;
 use crate::authority::Authority;
 use crate::failure::Failure;
+use crate::instant::{self, Instant};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, credential_id, session_id};
 use crate::table::View;
@@ -30,7 +31,24 @@ pub(crate) enum RevokeCommand {
             portcullis revoke identity --tenant demo --name kiosk --pace 200 --wait=5m"
     )]
     Identity(TargetIdentityArgs),
+    /// The sessions of an identity that began before a time, or that are on one device.
+    #[command(after_help = SESSIONS_HELP)]
+    Sessions(SessionsArgs),
+    /// A client application: everything issued to it in the tenant.
+    #[command(after_help = "Example:\n  portcullis revoke client --tenant demo old-mobile-app --pace 200 --wait=5m")]
+    Client(ClientArgs),
+    /// Everything in a tenant that a session holds. Its people may log in again; to refuse that too: tenant suspend.
+    #[command(after_help = "Example:\n  portcullis revoke tenant demo --reason compromised --pace 500 --wait=5m")]
+    Tenant(TenantArgs),
 }
+
+const SESSIONS_HELP: &str = "\
+Examples:
+  portcullis revoke sessions --tenant demo --name alice --before 2026-07-01T12:00:00Z
+  portcullis revoke sessions --tenant demo --name alice --before 24h
+  portcullis revoke sessions --tenant demo --name alice --device \"Alice's old phone\"
+
+They are found and ended in one transaction. Where none of them lives there is no revision.";
 
 const CREDENTIAL_HELP: &str = "\
 Examples:
@@ -71,6 +89,45 @@ pub(crate) struct SessionArgs {
 pub(crate) struct TargetIdentityArgs {
     #[command(flatten)]
     identity: IdentityArgs,
+    #[command(flatten)]
+    note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsArgs {
+    #[command(flatten)]
+    identity: IdentityArgs,
+    /// Those that began before this time: 2026-07-01T12:00:00Z, or how long ago: 24h.
+    #[arg(long, value_name = "TIME", value_parser = instant::parse, required_unless_present = "device")]
+    before: Option<Instant>,
+    /// Those on this device, as named at login.
+    #[arg(long, conflicts_with = "before")]
+    device: Option<String>,
+    #[command(flatten)]
+    note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    /// The client application's id, as named at login.
+    id: String,
+    #[command(flatten)]
+    note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantArgs {
+    /// The tenant.
+    tenant: String,
     #[command(flatten)]
     note: NoteArgs,
     #[command(flatten)]
@@ -134,6 +191,11 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
         RevokeCommand::Identity(args) => {
             (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note, args.pace)
         }
+        RevokeCommand::Sessions(args) => (args.identity.tenant().to_owned(), sessions_of(&args)?, args.note, args.pace),
+        RevokeCommand::Client(args) => (args.tenant, Target::ClientId(args.id), args.note, args.pace),
+        RevokeCommand::Tenant(args) => {
+            (args.tenant, Target::WholeTenant(v1::WholeTenant::default()), args.note, args.pace)
+        }
     };
     let wait = note.wait;
     let reason: v1::RevocationReason = note.reason.into();
@@ -157,20 +219,38 @@ pub(super) async fn tell(
     authority: &Authority,
     printer: &Printer,
 ) -> Result<(), Failure> {
+    if answer.revision.is_none() {
+        let view = View::Fields(vec![("ended", "nothing: nothing of it lived".to_owned())]);
+        return printer.report(&Report { json: json!({ "revision": null, "sessions": 0 }), view });
+    }
     let bound = span::millis_in_words(answer.enforced_within_ms);
-    let view = View::Fields(vec![
+    let mut fields = vec![
         ("revision", words::revision(answer.revision.as_ref())),
         ("bound", format!("{bound} from now at the latest, no frame passes on a socket it covers")),
         ("committed", words::time(answer.committed_at.as_ref())),
-    ]);
+    ];
+    if answer.sessions > 0 {
+        fields.push(("sessions", answer.sessions.to_string()));
+    }
+    let view = View::Fields(fields);
     let json = json!({
         "revision": words::revision_json(answer.revision.as_ref()),
+        "sessions": answer.sessions,
         "enforced_within_ms": answer.enforced_within_ms,
         "committed_at": words::time_json(answer.committed_at.as_ref()),
     });
     let Some(time) = wait else { return printer.report(&Report { json, view }) };
     printer.event(&json, || view.render())?;
     receipt::follow(super::present(answer.revision, "revision")?, time, authority, printer).await
+}
+
+fn sessions_of(args: &SessionsArgs) -> Result<Target, Failure> {
+    let identity = Some(args.identity.reference()?);
+    match (args.before, &args.device) {
+        (Some(Instant(at)), _) => Ok(Target::SessionsBefore(v1::SessionsBefore { identity, begun_before: Some(at) })),
+        (None, Some(device)) => Ok(Target::SessionsOnDevice(v1::SessionsOnDevice { identity, device: device.clone() })),
+        (None, None) => Err(Failure::usage("say which sessions: --before or --device")),
+    }
 }
 
 fn presented_or_named(args: &CredentialArgs) -> Result<Target, Failure> {

@@ -10,6 +10,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::grant;
 use crate::print::{Printer, Report};
+use crate::reference::RequestArgs;
 use crate::table::View;
 use crate::words;
 
@@ -18,6 +19,10 @@ pub(crate) enum RoleCommand {
     /// Makes a role, or gives an existing one other grants; live sockets of its holders are judged again.
     #[command(after_help = PUT_HELP)]
     Put(PutArgs),
+    /// Shows one: portcullis role show --tenant demo --name member
+    Show(RoleArgs),
+    /// Takes a role from everybody who has it and removes it; their live sockets are judged again.
+    Delete(DeleteArgs),
     /// Reads all roles of a tenant, by name.
     List(ListArgs),
 }
@@ -47,6 +52,26 @@ pub(crate) struct PutArgs {
     /// Allows nothing.
     #[arg(long, conflicts_with = "grants")]
     no_grants: bool,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RoleArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    /// The role's name.
+    #[arg(long)]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    role: RoleArgs,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +84,8 @@ pub(crate) struct ListArgs {
 pub(crate) async fn run(command: RoleCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     match command {
         RoleCommand::Put(args) => put(args, authority, printer).await,
+        RoleCommand::Show(args) => show(args, authority, printer).await,
+        RoleCommand::Delete(args) => delete(args, authority, printer).await,
         RoleCommand::List(args) => list(args, authority, printer).await,
     }
 }
@@ -66,7 +93,7 @@ pub(crate) async fn run(command: RoleCommand, authority: &Authority, printer: &P
 async fn put(args: PutArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let role = v1::Role { tenant: args.tenant, name: args.name, grants: args.grants };
     let answer = authority
-        .call(v1::PutRoleRequest { role: Some(role) }, async |channel, request| {
+        .call(v1::PutRoleRequest { role: Some(role), request_id: args.request.request_id }, async |channel, request| {
             RolesServiceClient::new(channel).put_role(request).await
         })
         .await?;
@@ -79,6 +106,34 @@ async fn put(args: PutArgs, authority: &Authority, printer: &Printer) -> Result<
     ]);
     let revision = words::revision_json(answer.revision.as_ref());
     printer.report(&Report { json: json!({ "role": as_json(&role), "revision": revision }), view })
+}
+
+async fn show(args: RoleArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let answer = authority
+        .call(v1::GetRoleRequest { tenant: args.tenant, name: args.name }, async |channel, request| {
+            RolesServiceClient::new(channel).get_role(request).await
+        })
+        .await?;
+    let role = present(answer.role, "role")?;
+    let view = View::Fields(vec![
+        ("tenant", role.tenant.clone()),
+        ("role", role.name.clone()),
+        ("grants", grant::all_in_words(&role.grants)),
+    ]);
+    printer.report(&Report { json: json!({ "role": as_json(&role) }), view })
+}
+
+async fn delete(args: DeleteArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let RoleArgs { tenant, name } = args.role;
+    let request = v1::DeleteRoleRequest { tenant, name, request_id: args.request.request_id };
+    let answer = authority
+        .call(request, async |channel, request| RolesServiceClient::new(channel).delete_role(request).await)
+        .await?;
+    let view = View::Fields(vec![
+        ("role", "deleted; whoever had it is judged again".to_owned()),
+        ("revision", words::revision(answer.revision.as_ref())),
+    ]);
+    printer.report(&Report { json: json!({ "revision": words::revision_json(answer.revision.as_ref()) }), view })
 }
 
 async fn list(args: ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {

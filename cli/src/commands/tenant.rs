@@ -10,6 +10,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::paging::{self, LimitArgs};
 use crate::print::{Printer, Report};
+use crate::reference::RequestArgs;
 use crate::table::View;
 use crate::{span, words};
 
@@ -17,8 +18,17 @@ use crate::{span, words};
 pub(crate) enum TenantCommand {
     /// Makes a tenant: portcullis tenant create demo
     Create(CreateArgs),
+    /// Shows one: portcullis tenant show demo
+    Show(ShowArgs),
     /// Reads all tenants that the caller may see.
     List(LimitArgs),
+    /// Changes what people call it: portcullis tenant update demo --display-name 'The demonstration'
+    Update(UpdateArgs),
+    /// Refuses everything in a tenant from now on, and ends every session in it for ever.
+    #[command(after_help = SUSPEND_HELP)]
+    Suspend(ChangeArgs),
+    /// Allows a tenant's people and programs to act again; what was revoked stays dead.
+    Reinstate(ChangeArgs),
     /// Gives a tenant another lease class: for how long its sockets are served while a gateway cannot hear the authority.
     #[command(after_help = LEASE_CLASS_HELP)]
     LeaseClass(LeaseClassArgs),
@@ -38,6 +48,42 @@ pub(crate) struct CreateArgs {
     /// For how long its sockets are served while a gateway cannot hear the authority; unsaid: as the route says.
     #[arg(long, value_enum, default_value_t = Class::None, hide_default_value = true)]
     lease_class: Class,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+const SUSPEND_HELP: &str = "\
+API keys, passwords and certificates are refused meanwhile, and work again when it is reinstated; sessions stay dead.
+
+Example:
+  portcullis tenant suspend demo --only revision";
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Its name.
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Its name.
+    name: String,
+    /// What people call it; an empty text takes it away.
+    #[arg(long)]
+    display_name: String,
+    /// Only if it still has this etag.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Its name.
+    name: String,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +124,10 @@ impl From<Class> for v1::LeaseClass {
 pub(crate) async fn run(command: TenantCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     match command {
         TenantCommand::Create(args) => create(args, authority, printer).await,
+        TenantCommand::Show(args) => show(args, authority, printer).await,
+        TenantCommand::Update(args) => update(args, authority, printer).await,
+        TenantCommand::Suspend(args) => suspend(args, authority, printer).await,
+        TenantCommand::Reinstate(args) => reinstate(args, authority, printer).await,
         TenantCommand::List(args) => list(args, authority, printer).await,
         TenantCommand::LeaseClass(args) => lease_class(args, authority, printer).await,
     }
@@ -85,12 +135,69 @@ pub(crate) async fn run(command: TenantCommand, authority: &Authority, printer: 
 
 async fn create(args: CreateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let lease_class: v1::LeaseClass = args.lease_class.into();
+    let request = v1::CreateTenantRequest {
+        name: args.name,
+        lease_class: lease_class.into(),
+        request_id: args.request.request_id,
+    };
     let answer = authority
-        .call(v1::CreateTenantRequest { name: args.name, lease_class: lease_class.into() }, async |channel, request| {
-            TenantsServiceClient::new(channel).create_tenant(request).await
+        .call(request, async |channel, request| TenantsServiceClient::new(channel).create_tenant(request).await)
+        .await?;
+    print(answer.tenant, printer)
+}
+
+async fn show(args: ShowArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let answer = authority
+        .call(v1::GetTenantRequest { name: args.name }, async |channel, request| {
+            TenantsServiceClient::new(channel).get_tenant(request).await
         })
         .await?;
+    print(answer.tenant, printer)
+}
+
+async fn update(args: UpdateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::UpdateTenantRequest {
+        name: args.name,
+        display_name: args.display_name,
+        etag: args.etag,
+        request_id: args.request.request_id,
+    };
+    let answer = authority
+        .call(request, async |channel, request| TenantsServiceClient::new(channel).update_tenant(request).await)
+        .await?;
+    print(answer.tenant, printer)
+}
+
+async fn suspend(args: ChangeArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::SuspendTenantRequest { name: args.name, request_id: args.request.request_id };
+    let answer = authority
+        .call(request, async |channel, request| TenantsServiceClient::new(channel).suspend_tenant(request).await)
+        .await?;
     let tenant = present(answer.tenant, "tenant")?;
+    let mut view = fields(&tenant);
+    view.push(("revision", words::revision(answer.revision.as_ref())));
+    view.push(("committed", words::time(answer.committed_at.as_ref())));
+    let bound = span::millis_in_words(answer.enforced_within_ms);
+    view.push(("bound", format!("{bound} from now at the latest, no frame passes on a socket it covers")));
+    let json = json!({
+        "tenant": as_json(&tenant),
+        "revision": words::revision_json(answer.revision.as_ref()),
+        "committed_at": words::time_json(answer.committed_at.as_ref()),
+        "enforced_within_ms": answer.enforced_within_ms,
+    });
+    printer.report(&Report { json, view: View::Fields(view) })
+}
+
+async fn reinstate(args: ChangeArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::ReinstateTenantRequest { name: args.name, request_id: args.request.request_id };
+    let answer = authority
+        .call(request, async |channel, request| TenantsServiceClient::new(channel).reinstate_tenant(request).await)
+        .await?;
+    print(answer.tenant, printer)
+}
+
+fn print(tenant: Option<v1::Tenant>, printer: &Printer) -> Result<(), Failure> {
+    let tenant = present(tenant, "tenant")?;
     printer.report(&Report { json: json!({ "tenant": as_json(&tenant) }), view: View::Fields(fields(&tenant)) })
 }
 
@@ -130,7 +237,7 @@ async fn list(args: LimitArgs, authority: &Authority, printer: &Printer) -> Resu
     .await?;
     let rows = listing.items.iter().map(|tenant| fields(tenant).into_iter().map(|(_, value)| value).collect());
     let view = View::Rows {
-        columns: &["tenant", "lease class", "created"],
+        columns: &["tenant", "state", "display name", "lease class", "created", "etag"],
         rows: rows.collect(),
         empty: "There are no tenants.",
     };
@@ -143,8 +250,11 @@ async fn list(args: LimitArgs, authority: &Authority, printer: &Printer) -> Resu
 fn fields(tenant: &v1::Tenant) -> Vec<(&'static str, String)> {
     vec![
         ("tenant", tenant.name.clone()),
+        ("state", words::tenant_state(tenant.state)),
+        ("display name", tenant.display_name.clone()),
         ("lease class", class_of(tenant).unwrap_or_else(|| "none".to_owned())),
         ("created", words::time(tenant.created_at.as_ref())),
+        ("etag", tenant.etag.clone()),
     ]
 }
 
@@ -155,6 +265,9 @@ fn class_of(tenant: &v1::Tenant) -> Option<String> {
 fn as_json(tenant: &v1::Tenant) -> Value {
     json!({
         "name": tenant.name,
+        "state": words::tenant_state(tenant.state),
+        "display_name": tenant.display_name,
+        "etag": tenant.etag,
         "lease_class": class_of(tenant),
         "created_at": words::time_json(tenant.created_at.as_ref()),
     })

@@ -12,7 +12,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
 use crate::print::{Printer, Report};
-use crate::reference::IdentityArgs;
+use crate::reference::{IdentityArgs, RequestArgs};
 use crate::table::View;
 use crate::{span, words};
 
@@ -32,6 +32,8 @@ pub(crate) struct IssueArgs {
     identity: IdentityArgs,
     #[command(flatten)]
     origin: OriginArgs,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 /// From where a session is begun.
@@ -57,11 +59,16 @@ async fn issue(args: IssueArgs, authority: &Authority, printer: &Printer) -> Res
         identity: Some(args.identity.reference()?),
         device: args.origin.device,
         client_id: args.origin.client_id,
+        request_id: args.request.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| CredentialsServiceClient::new(channel).issue_tokens(request).await)
         .await?;
-    let tokens = present(answer.tokens, "tokens")?;
+    let Some(tokens) = answer.tokens else {
+        let shown = "nothing more: this request opened the session before, and its tokens were shown then".to_owned();
+        let view = View::Fields(vec![("session", answer.session_id.clone()), ("tokens", shown)]);
+        return printer.report(&Report { json: json!({ "session_id": answer.session_id, "tokens": null }), view });
+    };
     let view = [("session", answer.session_id.clone())].into_iter().chain(fields(&tokens)).collect();
     let json = json!({ "session_id": answer.session_id, "tokens": as_json(&tokens) });
     printer.report(&Report { json, view: View::Fields(view) })

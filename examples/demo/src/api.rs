@@ -187,6 +187,7 @@ fn identity_state(wire: i32) -> Option<&'static str> {
     match IdentityState::try_from(wire).ok()? {
         IdentityState::Active => Some("active"),
         IdentityState::Disabled => Some("disabled"),
+        IdentityState::Deleted => Some("deleted"),
         IdentityState::Unspecified => None,
     }
 }

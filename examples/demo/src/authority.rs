@@ -81,7 +81,7 @@ impl Authority {
     /// The newest sessions of a user.
     pub(crate) async fn sessions(&self, name: &str) -> Result<Vec<Session>, Status> {
         let identity = Some(self.named(name));
-        let request = ListSessionsRequest { identity, page_size: SESSIONS, page_token: String::new() };
+        let request = ListSessionsRequest { identity, page_size: SESSIONS, ..Default::default() };
         Ok(self.credentials.clone().list_sessions(request).await?.into_inner().sessions)
     }
 
@@ -97,13 +97,13 @@ impl Authority {
 
     /// Refuses a user from now on.
     pub(crate) async fn disable(&self, name: &str) -> Result<DisableIdentityResponse, Status> {
-        let request = DisableIdentityRequest { identity: Some(self.named(name)) };
+        let request = DisableIdentityRequest { identity: Some(self.named(name)), ..Default::default() };
         Ok(self.identities.clone().disable_identity(request).await?.into_inner())
     }
 
     /// Lets a user log in again; what was ended stays ended.
     pub(crate) async fn enable(&self, name: &str) -> Result<EnableIdentityResponse, Status> {
-        let request = EnableIdentityRequest { identity: Some(self.named(name)) };
+        let request = EnableIdentityRequest { identity: Some(self.named(name)), ..Default::default() };
         Ok(self.identities.clone().enable_identity(request).await?.into_inner())
     }
 

@@ -1,10 +1,12 @@
 //! The few types that both sides of Portcullis must agree on.
 //!
-//! Owns: names ([`TenantId`], [`IdentityId`], …), [`Revision`] and [`Chain`], [`Secret`], and the two things that no
+//! Owns: names ([`TenantId`], [`IdentityId`], …), [`Revision`] and [`Chain`], [`Secret`], what holds the audit trail in
+//! place ([`AuditSeal`], [`AuditCheck`]), and the two things that no
 //! rule may reach for by itself, time ([`Clock`]) and chance ([`Entropy`]).
 //! Refuses: any rule of the authority or of the gateway, and any I/O besides reading the clock and the entropy source.
 
 mod address;
+mod audit_chain;
 mod backoff;
 mod clock;
 mod entropy;
@@ -17,6 +19,9 @@ mod secret;
 mod shutdown;
 
 pub use address::AddressRange;
+pub use audit_chain::{
+    AuditAnchor, AuditCheck, AuditFinding, AuditRow, AuditSeal, InvalidAnchor, MAX_SEALED_ROWS, SealedRow,
+};
 pub use backoff::Backoff;
 pub use clock::{Boottime, Clock, ManualClock, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};

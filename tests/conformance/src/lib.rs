@@ -3,6 +3,7 @@
 //! Owns: the suite (one public function for each sentence about a store), and what a store must offer to be put under
 //! it ([`Subject`]). Refuses: anything that only one kind of store can do.
 
+mod audit_trail;
 mod issuers;
 mod keys;
 mod lease_classes;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use auth_domain::Store;
 
+pub use audit_trail::*;
 pub use issuers::*;
 pub use keys::*;
 pub use lease_classes::*;
@@ -77,6 +79,9 @@ macro_rules! suite {
             a_refresh_token_is_spent_by_one_of_many,
             a_named_request_is_answered_from_its_transaction,
             an_answer_without_an_entry_is_kept_and_forgotten,
+            audit_rows_are_found_by_what_they_say,
+            a_row_is_sealed_once,
+            many_sealers_seal_each_row_once,
             a_standing_is_found_in_one_look,
             a_standing_says_what_killed_it,
             a_standing_knows_the_log_it_was_issued_on,

@@ -105,7 +105,10 @@ impl Api {
             |&(action, pattern): &(v1::Action, &str)| v1::Grant { action: action as i32, pattern: pattern.to_owned() };
         let grants = grants.iter().map(grant).collect();
         let role = v1::Role { tenant: tenant.to_owned(), name: name.to_owned(), grants };
-        self.roles().put_role(v1::PutRoleRequest { role: Some(role) }).await.expect("the role is put");
+        self.roles()
+            .put_role(v1::PutRoleRequest { role: Some(role), ..Default::default() })
+            .await
+            .expect("the role is put");
     }
 
     /// Makes an identity and returns its id.
@@ -124,6 +127,7 @@ impl Api {
             name: name.to_owned(),
             password: password.to_owned(),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            ..Default::default()
         };
         let response = self.identities().create_identity(request).await.expect("the identity is made");
         response.into_inner().identity.expect("a made identity").id
@@ -197,13 +201,13 @@ impl Api {
 
     /// Disables an identity.
     pub async fn disable(&self, tenant: &str, name: &str) -> v1::DisableIdentityResponse {
-        let request = v1::DisableIdentityRequest { identity: named(tenant, name) };
+        let request = v1::DisableIdentityRequest { identity: named(tenant, name), ..Default::default() };
         self.identities().disable_identity(request).await.expect("the identity is disabled").into_inner()
     }
 
     /// Enables an identity.
     pub async fn enable(&self, tenant: &str, name: &str) {
-        let request = v1::EnableIdentityRequest { identity: named(tenant, name) };
+        let request = v1::EnableIdentityRequest { identity: named(tenant, name), ..Default::default() };
         self.identities().enable_identity(request).await.expect("the identity is enabled");
     }
 

@@ -134,6 +134,7 @@ impl Site {
         let request = v1::SetIdentityRolesRequest {
             identity: Some(v1::IdentityReference { tenant: "acme".to_owned(), identity }),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            ..Default::default()
         };
         let response = self.admin.identities().set_identity_roles(request).await.expect("the roles are set");
         response.into_inner().revision.expect("a revision")

@@ -14,7 +14,7 @@ use crate::audit::Actor;
 use crate::standing::Denial;
 use crate::{
     Authority, Credential, CredentialKind, DenyReason, Identity, IdentityKind, IdentityRef, IdentityState, Label,
-    ReadView, Scopes, Session, StoreError, WriteTx,
+    ReadView, Scopes, Session, StoreError, TenantState, WriteTx,
 };
 
 /// Whose a token is, and what came before it.
@@ -67,7 +67,11 @@ impl Authority {
         if arrival.identity.state != IdentityState::Active {
             return Ok(Err(Denial::transient(DenyReason::IdentityDisabled)));
         }
-        let tenant = view.tenant(&issuer.tenant).await?.and_then(|tenant| tenant.revoked_seq);
+        let tenant = view.tenant(&issuer.tenant).await?;
+        if tenant.as_ref().is_none_or(|tenant| tenant.state == TenantState::Suspended) {
+            return Ok(Err(Denial::transient(DenyReason::TenantRevoked)));
+        }
+        let tenant = tenant.and_then(|tenant| tenant.revoked_seq);
         let client = match &token.client {
             Some(client) => view.client_revoked_seq(&issuer.tenant, client).await?,
             None => None,

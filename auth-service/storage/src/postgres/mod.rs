@@ -11,6 +11,7 @@
 //! error. Some of those for writes are kept for urgent ones. One connection more follows the log, and one proves the head.
 
 mod api_keys;
+mod audit_trail;
 mod columns;
 mod commit;
 mod fleet;

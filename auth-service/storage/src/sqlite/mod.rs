@@ -7,6 +7,7 @@
 //! for each other and for at most one other writer.
 
 mod api_keys;
+mod audit_trail;
 mod beside;
 mod issuers;
 mod keys;

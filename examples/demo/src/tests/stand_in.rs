@@ -172,6 +172,27 @@ impl IdentitiesService for Calls {
         Err(Status::unimplemented("not asked by the demonstration"))
     }
 
+    async fn batch_get_identities(
+        &self,
+        _: Request<BatchGetIdentitiesRequest>,
+    ) -> Result<Response<BatchGetIdentitiesResponse>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
+    }
+
+    async fn update_identity(
+        &self,
+        _: Request<UpdateIdentityRequest>,
+    ) -> Result<Response<UpdateIdentityResponse>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
+    }
+
+    async fn delete_identity(
+        &self,
+        _: Request<DeleteIdentityRequest>,
+    ) -> Result<Response<DeleteIdentityResponse>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
+    }
+
     async fn set_password(&self, _: Request<SetPasswordRequest>) -> Result<Response<SetPasswordResponse>, Status> {
         Err(Status::unimplemented("not asked by the demonstration"))
     }
@@ -226,10 +247,15 @@ impl CredentialsService for Calls {
         let target = match request.target.expect("a target") {
             Target::SessionId(id) => format!("{} session {id}", request.tenant),
             Target::Identity(reference) => named(Some(reference)),
-            other @ (Target::CredentialId(_) | Target::Credential(_)) => panic!("not asked: {other:?}"),
+            other => panic!("not asked: {other:?}"),
         };
         self.write_down(&metadata, &format!("revoke {target}"))?;
-        let response = RevokeResponse { revision: revision(), enforced_within_ms: 17_000, committed_at: timestamp!() };
+        let response = RevokeResponse {
+            revision: revision(),
+            enforced_within_ms: 17_000,
+            committed_at: timestamp!(),
+            sessions: 0,
+        };
         Ok(Response::new(response))
     }
 
@@ -242,6 +268,24 @@ impl CredentialsService for Calls {
             ..Session::default()
         };
         Ok(Response::new(ListSessionsResponse { sessions: vec![session], next_page_token: String::new() }))
+    }
+
+    async fn get_session(&self, _: Request<GetSessionRequest>) -> Result<Response<GetSessionResponse>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
+    }
+
+    async fn get_credential(
+        &self,
+        _: Request<GetCredentialRequest>,
+    ) -> Result<Response<GetCredentialResponse>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
+    }
+
+    async fn list_credentials(
+        &self,
+        _: Request<ListCredentialsRequest>,
+    ) -> Result<Response<ListCredentialsResponse>, Status> {
+        Err(Status::unimplemented("not asked by the demonstration"))
     }
 
     async fn issue_tokens(&self, _: Request<IssueTokensRequest>) -> Result<Response<IssueTokensResponse>, Status> {

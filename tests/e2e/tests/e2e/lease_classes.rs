@@ -14,7 +14,7 @@ fn message(kind: &str) -> serde_json::Value {
 
 /// A tenant of this class, and a socket of its one user on the first gateway, with the user's token.
 async fn user_of(site: &Site, tenant: &str, class: v1::LeaseClass) -> (Socket, String) {
-    let request = v1::CreateTenantRequest { name: tenant.to_owned(), lease_class: class.into() };
+    let request = v1::CreateTenantRequest { name: tenant.to_owned(), lease_class: class.into(), ..Default::default() };
     site.admin.tenants().create_tenant(request).await.expect("the tenant is made");
     site.admin.put_role(tenant, "member", &[(v1::Action::Publish, "room:*")]).await;
     site.admin.create_identity(tenant, "carol", v1::IdentityKind::User, PASSWORD, &["member"]).await;

@@ -1,0 +1,260 @@
+//! `portcullis audit`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::audit_service_client::AuditServiceClient;
+use portcullis_types::{AuditAnchor, AuditCheck, AuditFinding, AuditRow, AuditSeal, SealedRow, Timestamp};
+use serde_json::{Value, json};
+use tonic::Streaming;
+
+use crate::authority::Authority;
+use crate::failure::Failure;
+use crate::instant::{self, Instant};
+use crate::paging::{self, LimitArgs};
+use crate::print::{Printer, Report};
+use crate::table::View;
+use crate::words;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Reads who did what in a tenant, newest first.
+    #[command(after_help = LIST_HELP)]
+    List(ListArgs),
+    /// Checks the whole trail: finds what was removed, altered, added or put elsewhere.
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArgs),
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  portcullis audit list --tenant demo --since 24h
+  portcullis audit list --tenant demo --action 'session.*' --limit 20
+  portcullis audit list --tenant demo --outcome denied
+  portcullis audit list --tenant demo --target identity:0192f0c1-2345-7abc-8def-0123456789ab
+
+A * at the end of an actor or an action stands for any rest.";
+
+const VERIFY_HELP: &str = "\
+Every row is hashed here again and compared with the seals, so the authority is not believed. What lies beyond the last
+seal cannot be missed by looking at what is there: note the anchor that this prints, elsewhere, and give it next time.
+Rows of the last seconds have no seal yet. Needs the scope audit and a key of the system tenant.
+
+Examples:
+  portcullis audit verify
+  portcullis audit verify --only anchor > anchor.txt
+  portcullis audit verify --anchor \"$(cat anchor.txt)\"
+
+Exit codes: 0 nothing was found, 1 something was.";
+
+/// How what was asked ended.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Outcome {
+    /// It was done.
+    Done,
+    /// The caller was not allowed to.
+    Denied,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    /// Only from this time on: 2026-07-01T12:00:00Z, or how long ago: 24h.
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
+    since: Option<Instant>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
+    until: Option<Instant>,
+    /// Only by this actor.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    actor: String,
+    /// Only this action, such as session.revoke.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    action: String,
+    /// Only to this target, such as session:<id>.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    target: String,
+    /// Only what ended so.
+    #[arg(long, value_enum)]
+    outcome: Option<Outcome>,
+    #[command(flatten)]
+    limit: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A seal that was noted elsewhere: the trail must still hold it.
+    #[arg(long, value_name = "NUMBER-HASH")]
+    anchor: Option<AuditAnchor>,
+}
+
+pub(crate) async fn run(command: AuditCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    match command {
+        AuditCommand::List(args) => list(&args, authority, printer).await,
+        AuditCommand::Verify(args) => verify(&args, authority, printer).await,
+    }
+}
+
+async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let outcome = match args.outcome {
+        None => v1::AuditOutcome::Unspecified,
+        Some(Outcome::Done) => v1::AuditOutcome::Done,
+        Some(Outcome::Denied) => v1::AuditOutcome::Denied,
+    };
+    let listing = paging::read(args.limit.limit, async |page_size, page_token| {
+        let request = v1::ListAuditEntriesRequest {
+            tenant: args.tenant.clone(),
+            page_size,
+            page_token,
+            since: args.since.map(|at| at.0),
+            until: args.until.map(|at| at.0),
+            actor: args.actor.clone(),
+            action: args.action.clone(),
+            target: args.target.clone(),
+            outcome: outcome.into(),
+        };
+        let page = authority
+            .call(request, async |channel, request| AuditServiceClient::new(channel).list_audit_entries(request).await)
+            .await?;
+        Ok((page.entries, page.next_page_token))
+    })
+    .await?;
+    let rows = listing.items.iter().map(|entry| {
+        let (at, outcome) = (words::time(entry.at.as_ref()), words::audit_outcome(entry.outcome));
+        vec![at, entry.action.clone(), entry.target.clone(), outcome, entry.reason.clone(), entry.actor.clone()]
+    });
+    let columns = &["at", "action", "target", "outcome", "reason", "actor"];
+    let view = View::Rows { columns, rows: rows.collect(), empty: "There are no such rows." };
+    let entries: Vec<Value> = listing.items.iter().map(as_json).collect();
+    printer.report(&Report { json: json!({ "entries": entries, "truncated": listing.truncated }), view })?;
+    listing.note().iter().for_each(|note| printer.note(note));
+    Ok(())
+}
+
+fn as_json(entry: &v1::AuditEntry) -> Value {
+    json!({
+        "id": entry.id,
+        "at": words::time_json(entry.at.as_ref()),
+        "tenant": entry.tenant,
+        "actor": entry.actor,
+        "action": entry.action,
+        "target": entry.target,
+        "outcome": words::audit_outcome(entry.outcome),
+        "reason": entry.reason,
+        "request_id": entry.request_id,
+    })
+}
+
+/// What a check came to.
+struct Checked {
+    seals: u64,
+    sealed: usize,
+    waiting: usize,
+    findings: Vec<AuditFinding>,
+    last: Option<AuditAnchor>,
+}
+
+async fn verify(args: &VerifyArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::ExportAuditRequest { after_seal: 0 };
+    let parts = authority
+        .open(request, async |channel, request| AuditServiceClient::new(channel).export_audit(request).await)
+        .await?;
+    let checked = check(parts, args.anchor, authority).await?;
+    let findings: Vec<String> = checked.findings.iter().map(sentence).collect();
+    let anchor = checked.last.map_or_else(String::new, |anchor| anchor.to_string());
+    let mut fields = vec![
+        ("seals", checked.seals.to_string()),
+        ("sealed rows", checked.sealed.to_string()),
+        ("without a seal yet", checked.waiting.to_string()),
+        ("anchor", anchor.clone()),
+    ];
+    fields.extend(findings.iter().map(|finding| ("found", finding.clone())));
+    if findings.is_empty() {
+        fields.push(("found", "nothing wrong".to_owned()));
+    }
+    let json = json!({
+        "seals": checked.seals,
+        "sealed_rows": checked.sealed,
+        "waiting_rows": checked.waiting,
+        "anchor": anchor,
+        "findings": findings,
+    });
+    printer.report(&Report { json, view: View::Fields(fields) })?;
+    if findings.is_empty() { Ok(()) } else { Err(Failure::Denied) }
+}
+
+async fn check(
+    mut parts: Streaming<v1::ExportAuditResponse>,
+    noted: Option<AuditAnchor>,
+    authority: &Authority,
+) -> Result<Checked, Failure> {
+    let mut check = AuditCheck::from_the_beginning(noted);
+    let mut checked = Checked { seals: 0, sealed: 0, waiting: 0, findings: Vec::new(), last: None };
+    while let Some(part) = parts.message().await.map_err(|status| authority.failure(&status))? {
+        let rows: Vec<SealedRow> = part.entries.iter().map(digest).collect();
+        match part.seal {
+            Some(seal) => {
+                checked.findings.extend(check.next(&seal_of(seal)?, &rows));
+                checked.seals += 1;
+                checked.sealed += rows.len();
+            }
+            None => checked.waiting += rows.len(),
+        }
+    }
+    checked.findings.extend(check.end());
+    checked.last = check.last();
+    Ok(checked)
+}
+
+fn digest(entry: &v1::AuditEntry) -> SealedRow {
+    let row = AuditRow {
+        id: entry.id,
+        at: micros(entry.at.as_ref()),
+        tenant: &entry.tenant,
+        actor: &entry.actor,
+        action: &entry.action,
+        target: &entry.target,
+        outcome: &words::audit_outcome(entry.outcome),
+        reason: &entry.reason,
+        request: &entry.request_id,
+    };
+    row.sealed()
+}
+
+fn seal_of(seal: v1::AuditSeal) -> Result<AuditSeal, Failure> {
+    let bytes = |bytes: Vec<u8>| {
+        bytes.try_into().map_err(|_| Failure::Log {
+            what: "a hash of the audit trail does not have 32 bytes".to_owned(),
+            next: "compare the versions of the authority and of this program".to_owned(),
+        })
+    };
+    let row = |row: v1::SealedRow| Ok(SealedRow { id: row.id, digest: bytes(row.digest)? });
+    Ok(AuditSeal {
+        number: seal.number,
+        previous: bytes(seal.previous)?,
+        sealed_at: micros(seal.sealed_at.as_ref()),
+        rows: seal.rows.into_iter().map(row).collect::<Result<_, Failure>>()?,
+        hash: bytes(seal.hash)?,
+    })
+}
+
+fn micros(at: Option<&prost_types::Timestamp>) -> Timestamp {
+    let micros = |at: &prost_types::Timestamp| at.seconds.saturating_mul(1_000_000) + i64::from(at.nanos / 1_000);
+    Timestamp::from_micros(at.map_or(0, micros))
+}
+
+fn sentence(finding: &AuditFinding) -> String {
+    match finding {
+        AuditFinding::SealsMissing { from, before } => format!("seal {from} is missing: seal {before} came instead"),
+        AuditFinding::SealAltered { seal } => format!("seal {seal} was altered: its hash is not that of its content"),
+        AuditFinding::SealForked { seal } => format!("seal {seal} was not made after the seal before it"),
+        AuditFinding::AnchorMissed { seal } => format!("seal {seal} is not the one that was noted"),
+        AuditFinding::Truncated { noted, last } => {
+            format!("the trail was cut off: it ends at seal {last}, and seal {noted} was noted")
+        }
+        AuditFinding::RowRemoved { seal, row } => format!("row {row} was removed; it is in seal {seal}"),
+        AuditFinding::RowAltered { seal, row } => format!("row {row} was altered; its digest is in seal {seal}"),
+        AuditFinding::RowAdded { seal, row } => format!("row {row} was added; it is not in seal {seal}"),
+    }
+}

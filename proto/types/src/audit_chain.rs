@@ -1,0 +1,402 @@
+//! What holds the audit trail in place: digests of rows, seals over them, and the check that anybody can repeat.
+//!
+//! A seal holds the digest of each row of its batch and the hash of the seal before it, so that whoever recomputes them
+//! finds a row that was removed, altered, added or put elsewhere. What lies beyond the last seal that is there cannot be
+//! missed by looking at what is there: that takes an [`AuditAnchor`], the number and hash of a seal noted elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use crate::Timestamp;
+
+/// The most rows under one seal.
+pub const MAX_SEALED_ROWS: usize = 1_000;
+
+/// A row of the trail as it is hashed. What is empty was not given.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditRow<'a> {
+    /// Its number.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// In which tenant.
+    pub tenant: &'a str,
+    /// Who.
+    pub actor: &'a str,
+    /// What was done.
+    pub action: &'a str,
+    /// To what.
+    pub target: &'a str,
+    /// How it ended.
+    pub outcome: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// The caller's name for the request.
+    pub request: &'a str,
+}
+
+impl AuditRow<'_> {
+    /// As a seal holds it.
+    pub fn sealed(&self) -> SealedRow {
+        let mut hash = Sha256::new();
+        hash.update(b"portcullis audit row");
+        hash.update(self.id.to_be_bytes());
+        hash.update(self.at.as_micros().to_be_bytes());
+        for field in [self.tenant, self.actor, self.action, self.target, self.outcome, self.reason, self.request] {
+            hash.update((field.len() as u64).to_be_bytes());
+            hash.update(field);
+        }
+        SealedRow { id: self.id, digest: hash.finalize().into() }
+    }
+}
+
+/// A row as it was when it was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedRow {
+    /// Its number.
+    pub id: u64,
+    /// SHA-256 over its fields, each with its length before it.
+    pub digest: [u8; 32],
+}
+
+/// What holds a batch of rows in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSeal {
+    /// Its number, gapless from 1.
+    pub number: u64,
+    /// The hash of the seal before it; of the first one zeros.
+    pub previous: [u8; 32],
+    /// When it was made.
+    pub sealed_at: Timestamp,
+    /// The rows it was made over, by their numbers.
+    pub rows: Vec<SealedRow>,
+    /// Over all of the above.
+    pub hash: [u8; 32],
+}
+
+impl AuditSeal {
+    /// The seal after this anchor, or the first one.
+    pub fn over(after: Option<AuditAnchor>, sealed_at: Timestamp, rows: Vec<SealedRow>) -> Self {
+        let (number, previous) = after.map_or((1, [0; 32]), |anchor| (anchor.number + 1, anchor.hash));
+        let mut seal = Self { number, previous, sealed_at, rows, hash: [0; 32] };
+        seal.hash = seal.computed();
+        seal
+    }
+
+    /// What to note elsewhere.
+    pub const fn anchor(&self) -> AuditAnchor {
+        AuditAnchor { number: self.number, hash: self.hash }
+    }
+
+    fn computed(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"portcullis audit seal");
+        hash.update(self.number.to_be_bytes());
+        hash.update(self.previous);
+        hash.update(self.sealed_at.as_micros().to_be_bytes());
+        hash.update((self.rows.len() as u64).to_be_bytes());
+        for row in &self.rows {
+            hash.update(row.id.to_be_bytes());
+            hash.update(row.digest);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// The number and hash of a seal, for noting elsewhere: `<number>-<64 hex digits>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditAnchor {
+    /// The seal's number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+/// Not an anchor's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an anchor: expected <number>-<64 hex digits>")]
+pub struct InvalidAnchor;
+
+impl fmt::Display for AuditAnchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-", self.number)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for AuditAnchor {
+    type Err = InvalidAnchor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAnchor> {
+        let (number, digits) = text.split_once('-').ok_or(InvalidAnchor)?;
+        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(InvalidAnchor);
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            let pair = str::from_utf8(pair).map_err(|_| InvalidAnchor)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidAnchor)?;
+        }
+        let anchor = Self { number: number.parse().map_err(|_| InvalidAnchor)?, hash };
+        if anchor.to_string() == text { Ok(anchor) } else { Err(InvalidAnchor) }
+    }
+}
+
+/// What is wrong with a trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditFinding {
+    /// Seals before this one are missing.
+    SealsMissing {
+        /// The first one that is.
+        from: u64,
+        /// The one that came instead.
+        before: u64,
+    },
+    /// The seal is not what it was made as: its hash, its time or its list of rows.
+    SealAltered {
+        /// Which.
+        seal: u64,
+    },
+    /// The seal was not made after the one before it: one of them is another one.
+    SealForked {
+        /// Which.
+        seal: u64,
+    },
+    /// The seal is not the one that was noted elsewhere.
+    AnchorMissed {
+        /// Which.
+        seal: u64,
+    },
+    /// The trail ends before the seal that was noted elsewhere.
+    Truncated {
+        /// The one that was noted.
+        noted: u64,
+        /// The last one that is there.
+        last: u64,
+    },
+    /// A row is gone that was sealed.
+    RowRemoved {
+        /// Under which seal.
+        seal: u64,
+        /// Which.
+        row: u64,
+    },
+    /// A row is not what was sealed.
+    RowAltered {
+        /// Under which seal.
+        seal: u64,
+        /// Which.
+        row: u64,
+    },
+    /// A row claims to be sealed and was not.
+    RowAdded {
+        /// Under which seal.
+        seal: u64,
+        /// Which.
+        row: u64,
+    },
+}
+
+/// Checks a trail, seal by seal, from its beginning or after a seal that was noted.
+#[derive(Clone, Debug, Default)]
+pub struct AuditCheck {
+    last: Option<AuditAnchor>,
+    noted: Option<AuditAnchor>,
+}
+
+impl AuditCheck {
+    /// From the beginning, against a seal that was noted elsewhere, when there is one.
+    pub fn from_the_beginning(noted: Option<AuditAnchor>) -> Self {
+        Self { last: None, noted }
+    }
+
+    /// The last seal that was checked.
+    pub const fn last(&self) -> Option<AuditAnchor> {
+        self.last
+    }
+
+    /// The next seal with the rows that carry its number. What is wrong with them.
+    pub fn next(&mut self, seal: &AuditSeal, rows: &[SealedRow]) -> Vec<AuditFinding> {
+        let number = seal.number;
+        let mut findings = Vec::new();
+        let (expected, previous) = self.last.map_or((1, [0; 32]), |last| (last.number + 1, last.hash));
+        if number != expected {
+            findings.push(AuditFinding::SealsMissing { from: expected, before: number });
+        } else if seal.previous != previous {
+            findings.push(AuditFinding::SealForked { seal: number });
+        }
+        if seal.computed() != seal.hash {
+            findings.push(AuditFinding::SealAltered { seal: number });
+        }
+        if self.noted.is_some_and(|noted| noted.number == number && noted.hash != seal.hash) {
+            findings.push(AuditFinding::AnchorMissed { seal: number });
+        }
+        findings.extend(compare(number, &seal.rows, rows));
+        self.last = Some(seal.anchor());
+        findings
+    }
+
+    /// After the last seal.
+    pub fn end(&self) -> Option<AuditFinding> {
+        let last = self.last.map_or(0, |last| last.number);
+        let noted = self.noted?.number;
+        (noted > last).then_some(AuditFinding::Truncated { noted, last })
+    }
+}
+
+fn compare(seal: u64, sealed: &[SealedRow], found: &[SealedRow]) -> Vec<AuditFinding> {
+    let by_id = |rows: &[SealedRow]| rows.iter().map(|row| (row.id, row.digest)).collect::<BTreeMap<_, _>>();
+    let (sealed, found) = (by_id(sealed), by_id(found));
+    let lost = sealed.iter().filter_map(|(&row, digest)| match found.get(&row) {
+        None => Some(AuditFinding::RowRemoved { seal, row }),
+        Some(other) if other != digest => Some(AuditFinding::RowAltered { seal, row }),
+        Some(_) => None,
+    });
+    let added = found.keys().filter(|row| !sealed.contains_key(row)).map(|&row| AuditFinding::RowAdded { seal, row });
+    lost.chain(added).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: u64, target: &str) -> SealedRow {
+        let at = Timestamp::from_unix_seconds(1);
+        let row = AuditRow {
+            id,
+            at,
+            tenant: "acme",
+            actor: "edge",
+            action: "session.create",
+            target,
+            outcome: "done",
+            reason: "",
+            request: "",
+        };
+        row.sealed()
+    }
+
+    fn trail() -> Vec<AuditSeal> {
+        let mut seals: Vec<AuditSeal> = Vec::new();
+        for number in 0..3_u64 {
+            let rows = (0..3).map(|n| row(3 * number + n, "session:1")).collect();
+            let after = seals.last().map(AuditSeal::anchor);
+            seals.push(AuditSeal::over(after, Timestamp::from_unix_seconds(2), rows));
+        }
+        seals
+    }
+
+    fn check(
+        seals: &[AuditSeal],
+        noted: Option<AuditAnchor>,
+        rows: impl Fn(&AuditSeal) -> Vec<SealedRow>,
+    ) -> Vec<AuditFinding> {
+        let mut check = AuditCheck::from_the_beginning(noted);
+        let mut findings: Vec<_> = seals.iter().flat_map(|seal| check.next(seal, &rows(seal))).collect();
+        findings.extend(check.end());
+        findings
+    }
+
+    fn as_sealed(seal: &AuditSeal) -> Vec<SealedRow> {
+        seal.rows.clone()
+    }
+
+    #[test]
+    fn an_untouched_trail_has_no_findings() {
+        let seals = trail();
+        assert_eq!(check(&seals, Some(seals[2].anchor()), as_sealed), []);
+        assert_eq!(check(&[], None, as_sealed), []);
+    }
+
+    #[test]
+    fn a_removed_an_altered_and_an_added_row_are_named() {
+        let touched = |seal: &AuditSeal| {
+            let mut rows = as_sealed(seal);
+            if seal.number == 2 {
+                rows.remove(0);
+                rows[0] = row(4, "session:2");
+                rows.push(row(99, "session:1"));
+            }
+            rows
+        };
+        let found = [
+            AuditFinding::RowRemoved { seal: 2, row: 3 },
+            AuditFinding::RowAltered { seal: 2, row: 4 },
+            AuditFinding::RowAdded { seal: 2, row: 99 },
+        ];
+        assert_eq!(check(&trail(), None, touched), found);
+    }
+
+    #[test]
+    fn rows_that_changed_places_are_both_named() {
+        let swapped = |seal: &AuditSeal| {
+            let mut rows = as_sealed(seal);
+            if seal.number == 1 {
+                rows[0].digest = row(1, "session:1").digest;
+                rows[1].digest = row(0, "session:1").digest;
+            }
+            rows
+        };
+        let found = [AuditFinding::RowAltered { seal: 1, row: 0 }, AuditFinding::RowAltered { seal: 1, row: 1 }];
+        assert_eq!(check(&trail(), None, swapped), found);
+    }
+
+    #[test]
+    fn whoever_makes_the_seals_again_is_found_by_the_one_that_was_noted() {
+        let noted = trail()[1].anchor();
+        let mut again = trail();
+        again[0] = AuditSeal::over(None, Timestamp::from_unix_seconds(2), vec![row(0, "session:2")]);
+        assert_eq!(check(&again, Some(noted), as_sealed), [AuditFinding::SealForked { seal: 2 }]);
+        for index in 1..3 {
+            let after = Some(again[index - 1].anchor());
+            again[index] = AuditSeal::over(after, again[index].sealed_at, again[index].rows.clone());
+        }
+        assert_eq!(check(&again, None, as_sealed), [], "by itself it is whole");
+        assert_eq!(check(&again, Some(noted), as_sealed), [AuditFinding::AnchorMissed { seal: 2 }]);
+    }
+
+    #[test]
+    fn a_seal_that_is_gone_or_changed_is_named() {
+        let seals = trail();
+        let without = [seals[0].clone(), seals[2].clone()];
+        assert_eq!(check(&without, None, as_sealed), [AuditFinding::SealsMissing { from: 2, before: 3 }]);
+        let mut changed = trail();
+        changed[1].rows.pop();
+        let found =
+            check(&changed, None, |seal| trail()[usize::try_from(seal.number).expect("small") - 1].rows.clone());
+        assert_eq!(found, [AuditFinding::SealAltered { seal: 2 }, AuditFinding::RowAdded { seal: 2, row: 5 }]);
+    }
+
+    #[test]
+    fn a_tail_that_was_cut_off_is_found_by_the_seal_that_was_noted() {
+        let seals = trail();
+        let noted = seals[2].anchor();
+        assert_eq!(check(&seals[..2], None, as_sealed), [], "by itself it is whole");
+        assert_eq!(check(&seals[..2], Some(noted), as_sealed), [AuditFinding::Truncated { noted: 3, last: 2 }]);
+    }
+
+    #[test]
+    fn an_anchor_has_exactly_one_text() {
+        let anchor = trail()[1].anchor();
+        let text = anchor.to_string();
+        assert_eq!(text.parse(), Ok(anchor));
+        let shouted = text.to_uppercase();
+        for other in ["", "2", "2-ab", &text[1..], &shouted, &format!("0{text}"), &format!("{text}0")] {
+            assert_eq!(other.parse::<AuditAnchor>(), Err(InvalidAnchor), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_row_separates_its_fields() {
+        let at = Timestamp::from_unix_seconds(1);
+        let of = |actor, action| {
+            let row =
+                AuditRow { id: 1, at, tenant: "t", actor, action, target: "", outcome: "", reason: "", request: "" };
+            row.sealed().digest
+        };
+        assert_ne!(of("ab", "c"), of("a", "bc"));
+    }
+}
