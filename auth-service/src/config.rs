@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use portcullis_config::Misread;
-use portcullis_observe::MetricsConfig;
+use portcullis_observe::{MetricsConfig, TracesConfig};
 use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) guarantee: Guarantee,
     /// Where metrics are read.
     pub(crate) metrics: MetricsConfig,
+    /// Where traces go.
+    pub(crate) traces: TracesConfig,
     /// How events are written.
     pub(crate) log: Log,
 }
@@ -194,6 +196,7 @@ impl Default for Config {
             second_factor: SecondFactor::default(),
             guarantee: Guarantee::default(),
             metrics: MetricsConfig::default(),
+            traces: TracesConfig::default(),
             log: Log::default(),
         }
     }
@@ -272,7 +275,8 @@ impl Config {
             .chain(self.issuers.rules())
             .chain(self.store.rules())
             .chain(self.guarantee.rules())
-            .chain([self.metrics.rule()]);
+            .chain([self.metrics.rule()])
+            .chain(self.traces.rules());
         for (holds, key, rule) in
             self.rules().into_iter().chain(sections).chain(self.http.limits.rules()).chain(login::rules(self))
         {

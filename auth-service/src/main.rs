@@ -36,6 +36,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use portcullis_observe::Traces;
 use portcullis_types::{Shutdown, SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -147,10 +148,15 @@ async fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let around = surroundings();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let running = startup::start(config, around).await?;
+    let traces = Traces::start(&config.traces, "auth-service", &running.grpc.to_string())?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         () = running.ended() => tracing::error!("cannot go on: stopping"),
     }
-    Ok(if running.stop().await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let stopped = running.stop().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    Ok(if stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_core::{ConnectionId, Denial, Guard, Judgement, NotAdmitted, Presentation, Refusal, Verdict, Wake};
+use portcullis_observe::{Kind, Parent, Span};
 use portcullis_types::{Boottime, Clock, Entropy, RedemptionId, UuidSource};
 
 use crate::credential::Presented;
@@ -25,6 +26,8 @@ pub struct Entrance {
     pub origin: Option<Box<str>>,
     /// The client's address.
     pub remote: IpAddr,
+    /// The trace that its handshake is part of.
+    pub trace: Parent,
 }
 
 /// A connection that may pass frames, as long as its guard says so.
@@ -64,7 +67,7 @@ impl Gatekeeper {
         entrance: &Entrance,
         waker: &Arc<dyn Wake>,
     ) -> Result<Admitted, Refusal> {
-        match self.judge(connection, presented, entrance, Some(waker)).await {
+        match self.traced("admission", entrance, self.judge(connection, presented, entrance, Some(waker))).await {
             Ok((verdict, Some(guard))) => Ok(Admitted { guard, verdict }),
             // Registering gives a guard; without one nobody passes.
             Ok((_, None)) => Err(Refusal::new(Denial::NotReady, presented.kind.form())),
@@ -79,8 +82,21 @@ impl Gatekeeper {
         presented: &Presented,
         entrance: &Entrance,
     ) -> Result<Box<Verdict>, Refusal> {
-        let judged = self.judge(connection, presented, entrance, None).await;
+        let judged = self.traced("refresh", entrance, self.judge(connection, presented, entrance, None)).await;
         judged.map(|(verdict, _)| verdict).map_err(|denial| Refusal::new(denial, presented.kind.form()))
+    }
+
+    /// The span of a judgement says how it went, and not about whom.
+    async fn traced<T>(
+        &self,
+        name: &'static str,
+        entrance: &Entrance,
+        judging: impl Future<Output = Result<T, Denial>>,
+    ) -> Result<T, Denial> {
+        let span = Span::begin(name, Kind::Server, &entrance.trace);
+        let judged = span.over(judging).await;
+        span.say("portcullis.outcome", judged.as_ref().map_or_else(|denial| denial.text(), |_| "admitted"));
+        judged
     }
 
     /// Registers a connection with a waker; without one, replaces what an open one rests on.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use portcullis_observe::{Kind, Span};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
@@ -119,8 +120,16 @@ impl Authority {
     /// Asks about one presented credential.
     pub async fn verify(&self, question: v1::VerifyRequest) -> Result<v1::VerifyResponse, NoAnswer> {
         let mut client = VerificationServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES);
-        let request = self.request(question);
-        self.within_deadline(async move { client.verify(request).await }).await
+        let mut request = self.request(question);
+        let span = Span::within("Verify", Kind::Client);
+        if let Some(parent) = span.traceparent().and_then(|parent| parent.parse().ok()) {
+            request.metadata_mut().insert("traceparent", parent);
+        }
+        let answered = self.within_deadline(async move { client.verify(request).await }).await;
+        if answered.is_err() {
+            span.fail();
+        }
+        answered
     }
 
     /// Asks again about what was admitted.

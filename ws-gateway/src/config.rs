@@ -11,7 +11,7 @@ use std::time::Duration;
 use figment::Figment;
 use gateway_core::{Action, Grants};
 use portcullis_config::Misread;
-use portcullis_observe::MetricsConfig;
+use portcullis_observe::{MetricsConfig, TracesConfig};
 use portcullis_types::{AddressRange, GatewayId, LeaseClass, TenantId};
 use serde::Deserialize;
 
@@ -67,6 +67,9 @@ pub struct Config {
     /// Closing what was revoked.
     #[serde(default)]
     pub revocation: RevocationConfig,
+    /// Where traces go.
+    #[serde(default)]
+    pub traces: TracesConfig,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -386,8 +389,9 @@ impl Config {
             "hub.anonymous.subscribe: channel names, of which only the last character may be '*'",
         );
         self.limits.broken_rules(&mut rule);
-        let (holds, key, text) = self.metrics.rule();
-        rule(holds, &format!("{key}: {text}"));
+        for (holds, key, text) in [self.metrics.rule()].into_iter().chain(self.traces.rules()) {
+            rule(holds, &format!("{key}: {text}"));
+        }
         rule(
             self.ping.interval_ms >= 1_000 && self.ping.pong_timeout_ms < self.ping.interval_ms,
             "ping: interval_ms is at least 1000, pong_timeout_ms below it",

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use portcullis_observe::Traces;
 use portcullis_types::{SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};
 use ws_gateway::config::Config;
@@ -56,6 +57,10 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
 
 #[tokio::main]
 async fn serve(config: Config) -> ExitCode {
+    let traces = match Traces::start(&config.traces, "ws-gateway", config.gateway_id.as_str()) {
+        Ok(traces) => traces,
+        Err(error) => return failed(&error),
+    };
     let gateway = match Gateway::start(config, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
         Ok(gateway) => gateway,
         Err(error) => return failed(&error),
@@ -70,5 +75,9 @@ async fn serve(config: Config) -> ExitCode {
             _ = interrupt.recv() => {}
         }
     };
-    if gateway.run(stop).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let stopped = gateway.run(stop).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    if stopped { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -17,7 +17,7 @@ use http::header::{
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use portcullis_observe::Page;
+use portcullis_observe::{Page, Parent};
 use portcullis_types::{AddressRange, Shutdown};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
@@ -90,7 +90,12 @@ impl Routes {
             Err(not) => return not_a_handshake(not),
         };
         let Handshake { accept, protocol, origin, remote, credential } = handshake;
-        let entrance = Arc::new(Entrance { audience: Arc::clone(&self.hub.rules.audience), origin, remote });
+        let entrance = Arc::new(Entrance {
+            audience: Arc::clone(&self.hub.rules.audience),
+            origin,
+            remote,
+            trace: Parent::of(&parts.headers),
+        });
         let Some(seat) = Seat::take(&self.hub) else {
             self.hub.metrics.limit("sockets");
             return refusal(Denial::Overloaded, &*self.hub.entropy);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use auth_domain::{Actor, Authority, DeniedCall};
 use http::{HeaderMap, Request, Response};
+use portcullis_observe::{Kind, Parent, Span};
 use portcullis_types::Clock;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
@@ -93,6 +94,7 @@ impl Gate {
             Access::Unknown => "unknown",
         };
         let _in_flight = self.metrics.begin(method);
+        let span = Span::begin(method, Kind::Server, &Parent::of(request.headers()));
         let limit = deadline(request.headers()).map_or(self.max_deadline, |asked| asked.min(self.max_deadline));
         let mut caller = None;
         let answer = tokio::time::timeout(limit, self.answer(access, request, inner, &mut caller)).await;
@@ -102,6 +104,8 @@ impl Gate {
         };
         let took = self.clock.boottime().saturating_since(began);
         let code = code_of(&response);
+        span.say("rpc.system.name", "grpc");
+        span.say("rpc.response.status_code", code);
         self.metrics.call(method, code, took);
         if let Some(caller) = caller.filter(|_| code == "PERMISSION_DENIED") {
             self.note_denial(&caller, method, response.headers()).await;

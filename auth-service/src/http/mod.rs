@@ -35,7 +35,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, header};
-use portcullis_observe::Page as MetricsPage;
+use portcullis_observe::{Kind, Page as MetricsPage, Parent, Span};
 use portcullis_types::{Clock, Secret};
 
 pub(crate) use self::serve::serve;
@@ -151,6 +151,7 @@ async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Res
     let began = edge.clock.boottime();
     let known = ROUTES.into_iter().find(|(route, _)| *route == path);
     let (route, asked) = (known.map_or("other", |(route, _)| route), request.headers().clone());
+    let span = Span::begin(route, Kind::Server, &Parent::of(&asked));
     let mut response = match (known, edge.one_too_many(route, &request)) {
         (_, Some(retry_after)) => Problem::TooMany { retry_after }.into_response(),
         (Some((_, methods)), None) if cors::is_preflight(request.method(), &asked) => {
@@ -168,6 +169,9 @@ async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Res
     cors::name_origin(&edge, &asked, headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let status = response.status().as_u16();
+    if response.status().is_server_error() {
+        span.fail();
+    }
     edge.metrics.answer(route, status, edge.clock.boottime().saturating_since(began));
     tracing::debug!(route, status, "request");
     response

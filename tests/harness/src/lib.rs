@@ -9,6 +9,7 @@
 
 mod api;
 mod authority;
+mod collector;
 mod database;
 mod edge;
 mod gateway;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use api::{Api, Caller};
 pub use authority::Authority;
+pub use collector::Collector;
 pub use database::Database;
 pub use edge::{Answer, Edge, Login};
 pub use gateway::{Gateway, GatewayOptions};

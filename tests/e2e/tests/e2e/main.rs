@@ -19,4 +19,5 @@ mod sdk;
 mod secrets;
 mod signing_keys;
 mod starting_and_stopping;
+mod traces;
 mod upkeep;

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use portcullis_proto::auth::v1;
 use serde_json::Value;
-use test_harness::{Authority, Process, Site};
+use test_harness::{Authority, Database, Process, Site};
 
 /// Runs `auth-service` with the configuration in a folder, and what it said.
 async fn run(folder: &Path, arguments: &[&str]) -> (ExitStatus, String) {
@@ -147,4 +147,19 @@ async fn a_store_can_be_prepared_before_anything_serves_it() {
     std::fs::rename(&data, folder.join("data")).expect("moved to where the harness serves from");
     let authority = Authority::start(&folder, &[], "").await;
     assert!(authority.admin().await.tenants().list_tenants(v1::ListTenantsRequest::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_doctor_says_what_a_database_server_does_not_promise_and_copies_are_left_to_its_tools() {
+    let database = Database::create();
+    let site = Site::start_with(&database.toml()).await;
+    site.backend.revoke_session("acme", &site.log_in("alice").await.session).await;
+    let folder = site.authority_folder();
+    let (_, findings) = doctor(&folder).await;
+    for check in ["store", "schema", "log", "signing keys", "clock", "connections"] {
+        assert_eq!(severity(&findings, check), "ok", "{check}: {findings:?}");
+    }
+    assert_eq!(severity(&findings, "standby"), "warning", "a lost tail is not said: {findings:?}");
+    let (status, said) = run(&folder, &["backup", text(&folder.join("backup.db"))]).await;
+    assert!(!status.success() && said.contains("pg_basebackup"), "{said}");
 }
