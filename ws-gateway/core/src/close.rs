@@ -94,7 +94,7 @@ impl CloseReason {
             Self::SessionRevoked => "session revoked",
             Self::IdentityRevoked => "identity revoked",
             Self::TenantRevoked => "tenant revoked",
-            Self::IssuerRevoked => "client, signing key or issuer revoked",
+            Self::IssuerRevoked => "client or signing key or issuer revoked",
             Self::Refused(refusal) => refusal.denial().text(),
         }
     }

@@ -42,7 +42,7 @@ async fn rotating_closes_nothing_and_revoking_closes_what_the_key_signed_and_not
     for socket in &mut by_old {
         assert_eq!(
             socket.closed().await,
-            Closed { code: 4510, reason: "client, signing key or issuer revoked".to_owned() }
+            Closed { code: 4510, reason: "client or signing key or issuer revoked".to_owned() }
         );
     }
     for socket in &mut by_new {
