@@ -35,6 +35,7 @@ mod keyring;
 mod lease_classes;
 mod log_check;
 mod login;
+mod outrun;
 mod paging;
 mod password_changes;
 mod passwords;

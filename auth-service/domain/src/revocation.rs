@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::audit::Actor;
 use crate::batch::{Batch, Pace, Reason, Target};
 use crate::issuers::claims_another_issuer;
+use crate::outrun::unless_outrun;
 use crate::verification::{Form, VerifyError};
 use crate::{
     Answered, Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, IssuerSilent, ReadView,
@@ -130,6 +131,10 @@ impl From<VerifyError> for RevokeError {
 impl Authority {
     /// Kills what rests on a target and is older. When it returns, the entry is durable.
     pub async fn revoke(&self, actor: &Actor, request: RevokeRequest) -> Result<Committed, RevokeError> {
+        unless_outrun(|| self.revoke_once(actor, request.clone())).await
+    }
+
+    async fn revoke_once(&self, actor: &Actor, request: RevokeRequest) -> Result<Committed, RevokeError> {
         let content = content_of(&request);
         let presented = match &request.target {
             RevokeTarget::Presented(secret) => Some(self.read_presented(secret).await?),

@@ -13,6 +13,7 @@ use portcullis_types::{
 use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
+use crate::outrun::unless_outrun;
 use crate::standing::{Standing, digest_matches};
 use crate::verification::Form;
 use crate::{
@@ -132,6 +133,10 @@ impl Authority {
 
     /// Spends a refresh token for the next pair. `actor` is who asks: the HTTP edge, or a back end for its user.
     pub async fn refresh_tokens(&self, actor: &Actor, token: &Secret) -> Result<RefreshOutcome, BeginError> {
+        unless_outrun(|| self.refresh_once(actor, token)).await
+    }
+
+    async fn refresh_once(&self, actor: &Actor, token: &Secret) -> Result<RefreshOutcome, BeginError> {
         let token = match token.expose_str().map(OpaqueToken::parse) {
             Some(Ok(token)) if token.kind == OpaqueKind::RefreshToken => token,
             Some(Ok(_)) => return Ok(RefreshOutcome::Denied(DenyReason::WrongKind)),
