@@ -6,6 +6,8 @@
 
 mod address;
 mod fetch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! A program for Node, steered by the test: the published SDK, or a real browser.
+//! A program for Node, steered by the test: the published SDK, a real browser, or an OpenID Connect provider.
 //!
 //! Commands go in and events come out as JSON lines. Guarantees: every event waits for the test in the order in which it
 //! happened; every wait has a deadline; the program is killed when this is dropped, and what it said is shown when the
@@ -58,6 +58,11 @@ impl Node {
     /// Chromium. Its commands and answers are listed at the top of `tests/clients/browser.mjs`.
     pub fn browser() -> Self {
         Self::start("browser.mjs")
+    }
+
+    /// An OpenID Connect provider. Its commands and answers are listed at the top of `tests/clients/oidc.mjs`.
+    pub fn oidc() -> Self {
+        Self::start("oidc.mjs")
     }
 
     fn start(script: &'static str) -> Self {

@@ -8,6 +8,7 @@ mod durability;
 mod fence;
 mod freeze;
 mod house;
+mod issuers;
 mod lease_classes;
 mod paced;
 mod page;
