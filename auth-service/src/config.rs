@@ -72,14 +72,26 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Grpc {
-    /// A loopback address: the transport is in the clear.
+    /// A loopback address, or any with TLS.
     pub(crate) listen: SocketAddr,
+    /// What is shown to whoever connects; absent: the transport is in the clear.
+    pub(crate) tls: Option<Tls>,
     /// Whether the contract can be asked for.
     pub(crate) reflection: bool,
     /// The largest message taken or given.
     pub(crate) max_message_bytes: usize,
     /// The longest a unary call may take.
     pub(crate) max_deadline_ms: u64,
+}
+
+/// `[grpc.tls]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The certificate and those that vouch for it, in PEM; read again when it changes.
+    pub(crate) cert_file: PathBuf,
+    /// Its private key, in PEM.
+    pub(crate) key_file: PathBuf,
 }
 
 /// `[http]`.
@@ -206,6 +218,7 @@ impl Default for Grpc {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
+            tls: None,
             reflection: false,
             max_message_bytes: 1 << 20,
             max_deadline_ms: 30_000,
@@ -294,9 +307,10 @@ impl Config {
         let Self { grpc, http, tokens, password, .. } = self;
         [
             (
-                grpc.listen.ip().is_loopback(),
+                grpc.listen.ip().is_loopback() || grpc.tls.is_some(),
                 "grpc.listen",
-                "must be a loopback address: gRPC is spoken in the clear, so put it behind nothing but this machine",
+                "must be a loopback address, or have `grpc.tls.cert_file` and `grpc.tls.key_file`: the clear stays on this \
+                 machine",
             ),
             (
                 (1 << 12..=64 << 20).contains(&grpc.max_message_bytes),
@@ -385,6 +399,9 @@ mod tests {
             assert!(refused(&format!("[grpc]\nlisten = '{address}'")).contains("grpc.listen"), "{address}");
         }
         assert!(read("[grpc]\nlisten = '[::1]:0'").is_ok());
+        let tls = "[grpc.tls]\ncert_file = 'a'\nkey_file = 'b'";
+        assert!(read(&format!("[grpc]\nlisten = '0.0.0.0:7700'\n{tls}")).is_ok());
+        assert!(refused("[grpc.tls]\ncert_file = 'a'").contains("key_file"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod store;
 mod tailer;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upkeep;
 
 use std::error::Error;

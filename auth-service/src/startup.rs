@@ -25,6 +25,7 @@ use crate::receipts::Receipts;
 use crate::replica::Replica;
 use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
+use crate::tls::{Shown, TlsError};
 use crate::{grpc, http, key_tending, key_uses, private_file, sealer, store};
 
 /// How long the last calls may take on shutdown.
@@ -43,6 +44,9 @@ pub(crate) enum StartError {
     /// A port is taken, or an address is not this machine's.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The certificate of the gRPC listener cannot be shown.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store did not open.
     #[error(transparent)]
     OpenStore(#[from] StoreStartError),
@@ -129,6 +133,7 @@ pub(crate) struct Surroundings {
 /// Starts everything. When it returns, both listeners answer.
 pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Running, StartError> {
     // First, because a taken port is the likeliest mistake and must leave nothing behind.
+    let shown = config.grpc.tls.as_ref().map(Shown::open).transpose()?;
     let grpc_listener = listen::bind(config.grpc.listen, "grpc.listen").await?;
     let http_listener = listen::bind(config.http.listen, "http.listen").await?;
     let metrics_listener = listen::bind_metrics(config.metrics.listen)?;
@@ -164,7 +169,10 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
     let (log_of, clock) = (Arc::clone(&log), around.clock);
     let parts = grpc::Parts { authority, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };
-    shutdown.spawn("grpc", serve_grpc(grpc::Api::new(parts, config), grpc_listener, shutdown.clone()));
+    if let Some(shown) = &shown {
+        shutdown.spawn("certificate", Arc::clone(shown).tend(shutdown.clone()));
+    }
+    shutdown.spawn("grpc", serve_grpc(grpc::Api::new(parts, shown, config), grpc_listener, shutdown.clone()));
 
     let running = Running { grpc, http, metrics_at, admin_key_file, store, log, shutdown };
     running.announce(config)?;

@@ -44,7 +44,7 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Globals {
-    /// The authority's gRPC address.
+    /// The authority's gRPC address; https anywhere, http on this machine only.
     #[arg(
         long,
         global = true,
@@ -54,6 +54,24 @@ pub(crate) struct Globals {
         help_heading = "Connection and output"
     )]
     pub(crate) endpoint: String,
+    /// Over https: the certificate authorities that may vouch for the authority, in PEM.
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_CA_FILE",
+        value_name = "FILE",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Over https: the name that the authority's certificate must have; without it, the endpoint's host.
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_SERVER_NAME",
+        value_name = "NAME",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) server_name: Option<String>,
     /// The file that holds the caller's API key; it wins over PORTCULLIS_API_KEY.
     #[arg(
         long,

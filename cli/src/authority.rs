@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portcullis_types::{OpaqueKind, OpaqueToken, Secret};
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
 use crate::args::Globals;
@@ -39,6 +39,7 @@ impl Authority {
             .connect_timeout(globals.timeout)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE);
+        let endpoint = with_tls(endpoint, globals)?;
         let unreachable = |why: String| Failure::Unreachable { endpoint: globals.endpoint.clone(), why };
         let channel = tokio::time::timeout(globals.timeout, endpoint.connect())
             .await
@@ -95,18 +96,44 @@ impl Authority {
     }
 }
 
+fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> {
+    let is_tls = globals.endpoint.starts_with("https://");
+    let file = match (&globals.ca_file, is_tls) {
+        (Some(file), true) => file,
+        (None, true) => {
+            return Err(Failure::usage(
+                "an https endpoint needs the certificate authorities that may vouch for it: --ca-file or \
+                 PORTCULLIS_CA_FILE",
+            ));
+        }
+        (_, false) => return Ok(endpoint),
+    };
+    let pem = std::fs::read(file)
+        .map_err(|error| Failure::usage(format!("cannot read the file {}: {error}", file.display())))?;
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+    let tls = match &globals.server_name {
+        Some(name) => tls.domain_name(name),
+        None => tls,
+    };
+    let unusable = |_| Failure::usage(format!("{} holds no certificate authorities in PEM", file.display()));
+    endpoint.tls_config(tls).map_err(unusable)
+}
+
 fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
     let uri: Uri =
         endpoint.parse().map_err(|_| Failure::usage("--endpoint is not a URL, such as http://127.0.0.1:7700"))?;
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     match uri.scheme_str() {
+        Some("https") if !host.is_empty() => Ok(()),
         Some("http") if here => Ok(()),
         Some("http") => Err(Failure::usage(
-            "the key would cross the network in plaintext: the authority is spoken to on this machine only; \
-             forward its port, such as with: ssh -L 7700:127.0.0.1:7700 HOST",
+            "the key would cross the network in plaintext: speak https, with --ca-file; or forward the authority's \
+             port, such as with: ssh -L 7700:127.0.0.1:7700 HOST",
         )),
-        _ => Err(Failure::usage("--endpoint begins with http://, such as http://127.0.0.1:7700")),
+        _ => Err(Failure::usage(
+            "--endpoint begins with https://, or http:// on this machine, such as http://127.0.0.1:7700",
+        )),
     }
 }
 
@@ -161,11 +188,10 @@ mod tests {
 
     #[test]
     fn plaintext_goes_to_this_machine_only() {
-        for good in ["http://127.0.0.1:7700", "http://localhost:1", "http://[::1]:7700"] {
+        for good in ["http://127.0.0.1:7700", "http://localhost:1", "http://[::1]:7700", "https://auth.example:7700"] {
             assert!(check_endpoint(good).is_ok(), "{good}");
         }
-        for bad in
-            ["http://10.0.0.1:7700", "http://example.org", "https://localhost:1", "127.0.0.1:7700", "", "http://"]
+        for bad in ["http://10.0.0.1:7700", "http://example.org", "ftp://localhost:1", "127.0.0.1:7700", "", "http://"]
         {
             assert!(check_endpoint(bad).is_err(), "{bad}");
         }

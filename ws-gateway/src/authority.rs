@@ -16,7 +16,7 @@ use portcullis_types::{OpaqueKind, OpaqueToken, Secret};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use crate::config::AuthorityConfig;
@@ -36,6 +36,14 @@ pub enum AuthorityError {
     /// The endpoint cannot be one.
     #[error("authority.endpoint: {0}")]
     Endpoint(#[source] tonic::transport::Error),
+    /// The file of certificate authorities cannot be read.
+    #[error("authority.ca_file {path}: {source}")]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The key file cannot be read.
     #[error("authority.api_key_file {path}: {source}")]
     KeyFile {
@@ -98,6 +106,10 @@ impl Authority {
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
+        let endpoint = match &config.ca_file {
+            Some(file) => endpoint.tls_config(trusting(file, config)?).map_err(AuthorityError::Endpoint)?,
+            None => endpoint,
+        };
         Ok(Self {
             channel: endpoint.connect_lazy(),
             key: RwLock::new(read_key(&config.api_key_file)?),
@@ -176,6 +188,16 @@ impl Authority {
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner).clone();
         metadata.insert("authorization", key);
     }
+}
+
+/// Whoever these authorities vouch for, and nobody else.
+fn trusting(file: &std::path::Path, config: &AuthorityConfig) -> Result<ClientTlsConfig, AuthorityError> {
+    let pem = std::fs::read(file).map_err(|source| AuthorityError::CaFile { path: file.to_owned(), source })?;
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+    Ok(match &config.server_name {
+        Some(name) => tls.domain_name(name),
+        None => tls,
+    })
 }
 
 fn failed(status: Status) -> NoAnswer {

@@ -79,9 +79,15 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorityConfig {
-    /// Its gRPC endpoint; `http` on loopback only.
+    /// Its gRPC endpoint; `http` on loopback only, `https` anywhere.
     #[serde(default = "default_endpoint")]
     pub endpoint: String,
+    /// Over `https`: the certificate authorities that may vouch for it, in PEM.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Over `https`: the name that its certificate must have; absent: the endpoint's host.
+    #[serde(default)]
+    pub server_name: Option<String>,
     /// A file that holds the API key of this gateway's service account; read again at every new watch.
     pub api_key_file: PathBuf,
     /// How long one question may take.
@@ -373,7 +379,12 @@ impl Config {
             Duration::from_millis(self.cache.ttl_ms) <= LONGEST_VERDICT_TTL,
             "cache.ttl_ms: at most 300000 (5 minutes)",
         );
-        rule(is_loopback_endpoint(&self.authority.endpoint), ENDPOINT_RULE);
+        rule(is_good_endpoint(&self.authority.endpoint), ENDPOINT_RULE);
+        let is_tls = self.authority.endpoint.starts_with("https://");
+        rule(
+            is_tls == self.authority.ca_file.is_some() && (is_tls || self.authority.server_name.is_none()),
+            "authority: ca_file is needed with an https endpoint, and neither it nor server_name is used with http",
+        );
         rule(
             (100..=30_000).contains(&self.authority.deadline_ms) && self.authority.concurrency > 0,
             "authority: deadline_ms is 100 to 30000, concurrency at least 1",
@@ -405,8 +416,7 @@ impl Config {
     }
 }
 
-const ENDPOINT_RULE: &str =
-    "authority.endpoint: http://<loopback address>:<port>; the clear is spoken on loopback only";
+const ENDPOINT_RULE: &str = "authority.endpoint: https://<host>:<port>, or http://<loopback address>:<port>; the clear is spoken on loopback only";
 
 impl LimitsConfig {
     fn broken_rules(&self, rule: &mut impl FnMut(bool, &str)) {
@@ -424,13 +434,17 @@ impl LimitsConfig {
     }
 }
 
-fn is_loopback_endpoint(endpoint: &str) -> bool {
+fn is_good_endpoint(endpoint: &str) -> bool {
     let Ok(uri) = endpoint.parse::<http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    uri.scheme_str() == Some("http")
-        && uri.port_u16().is_some()
-        && (host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
+    let is_here = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    uri.port_u16().is_some()
+        && match uri.scheme_str() {
+            Some("http") => is_here,
+            Some("https") => !host.is_empty(),
+            Some(_) | None => false,
+        }
 }
 
 #[cfg(test)]
@@ -500,12 +514,12 @@ mod tests {
 
     #[test]
     fn the_authority_is_spoken_to_in_the_clear_on_loopback_only() {
-        for good in ["http://127.0.0.1:7700", "http://localhost:7700", "http://[::1]:7700"] {
-            assert!(is_loopback_endpoint(good), "{good}");
-        }
-        for bad in ["http://10.0.0.1:7700", "https://127.0.0.1:7700", "http://127.0.0.1.evil.test:1", "127.0.0.1:1", ""]
+        for good in ["http://127.0.0.1:7700", "http://localhost:7700", "http://[::1]:7700", "https://auth.example:7700"]
         {
-            assert!(!is_loopback_endpoint(bad), "{bad}");
+            assert!(is_good_endpoint(good), "{good}");
+        }
+        for bad in ["http://10.0.0.1:7700", "https://10.0.0.1", "http://127.0.0.1.evil.test:1", "127.0.0.1:1", ""] {
+            assert!(!is_good_endpoint(bad), "{bad}");
         }
     }
 }

@@ -61,10 +61,10 @@ pub(crate) use self::scopes::METHODS;
 use self::gate::Gate;
 use self::health::BoundedHealth;
 use crate::config::Config;
-use crate::listen;
 use crate::metrics::Metrics;
 use crate::receipts::Receipts;
 use crate::tailer::LogTail;
+use crate::tls::{self, Shown};
 
 /// How many watches may be open; one more is refused.
 const MOST_WATCHES: usize = 1_024;
@@ -112,6 +112,7 @@ pub(crate) struct Api {
     max_deadline: Duration,
     max_message_bytes: usize,
     reflection: bool,
+    shown: Option<Arc<Shown>>,
 }
 
 /// What the transport is made of.
@@ -144,7 +145,7 @@ pub(crate) enum GrpcError {
 
 impl Api {
     /// With its bounds from the configuration.
-    pub(crate) fn new(parts: Parts, config: &Config) -> Self {
+    pub(crate) fn new(parts: Parts, shown: Option<Arc<Shown>>, config: &Config) -> Self {
         let leases = parts.authority.settings().leases;
         Self {
             authority: parts.authority,
@@ -160,6 +161,7 @@ impl Api {
             max_deadline: Duration::from_millis(config.grpc.max_deadline_ms),
             max_message_bytes: config.grpc.max_message_bytes,
             reflection: config.grpc.reflection,
+            shown,
         }
     }
 
@@ -188,7 +190,7 @@ impl Api {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(listen::connections(listener, MOST_CONNECTIONS), async move {
+            .serve_with_incoming_shutdown(tls::connections(listener, MOST_CONNECTIONS, self.shown), async move {
                 shutdown.requested().await;
                 report(&health, ServingStatus::NotServing).await;
             })

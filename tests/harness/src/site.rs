@@ -76,6 +76,7 @@ impl Site {
             id: id.to_owned(),
             authority: self.link.address(),
             key: self.gateway_key.clone(),
+            tls: None,
             hub: HUB.to_owned(),
             more: String::new(),
         }

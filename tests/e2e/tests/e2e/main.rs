@@ -20,5 +20,6 @@ mod sdk;
 mod secrets;
 mod signing_keys;
 mod starting_and_stopping;
+mod tls;
 mod traces;
 mod upkeep;

@@ -1,0 +1,67 @@
+//! gRPC over TLS: the authority shows a certificate, and the gateway and the command line check it.
+
+use std::path::Path;
+use std::process::Command;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use test_harness::{Authority, Gateway, GatewayOptions, eventually, program};
+
+const NAME: &str = "authority.test";
+
+/// A new certificate authority in `folder/NAME.pem`, and what it vouches for where the authority looks for it.
+fn issue(folder: &Path, name: &str) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("makes a key")).expect("signs itself");
+    let key = KeyPair::generate().expect("makes a key");
+    let params = CertificateParams::new(vec![NAME.to_owned()]).expect("a valid name");
+    let leaf = params.signed_by(&key, &ca).expect("is signed");
+    let write = |file: String, text: String| std::fs::write(folder.join(file), text).expect("it can be written");
+    write(format!("{name}.pem"), ca.pem());
+    write("key.pem".to_owned(), key.serialize_pem());
+    write("cert.pem".to_owned(), leaf.pem());
+}
+
+/// What the command line's exit code is when it asks for all tenants.
+fn exit_code(authority: &Authority, endpoint: &str, ca: &Path, name: &str) -> Option<i32> {
+    let mut command = Command::new(program("portcullis"));
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTCULLIS_")) {
+        command.env_remove(key);
+    }
+    command.args(["tenant", "list", "--timeout", "5s", "--endpoint", endpoint, "--server-name", name, "--ca-file"]);
+    command.arg(ca).arg("--api-key-file").arg(authority.admin_key_file());
+    command.output().expect("it runs").status.code()
+}
+
+#[tokio::test]
+async fn programs_speak_to_the_authority_over_tls_and_its_certificate_is_exchanged_while_it_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    issue(path, "first");
+    let tls = format!("[grpc.tls]\ncert_file = {:?}\nkey_file = {:?}\n", path.join("cert.pem"), path.join("key.pem"));
+    let authority = Authority::start(&path.join("authority"), &[], &tls).await;
+    let (https, http) = (format!("https://{}", authority.grpc), format!("http://{}", authority.grpc));
+    let (first, second) = (path.join("first.pem"), path.join("second.pem"));
+    assert_eq!(exit_code(&authority, &https, &first, NAME), Some(0));
+    assert_eq!(exit_code(&authority, &https, &first, "another.test"), Some(3), "the certificate has another name");
+    assert_eq!(exit_code(&authority, &http, &first, NAME), Some(3), "nothing is said in the clear");
+
+    let options = GatewayOptions {
+        id: "gateway-1".to_owned(),
+        authority: authority.grpc,
+        key: authority.admin_key(),
+        tls: Some(format!("ca_file = {first:?}\nserver_name = {NAME:?}")),
+        hub: String::new(),
+        more: String::new(),
+    };
+    let gateway = Gateway::start(path, &options).await;
+    gateway.synced().await;
+
+    issue(path, "second");
+    eventually("the new certificate to be shown", async || {
+        (exit_code(&authority, &https, &second, NAME) == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(exit_code(&authority, &https, &first, NAME), Some(3), "the old authority vouches for nothing any more");
+    gateway.synced().await;
+}
