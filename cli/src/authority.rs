@@ -162,9 +162,11 @@ fn read_key_file(path: &Path) -> Result<Secret, Failure> {
 fn bearer(key: &Secret) -> Result<AsciiMetadataValue, Failure> {
     let wrong = || Failure::usage("the API key is not one by its form (pk_…): is it another file, or cut off?");
     let text = key.expose_str().ok_or_else(wrong)?;
-    match OpaqueToken::parse(text) {
-        Ok(token) if token.kind == OpaqueKind::ApiKey => {}
-        _ => return Err(wrong()),
+    let is_key = OpaqueToken::parse(text).is_ok_and(|token| token.kind == OpaqueKind::ApiKey);
+    // A service token stands in a key's place.
+    let is_token = text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2;
+    if !is_key && !is_token {
+        return Err(wrong());
     }
     let mut value = AsciiMetadataValue::try_from(format!("Bearer {text}")).map_err(|_| wrong())?;
     value.set_sensitive(true);

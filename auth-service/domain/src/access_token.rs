@@ -32,7 +32,12 @@ pub(crate) struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_id: Option<ClientId>,
     pub(crate) tenant: TenantId,
-    pub(crate) sid: SessionId,
+    /// Absent from a service token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sid: Option<SessionId>,
+    /// What a service token may do (RFC 9068, 2.2.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
     pub(crate) rev: Revision,
 }
 
@@ -58,7 +63,8 @@ impl Signed {
         let claims = &self.claims;
         row.tenant == claims.tenant
             && row.identity == claims.sub
-            && row.session == Some(claims.sid)
+            && row.session == claims.sid
+            && scope_of(row) == claims.scope
             && row.signing_key == Some(self.key)
             && row.issued == claims.rev
             && row.audiences.iter().any(|audience| audience.as_str() == claims.aud)
@@ -72,21 +78,22 @@ pub(crate) fn looks_like_jwt(text: &str) -> bool {
 }
 
 impl Authority {
-    /// Signs a token for a credential under a session.
-    pub(crate) fn sign_access_token(&self, signer: &Signer, row: &Credential, session: &Session) -> Secret {
+    /// Signs a token for a credential, under a session unless it is a service token.
+    pub(crate) fn sign_access_token(&self, signer: &Signer, row: &Credential, session: Option<&Session>) -> Secret {
         let mut header = Header::new(signer.algorithm.jose());
         header.typ = Some(TYP.to_owned());
         header.kid = Some(signer.id.to_string());
         let claims = Claims {
             iss: self.settings().issuer.clone(),
             sub: row.identity,
-            aud: self.settings().audience.as_str().to_owned(),
+            aud: row.audiences.first().unwrap_or(&self.settings().audience).as_str().to_owned(),
             exp: row.expires_at.unwrap_or_default().as_unix_seconds(),
             iat: row.created_at.as_unix_seconds(),
             jti: row.id,
-            client_id: session.client.clone(),
+            client_id: session.and_then(|session| session.client.clone()),
             tenant: row.tenant.clone(),
-            sid: session.id,
+            sid: session.map(|session| session.id),
+            scope: scope_of(row),
             rev: row.issued,
         };
         let token = jsonwebtoken::encode(&header, &claims, &signer.key)
@@ -109,6 +116,11 @@ impl Authority {
         let signed = Signed { claims: token.claims, key: kid };
         Ok(if signed.claims.iss == self.settings().issuer { Ok(signed) } else { Err(DenyReason::Invalid) })
     }
+}
+
+/// Of a service token, what it may do, separated by spaces.
+fn scope_of(row: &Credential) -> Option<String> {
+    row.is_service_token().then(|| row.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" "))
 }
 
 /// Times and names are checked here with our clock and our settings, so the library checks the signature alone.

@@ -6,6 +6,7 @@
 use portcullis_types::CredentialId;
 
 use crate::audit::Actor;
+use crate::service_tokens::key_of;
 use crate::standing::Standing;
 use crate::{Authority, ReadView, StoreError, WriteTx};
 
@@ -42,6 +43,14 @@ impl Authority {
     }
 
     async fn is_good(&self, view: &mut dyn ReadView, key: CredentialId) -> Result<bool, StoreError> {
-        Ok(Standing::of(view, key).await?.is_some_and(|standing| standing.judge(self.now()).is_ok()))
+        let Some(standing) = Standing::of(view, key).await? else { return Ok(false) };
+        if standing.judge(self.now()).is_err() {
+            return Ok(false);
+        }
+        // A token is as good as the key that it was issued for.
+        if standing.credential.is_service_token() {
+            return Ok(key_of(view, &standing.credential).await?.judge(self.now()).is_ok());
+        }
+        Ok(true)
     }
 }

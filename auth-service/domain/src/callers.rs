@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use portcullis_types::{CredentialId, IdentityId, KeyDigest, OpaqueKind, OpaqueToken, Revision, Secret, TenantId};
 
+use crate::service_tokens::key_of;
 use crate::standing::{Standing, digest_matches};
 use crate::{Authority, CredentialKind, IdentityKind, Scope, Scopes, StoreError};
 
@@ -14,7 +15,7 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Who it is.
     pub identity: IdentityId,
-    /// The API key it presented.
+    /// The API key that it presented, or the token.
     pub credential: CredentialId,
     /// What it may do.
     pub scopes: Scopes,
@@ -38,8 +39,8 @@ pub enum Forbidden {
 /// Why a caller is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
-    /// No good API key of an active service. Which part is wrong is not said.
-    #[error("not an API key of an active service")]
+    /// No good API key of an active service, nor a token for one. Which part is wrong is not said.
+    #[error("not an API key of an active service, nor a token for one")]
     Unauthenticated,
     /// The store did not answer.
     #[error(transparent)]
@@ -62,30 +63,58 @@ impl Caller {
 }
 
 impl Authority {
-    /// Knows a service by its API key, presented from this address.
+    /// Knows a service by its API key, or by a token that was issued for one, presented from this address.
     pub async fn authenticate_caller(&self, bearer: &Secret, address: Option<IpAddr>) -> Result<Caller, CallerError> {
-        let token = bearer
-            .expose_str()
-            .and_then(|text| OpaqueToken::parse(text).ok())
-            .filter(|token| token.kind == OpaqueKind::ApiKey)
-            .ok_or(CallerError::Unauthenticated)?;
+        let text = bearer.expose_str().ok_or(CallerError::Unauthenticated)?;
+        match OpaqueToken::parse(text) {
+            Ok(token) if token.kind == OpaqueKind::ApiKey => self.caller_by_key(&token, address).await,
+            Ok(_) => Err(CallerError::Unauthenticated),
+            Err(_) => self.caller_by_token(text, address).await,
+        }
+    }
+
+    async fn caller_by_key(&self, token: &OpaqueToken, address: Option<IpAddr>) -> Result<Caller, CallerError> {
         let (head, standing) = Standing::now(&**self.store(), token.id).await?;
+        let standing = standing.filter(|standing| digest_matches(&standing.credential, token));
         let standing = standing.ok_or(CallerError::Unauthenticated)?;
-        let known = standing.credential.kind == CredentialKind::ApiKey
-            && standing.identity.kind == IdentityKind::Service
-            && digest_matches(&standing.credential, &token);
-        let now = self.now();
-        if !known || standing.judge(now).is_err() || !standing.credential.is_from_address(address) {
+        self.judge_key(&standing, address)?;
+        Ok(caller(&standing, standing.credential.scopes, standing.keys(), head.revision()))
+    }
+
+    async fn caller_by_token(&self, text: &str, address: Option<IpAddr>) -> Result<Caller, CallerError> {
+        let mut view = self.store().read().await?;
+        let standing = self.presented_service_token(view.as_mut(), text).await?;
+        let standing = standing.ok_or(CallerError::Unauthenticated)?;
+        let key = key_of(view.as_mut(), &standing.credential).await?;
+        self.judge_key(&key, address)?;
+        if standing.judge(self.now()).is_err() {
             return Err(CallerError::Unauthenticated);
         }
-        self.key_uses().note(&standing.credential, now);
-        Ok(Caller {
-            tenant: standing.credential.tenant.clone(),
-            identity: standing.identity.id,
-            credential: standing.credential.id,
-            scopes: standing.credential.scopes,
-            keys: standing.keys(),
-            revision: head.revision(),
-        })
+        let mut keys = standing.keys();
+        keys.extend(key.keys());
+        let scopes = standing.credential.scopes.iter().filter(|scope| key.credential.scopes.contains(*scope)).collect();
+        Ok(caller(&standing, scopes, keys, view.head().revision()))
+    }
+
+    /// Whether it is a good API key of a service, from where it may be used.
+    fn judge_key(&self, key: &Standing, address: Option<IpAddr>) -> Result<(), CallerError> {
+        let now = self.now();
+        let known = key.credential.kind == CredentialKind::ApiKey && key.identity.kind == IdentityKind::Service;
+        if !known || key.judge(now).is_err() || !key.credential.is_from_address(address) {
+            return Err(CallerError::Unauthenticated);
+        }
+        self.key_uses().note(&key.credential, now);
+        Ok(())
+    }
+}
+
+fn caller(standing: &Standing, scopes: Scopes, keys: Vec<KeyDigest>, revision: Revision) -> Caller {
+    Caller {
+        tenant: standing.credential.tenant.clone(),
+        identity: standing.identity.id,
+        credential: standing.credential.id,
+        scopes,
+        keys,
+        revision,
     }
 }

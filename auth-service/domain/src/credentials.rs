@@ -94,6 +94,11 @@ impl Credential {
         self.origins.is_empty() || origin.is_some_and(|origin| self.origins.contains(origin))
     }
 
+    /// Whether it is a token for a service: for the authority's own API, under no session.
+    pub fn is_service_token(&self) -> bool {
+        self.kind == CredentialKind::AccessToken && self.session.is_none()
+    }
+
     /// Whether it may be presented from this address, or from one that is not known.
     pub fn is_from_address(&self, address: Option<IpAddr>) -> bool {
         self.key_terms.as_ref().is_none_or(|terms| terms.is_from(address))

@@ -45,6 +45,7 @@ mod roles;
 mod scopes;
 mod sealing;
 mod second_factors;
+mod service_tokens;
 mod session_revocation;
 mod sessions;
 mod standing;
@@ -113,6 +114,7 @@ pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
 pub use second_factors::{
     RECOVERY_CODES, SecondFactorError, SecondFactors, TotpConfirmation, TotpEnrolment, TotpFactor,
 };
+pub use service_tokens::{ServiceToken, ServiceTokenError};
 pub use session_revocation::{EndedSessions, MAX_SESSIONS_ENDED, RevokeSessions, RevokeSessionsError, SessionsBy};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{

@@ -2,7 +2,7 @@
 //!
 //! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
 //! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
-//! not on this chain. What has no session dies only by its own key, and is refused while its identity is disabled or its
+//! not on this chain. So is a service token, which also dies with its key. What else has no session dies only by its own key, and is refused while its identity is disabled or its
 //! tenant suspended, and for ever once its identity is deleted.
 
 #[cfg(test)]
@@ -114,14 +114,17 @@ impl Standing {
         if self.credential.revoked_seq.is_some() {
             return Err(Denial::permanent(DenyReason::CredentialRevoked));
         }
-        let Some(session) = &self.session else { return Ok(()) };
+        let session = self.session.as_ref();
+        if session.is_none() && !self.credential.is_service_token() {
+            return Ok(());
+        }
         // A session that was inserted with a revision older than its own ancestors' end is dead from its birth.
-        let oldest = self.credential.issued.seq.min(session.issued.seq);
+        let oldest = session.map_or(u64::MAX, |session| session.issued.seq).min(self.credential.issued.seq);
         let killed_by = |seq: Option<u64>| is_ended(oldest, seq);
         let key = self.signing_key;
         let issuer = self.external.as_ref();
         let denied = [
-            (session.revoked_seq.is_some(), DenyReason::SessionRevoked),
+            (session.is_some_and(|session| session.revoked_seq.is_some()), DenyReason::SessionRevoked),
             (killed_by(self.identity.revoked_seq), DenyReason::IdentityRevoked),
             (killed_by(self.tenant.revoked_seq), DenyReason::TenantRevoked),
             (killed_by(self.client_revoked_seq), DenyReason::CredentialRevoked),

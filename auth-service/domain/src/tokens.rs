@@ -302,7 +302,7 @@ impl Authority {
         };
         tx.insert_credential(&row).await?;
         Ok(TokenPair {
-            access: self.sign_access_token(&signer, &row, &family.session),
+            access: self.sign_access_token(&signer, &row, Some(&family.session)),
             access_expires_in: end.saturating_since(now),
             refresh: refresh.reveal(),
             refresh_expires_in: refresh_row.expires_at.unwrap_or(now).saturating_since(now),

@@ -160,6 +160,9 @@ impl Authority {
             return Ok(Err(Denial::transient(DenyReason::Unknown)));
         };
         match standing.credential.kind {
+            CredentialKind::AccessToken if standing.credential.is_service_token() => {
+                Ok(Err(Denial::permanent(DenyReason::WrongKind)))
+            }
             CredentialKind::SessionCookie | CredentialKind::AccessToken | CredentialKind::ApiKey => {
                 Ok(standing.judge(now).map(|()| self.allow(&standing, None, now)))
             }
@@ -253,6 +256,9 @@ fn judge_bearer(
     let standing = standing.filter(known).ok_or(Denial::transient(DenyReason::Unknown))?;
     if !form.fits(&standing.credential) {
         return Err(Denial::permanent(DenyReason::Invalid));
+    }
+    if standing.credential.is_service_token() {
+        return Err(Denial::permanent(DenyReason::WrongKind));
     }
     standing.judge(now).map(|()| standing)
 }

@@ -86,7 +86,7 @@ fn key_id(text: &str) -> Result<CredentialId, Failure> {
     CredentialId::try_from(text).map_err(Failure::name("id"))
 }
 
-fn scopes(names: &[String]) -> Result<Scopes, Failure> {
+pub(super) fn scopes(names: &[String]) -> Result<Scopes, Failure> {
     names.iter().map(|name| Scope::try_from(name.as_str()).map_err(Failure::name("scopes"))).collect()
 }
 
@@ -95,7 +95,7 @@ fn addresses(texts: &[String]) -> Result<Vec<AddressRange>, Failure> {
 }
 
 /// Milliseconds; 0 means none.
-fn span(field: &'static str, millis: i64) -> Result<Option<Duration>, Failure> {
+pub(super) fn span(field: &'static str, millis: i64) -> Result<Option<Duration>, Failure> {
     match u64::try_from(millis) {
         Ok(0) => Ok(None),
         Ok(millis) => Ok(Some(Duration::from_millis(millis))),

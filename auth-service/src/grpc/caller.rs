@@ -65,7 +65,7 @@ pub(crate) fn admitted<T>(request: &Request<T>) -> Result<Arc<Admitted>, Failure
 }
 
 fn missing() -> Failure {
-    Failure::new(Reason::CredentialMissing, "send `authorization: Bearer` with an API key")
+    Failure::new(Reason::CredentialMissing, "send `authorization: Bearer` with an API key, or with a service token")
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Secret, Failure> {

@@ -13,7 +13,7 @@ use auth_domain::{
     CreateIdentityError, CreateTenantError, CreateTicketError, DeleteRoleError, Forbidden, HashError, InvalidPage,
     InvalidPassword, IssueError, IssuerSilent, ListError, ListSessionsError, LoginError, PutIssuerError, PutRoleError,
     ReencryptError, RevokeError, RevokeSessionsError, RevokeSigningKeyError, RotateApiKeyError, RotateError,
-    SetLeaseClassError, SetPasswordError, StoreError, UpdateIdentityError, VerifyError,
+    ServiceTokenError, SetLeaseClassError, SetPasswordError, StoreError, UpdateIdentityError, VerifyError,
 };
 use portcullis_proto::InvalidWire;
 use portcullis_types::{ClassOverBound, InvalidName};
@@ -60,6 +60,8 @@ pub(crate) enum Reason {
     IdentityNotFound,
     /// The role does not exist; metadata `role`.
     RoleNotFound,
+    /// Only an API key is exchanged for a token, not another token.
+    ApiKeyNeeded,
     /// The API key does not exist in the tenant.
     ApiKeyNotFound,
     /// The API key was revoked, has ended, or its identity is disabled.
@@ -164,6 +166,7 @@ impl Reason {
             Self::TenantNotFound => "TENANT_NOT_FOUND",
             Self::IdentityNotFound => "IDENTITY_NOT_FOUND",
             Self::RoleNotFound => "ROLE_NOT_FOUND",
+            Self::ApiKeyNeeded => "API_KEY_NEEDED",
             Self::ApiKeyNotFound => "API_KEY_NOT_FOUND",
             Self::ApiKeyNotGood => "API_KEY_NOT_GOOD",
             Self::ApiKeyReplaced => "API_KEY_REPLACED",
@@ -240,6 +243,7 @@ impl Reason {
             | Self::LastAdministrator
             | Self::RequestIdReused
             | Self::SigningKeyChanged
+            | Self::ApiKeyNeeded
             | Self::ApiKeyNotGood
             | Self::ApiKeyReplaced
             | Self::KekMissing
@@ -628,6 +632,18 @@ impl From<CreateApiKeyError> for Failure {
             }
             CreateApiKeyError::Begin(error) => error.into(),
             CreateApiKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ServiceTokenError> for Failure {
+    fn from(error: ServiceTokenError) -> Self {
+        match error {
+            ServiceTokenError::NotByKey => Self::new(Reason::ApiKeyNeeded, error.to_string()),
+            ServiceTokenError::ScopesBeyondKey => Self::new(Reason::ScopesExceeded, error.to_string()),
+            ServiceTokenError::TooLong => Self::field("expires_in_ms", "must be at most what access tokens live"),
+            ServiceTokenError::Begin(error) => error.into(),
+            ServiceTokenError::Store(error) => error.into(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod revocations;
 mod roles;
 mod scopes;
 mod second_factors;
+mod service_tokens;
 mod tenants;
 mod tickets;
 mod verification;
@@ -43,6 +44,7 @@ use portcullis_proto::auth::v1::passwords_service_server::PasswordsServiceServer
 use portcullis_proto::auth::v1::revocations_service_server::RevocationsServiceServer;
 use portcullis_proto::auth::v1::roles_service_server::RolesServiceServer;
 use portcullis_proto::auth::v1::second_factors_service_server::SecondFactorsServiceServer;
+use portcullis_proto::auth::v1::service_tokens_service_server::ServiceTokensServiceServer;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsServiceServer;
 use portcullis_proto::auth::v1::tickets_service_server::TicketsServiceServer;
 use portcullis_proto::auth::v1::verification_service_server::VerificationServiceServer;
@@ -91,6 +93,7 @@ const SERVICES: &[&str] = &[
     <RevocationsServiceServer<Api> as NamedService>::NAME,
     <RolesServiceServer<Api> as NamedService>::NAME,
     <SecondFactorsServiceServer<Api> as NamedService>::NAME,
+    <ServiceTokensServiceServer<Api> as NamedService>::NAME,
     <TenantsServiceServer<Api> as NamedService>::NAME,
     <TicketsServiceServer<Api> as NamedService>::NAME,
     <VerificationServiceServer<Api> as NamedService>::NAME,
@@ -221,6 +224,7 @@ impl Api {
             RevocationsServiceServer,
             RolesServiceServer,
             SecondFactorsServiceServer,
+            ServiceTokensServiceServer,
             TenantsServiceServer,
             TicketsServiceServer,
             VerificationServiceServer,

@@ -85,6 +85,7 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.AuditService/ListAuditEntries", Scope::Audit),
     method("/portcullis.auth.v1.AuditService/ExportAudit", Scope::Audit),
     for_any_key("/portcullis.auth.v1.RevocationsService/GetGuarantee"),
+    for_any_key("/portcullis.auth.v1.ServiceTokensService/IssueServiceToken"),
 ];
 
 /// What stands before a path.

@@ -1,9 +1,12 @@
 //! `portcullis token`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
 use portcullis_proto::auth::v1::refresh_tokens_response::Outcome;
+use portcullis_proto::auth::v1::service_tokens_service_client::ServiceTokensServiceClient;
 use serde_json::{Value, json};
 
 use super::identity::text;
@@ -24,6 +27,26 @@ pub(crate) enum TokenCommand {
     /// Spends a refresh token, from standard input or PORTCULLIS_CREDENTIAL, for the next pair.
     #[command(after_help = "A refresh token can be used once: use of a spent one ends its session.")]
     Refresh,
+    /// Exchanges the caller's API key for a short-lived token that may do the same, or less, at the authority's API.
+    #[command(after_help = SERVICE_HELP)]
+    Service(ServiceArgs),
+}
+
+const SERVICE_HELP: &str = "\
+For a program that should not hold the key: it presents the token in the key's place (PORTCULLIS_API_KEY takes it too).
+The token dies with the key, opens no sockets, and is not exchanged for another one.
+
+Example:
+  (umask 077; portcullis token service --scope revoke --expires-in 5m --only token > job.token)";
+
+#[derive(Debug, Args)]
+pub(crate) struct ServiceArgs {
+    /// What it may do, of what the key may; may be repeated or separated by commas. Otherwise all of it.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    scopes: Vec<String>,
+    /// Until it ends: 30s, 5m; otherwise as long as access tokens live.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    expires_in: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -51,7 +74,31 @@ pub(crate) async fn run(command: TokenCommand, authority: &Authority, printer: &
     match command {
         TokenCommand::Issue(args) => issue(args, authority, printer).await,
         TokenCommand::Refresh => refresh(authority, printer).await,
+        TokenCommand::Service(args) => service(args, authority, printer).await,
     }
+}
+
+async fn service(args: ServiceArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request =
+        v1::IssueServiceTokenRequest { scopes: args.scopes, expires_in_ms: args.expires_in.map_or(0, span::millis) };
+    let answer = authority
+        .call(request, async |channel, request| {
+            ServiceTokensServiceClient::new(channel).issue_service_token(request).await
+        })
+        .await?;
+    let view = View::Fields(vec![
+        ("token", answer.token.clone()),
+        ("id", answer.id.clone()),
+        ("scopes", answer.scopes.join(" ")),
+        ("expires in", span::millis_in_words(answer.expires_in_ms)),
+    ]);
+    let json = json!({
+        "token": answer.token,
+        "id": answer.id,
+        "scopes": answer.scopes,
+        "expires_in_ms": answer.expires_in_ms,
+    });
+    printer.report(&Report { json, view })
 }
 
 async fn issue(args: IssueArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ mod refresh;
 mod restore;
 mod revocation;
 mod second_factor;
+mod service_tokens;
 mod signing_keys;
 mod sizes;
 mod tickets;
