@@ -6,6 +6,7 @@ mod config;
 mod denial;
 mod denials;
 mod doctor;
+mod forks;
 mod grpc;
 mod guarantee;
 mod hashing;

@@ -1,8 +1,13 @@
 //! What can be measured, in the OpenMetrics text format.
 //!
-//! Every label comes from a fixed set: no identifier, no address and no credential can become one.
+//! Every label comes from a fixed set, but for the names of gateways, which are bounded: no identifier, no address and no
+//! credential can become one.
 
 use std::sync::atomic::AtomicU64;
+mod gateways;
+#[cfg(test)]
+mod table;
+
 use std::time::Duration;
 
 use auth_domain::PoolUse;
@@ -14,6 +19,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use self::gateways::GatewayMetrics;
 
 /// The media type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -102,6 +109,10 @@ pub(crate) struct Metrics {
     connections: Family<Pool, Gauge>,
     watch_ends: Family<Ending, Counter>,
     registrations: Family<Standing, Gauge>,
+    /// Under the gateways' names.
+    pub(crate) gateways: GatewayMetrics,
+    /// Gateways that came from a branch of the log that is gone.
+    pub(crate) forks: Counter,
     bound: Gauge<f64, AtomicU64>,
     lease: Family<ClassLabel, Gauge<f64, AtomicU64>>,
     beats: Family<BeatLabels, Counter>,
@@ -158,6 +169,8 @@ impl Metrics {
             connections: Family::default(),
             watch_ends: Family::default(),
             registrations: Family::default(),
+            gateways: GatewayMetrics::new(),
+            forks: Counter::default(),
             bound: Gauge::default(),
             lease: Family::default(),
             beats: Family::default(),
@@ -204,6 +217,12 @@ impl Metrics {
             self.lease.clone(),
         );
         registry.register("beats", "Proofs of the head by a write, by outcome", self.beats.clone());
+        registry.register(
+            "forks",
+            "Cursors of gateways that stand on a branch of the log which is gone",
+            self.forks.clone(),
+        );
+        self.gateways.register(registry);
         registry.register("enforced_seconds", "Commit to the last acknowledgement of an entry", self.enforced.clone());
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
         registry.register("watchers", "Open watches", self.watchers.clone());

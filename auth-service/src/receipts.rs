@@ -18,6 +18,7 @@ use portcullis_observe::Page as MetricsPage;
 use portcullis_types::{Boottime, Clock, Revision, Shutdown};
 use tokio::sync::watch;
 
+use crate::forks::Forks;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::tailer::{LogTail, SourceText as _};
@@ -78,6 +79,7 @@ struct Behind;
 pub(crate) struct Receipts {
     registrations: Mutex<Registrations>,
     changed: watch::Sender<()>,
+    forks: Forks,
     log: Arc<LogTail>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -119,12 +121,18 @@ impl Receipts {
         let registrations = Mutex::new(Registrations::new(terms, clock.boottime()));
         let metrics = Arc::clone(log.metrics());
         let (changed, followed) = (watch::Sender::new(()), Mutex::new(BTreeMap::new()));
-        Self { registrations, changed, log, store, clock, metrics, lease: terms.lease, replica, followed }
+        let forks = Forks::new(Arc::clone(&metrics));
+        Self { registrations, forks, changed, log, store, clock, metrics, lease: terms.lease, replica, followed }
     }
 
     /// What is new in the log.
     pub(crate) const fn log(&self) -> &Arc<LogTail> {
         &self.log
+    }
+
+    /// Whether the log lost a branch that somebody stood on.
+    pub(crate) const fn forks(&self) -> &Forks {
+        &self.forks
     }
 
     /// B for a revocation that is committed now.
@@ -184,23 +192,50 @@ impl Receipts {
 
     fn acknowledged(&self, run: &Run, revision: Revision, said: Acknowledgement) {
         let now = self.clock.boottime();
-        if self.lock().acknowledge(run, revision, said, now)
-            && let Some(seen) = self.log.with_ring(|ring| ring.known_since(revision.seq))
-        {
-            self.metrics.enforced.observe(now.saturating_since(seen).as_secs_f64());
+        let (is_news, is_last) = {
+            let mut registrations = self.lock();
+            let is_news = registrations.said(run, revision).is_none();
+            (is_news, registrations.acknowledge(run, revision, said, now))
+        };
+        if let Some(after) = self.since_commit(revision, now) {
+            if is_news {
+                self.metrics.gateways.applied(&run.gateway, after);
+            }
+            if is_last {
+                self.metrics.enforced.observe(after.as_secs_f64());
+            }
         }
         self.changed.send_replace(());
     }
 
     /// A gateway has closed so many of the sockets that it fenced for this entry.
     pub(crate) fn closed(&self, run: &Run, revision: Revision, closed: u64) {
-        self.lock().closed(run, revision, closed);
+        let are_all = self.lock().closed(run, revision, closed);
+        if are_all && let Some(after) = self.since_commit(revision, self.clock.boottime()) {
+            self.metrics.gateways.closed(&run.gateway, after);
+        }
         if let Some(replica) = &self.replica
             && let Some(said) = self.lock().said(run, revision)
         {
             replica.say(run, revision, said);
         }
         self.changed.send_replace(());
+    }
+
+    /// A gateway's run is over. Other processes forget it when its lease would have run out.
+    pub(crate) async fn released(&self, run: &Run) -> Result<(), StoreError> {
+        if let Some(replica) = &self.replica {
+            // What was renewed before this word must not seem to come after it.
+            self.look(replica, None).await?;
+            let renewals = self.lock().released(run, self.clock.boottime());
+            if let Some(renewals) = renewals {
+                replica.fleet().forget(run, renewals).await?;
+            }
+        } else {
+            self.lock().released(run, self.clock.boottime());
+        }
+        self.changed.send_replace(());
+        Ok(())
     }
 
     /// Looks a revocation up. The registrations are read after this.
@@ -320,7 +355,9 @@ impl Receipts {
         let behind = self.lock().furthest_behind(head, now);
         self.metrics.watch_backlog.set(i64::try_from(behind).unwrap_or(i64::MAX));
         self.metrics.pools(&self.store.connections());
-        let (able, unable) = self.lock().count(now);
+        let registrations = self.lock();
+        self.metrics.gateways.stand(registrations.able(now), head);
+        let (able, unable) = registrations.count(now);
         self.metrics.registrations("may_hold_lease", able);
         self.metrics.registrations("cannot_hold_lease", unable);
     }
@@ -332,6 +369,11 @@ impl Receipts {
             this.measure();
             this.metrics.encode()
         })
+    }
+
+    /// How long an entry has been known here, if it is.
+    fn since_commit(&self, revision: Revision, now: Boottime) -> Option<Duration> {
+        Some(now.saturating_since(self.log.with_ring(|ring| ring.known_since(revision.seq))?))
     }
 
     async fn is_on_log(&self, revision: Revision) -> Result<bool, StoreError> {

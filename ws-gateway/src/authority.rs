@@ -1,10 +1,13 @@
 //! The line to the authority.
 //!
-//! Owns the gRPC channel, the gateway's own credential for it, and the deadline and number of open questions.
+//! Owns a gRPC channel to each replica, the gateway's own credential for them, and the deadline and number of open
+//! questions. What one replica does not answer another is asked: a question changes nothing, and one about a ticket carries
+//! the name of its redemption, so that it may be asked twice.
 //! Guarantees that a question ends by its deadline whatever the network does, and that the API key is only ever in the
 //! call's metadata. Refuses nothing by itself: what an answer means is for others.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -72,6 +75,15 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
+    /// Whether another replica may answer: this one was not reached, or did not say anything.
+    fn is_about_the_line(&self) -> bool {
+        use tonic::Code;
+        match self {
+            Self::Late => true,
+            Self::Failed(status) => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled),
+        }
+    }
+
     /// Whether another call could be answered: this one is too large, or what it asks about cannot be told.
     pub fn is_about_the_call(&self) -> bool {
         use tonic::Code;
@@ -88,7 +100,10 @@ impl NoAnswer {
 /// The line to the authority.
 #[derive(Debug)]
 pub struct Authority {
-    channel: Channel,
+    /// One for each replica; at least one.
+    channels: Vec<Channel>,
+    /// Which answered last, and is asked first.
+    preferred: AtomicUsize,
     key: RwLock<MetadataValue<Ascii>>,
     key_file: PathBuf,
     deadline: Duration,
@@ -97,26 +112,24 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A line that connects when it is first used, and again whenever it broke.
+    /// Lines to all replicas.
     pub fn new(config: &AuthorityConfig) -> Result<Self, AuthorityError> {
-        let endpoint = Endpoint::from_shared(config.endpoint.clone())
-            .map_err(AuthorityError::Endpoint)?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true);
-        let endpoint = match &config.ca_file {
-            Some(file) => endpoint.tls_config(trusting(file, config)?).map_err(AuthorityError::Endpoint)?,
-            None => endpoint,
-        };
+        let tls = config.ca_file.as_ref().map(|file| trusting(file, config)).transpose()?;
+        let channels = config.all_endpoints().into_iter().map(|endpoint| channel(endpoint, tls.as_ref()));
+        let channels = channels.collect::<Result<_, _>>()?;
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channels,
+            preferred: AtomicUsize::new(0),
             key: RwLock::new(read_key(&config.api_key_file)?),
             key_file: config.api_key_file.clone(),
             deadline: Duration::from_millis(config.deadline_ms),
             questions: Semaphore::new(config.concurrency),
         })
+    }
+
+    /// How many replicas there are.
+    pub const fn replicas(&self) -> usize {
+        self.channels.len()
     }
 
     /// Reads the key file again, so that a key can be replaced without a restart. The old key stays if that fails.
@@ -131,13 +144,18 @@ impl Authority {
 
     /// Asks about one presented credential.
     pub async fn verify(&self, question: v1::VerifyRequest) -> Result<v1::VerifyResponse, NoAnswer> {
-        let mut client = VerificationServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES);
-        let mut request = self.request(question);
         let span = Span::within("Verify", Kind::Client);
-        if let Some(parent) = span.traceparent().and_then(|parent| parent.parse().ok()) {
-            request.metadata_mut().insert("traceparent", parent);
-        }
-        let answered = self.within_deadline(async move { client.verify(request).await }).await;
+        let trace: Option<MetadataValue<Ascii>> = span.traceparent().and_then(|parent| parent.parse().ok());
+        let answered = tokio::time::timeout(self.deadline, async {
+            // Never closed, so a permit always comes; not getting one is the same as being late.
+            let _permit = self.questions.acquire().await.map_err(|_| NoAnswer::Late)?;
+            self.ask(question, trace, async |channel, request| {
+                let mut client = VerificationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
+                client.verify(request).await
+            })
+            .await
+        });
+        let answered = answered.await.map_err(|_| NoAnswer::Late).flatten();
         if answered.is_err() {
             span.fail();
         }
@@ -146,35 +164,59 @@ impl Authority {
 
     /// Asks again about what was admitted.
     pub async fn batch_verify(&self, question: v1::BatchVerifyRequest) -> Result<v1::BatchVerifyResponse, NoAnswer> {
-        let mut client = VerificationServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES);
-        let request = self.request(question);
         // Not behind the questions of handshakes: whoever is admitted comes first, and there are few who ask this.
-        let answered = tokio::time::timeout(self.deadline, client.batch_verify(request)).await;
-        answered.map_err(|_| NoAnswer::Late)?.map(tonic::Response::into_inner).map_err(failed)
+        let asked = self.ask(question, None, async |channel, request| {
+            let mut client = VerificationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
+            client.batch_verify(request).await
+        });
+        tokio::time::timeout(self.deadline, asked).await.map_err(|_| NoAnswer::Late)?
     }
 
-    /// Opens a watch; `requests` must already hold its start.
+    /// Asks one replica after the other, each for its share of the deadline, until one answers.
+    async fn ask<Q: Clone, R>(
+        &self,
+        question: Q,
+        trace: Option<MetadataValue<Ascii>>,
+        call: impl AsyncFn(Channel, Request<Q>) -> Result<tonic::Response<R>, Status>,
+    ) -> Result<R, NoAnswer> {
+        let replicas = self.channels.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        let share = self.deadline / u32::try_from(replicas).unwrap_or(u32::MAX);
+        let mut last = NoAnswer::Late;
+        for turn in 0..replicas {
+            let replica = (first + turn) % replicas;
+            let mut request = self.request(question.clone());
+            if let Some(trace) = trace.clone() {
+                request.metadata_mut().insert("traceparent", trace);
+            }
+            let called = tokio::time::timeout(share, call(self.channels[replica].clone(), request)).await;
+            last = match called {
+                Err(_late) => NoAnswer::Late,
+                Ok(Err(status)) => failed(status),
+                Ok(Ok(answer)) => {
+                    self.preferred.store(replica, Ordering::Relaxed);
+                    return Ok(answer.into_inner());
+                }
+            };
+            if !last.is_about_the_line() {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// Opens a watch on this replica; `requests` must already hold its start.
     pub async fn watch(
         &self,
+        replica: usize,
         requests: ReceiverStream<v1::WatchRequest>,
     ) -> Result<Streaming<v1::WatchResponse>, NoAnswer> {
-        let mut client = RevocationsServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES);
+        let mut client = RevocationsServiceClient::new(self.channels[replica % self.channels.len()].clone())
+            .max_decoding_message_size(MESSAGE_BYTES);
         let mut request = Request::new(requests);
         self.identify(request.metadata_mut());
         let opened = tokio::time::timeout(2 * CONNECT_TIMEOUT, client.watch(request)).await;
         opened.map_err(|_| NoAnswer::Late)?.map(tonic::Response::into_inner).map_err(failed)
-    }
-
-    async fn within_deadline<T>(
-        &self,
-        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<T, NoAnswer> {
-        let answered = tokio::time::timeout(self.deadline, async {
-            // Never closed, so a permit always comes; not getting one is the same as being late.
-            let _permit = self.questions.acquire().await.map_err(|_| NoAnswer::Late)?;
-            call.await.map(tonic::Response::into_inner).map_err(failed)
-        });
-        answered.await.map_err(|_| NoAnswer::Late)?
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -198,6 +240,22 @@ fn trusting(file: &std::path::Path, config: &AuthorityConfig) -> Result<ClientTl
         Some(name) => tls.domain_name(name),
         None => tls,
     })
+}
+
+/// A line that connects when it is first used, and again whenever it broke.
+fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, AuthorityError> {
+    let endpoint = Endpoint::from_shared(endpoint)
+        .map_err(AuthorityError::Endpoint)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true);
+    let endpoint = match tls {
+        Some(tls) => endpoint.tls_config(tls.clone()).map_err(AuthorityError::Endpoint)?,
+        None => endpoint,
+    };
+    Ok(endpoint.connect_lazy())
 }
 
 fn failed(status: Status) -> NoAnswer {

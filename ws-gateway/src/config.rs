@@ -79,9 +79,12 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorityConfig {
-    /// Its gRPC endpoint; `http` on loopback only, `https` anywhere.
-    #[serde(default = "default_endpoint")]
-    pub endpoint: String,
+    /// Its gRPC endpoint, where there is one; `http` on loopback only, `https` anywhere.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The endpoints of its replicas, instead: what one does not answer another is asked.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
     /// Over `https`: the certificate authorities that may vouch for it, in PEM.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -261,9 +264,21 @@ const fn default_listen() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7711)
 }
 
-fn default_endpoint() -> String {
-    "http://127.0.0.1:7700".to_owned()
+impl AuthorityConfig {
+    /// Where the authority is, one or more.
+    pub fn all_endpoints(&self) -> Vec<String> {
+        match &self.endpoint {
+            Some(one) => vec![one.clone()],
+            None if self.endpoints.is_empty() => vec![DEFAULT_ENDPOINT.to_owned()],
+            None => self.endpoints.clone(),
+        }
+    }
 }
+
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7700";
+
+/// How many replicas one gateway may know.
+const MOST_ENDPOINTS: usize = 16;
 
 const fn default_deadline_ms() -> u64 {
     2_000
@@ -379,11 +394,21 @@ impl Config {
             Duration::from_millis(self.cache.ttl_ms) <= LONGEST_VERDICT_TTL,
             "cache.ttl_ms: at most 300000 (5 minutes)",
         );
-        rule(is_good_endpoint(&self.authority.endpoint), ENDPOINT_RULE);
-        let is_tls = self.authority.endpoint.starts_with("https://");
+        let endpoints = self.authority.all_endpoints();
+        rule(endpoints.iter().all(|endpoint| is_good_endpoint(endpoint)), ENDPOINT_RULE);
+        let named_once = self.authority.endpoint.is_none() || self.authority.endpoints.is_empty();
+        rule(named_once, "authority: `endpoint` or `endpoints`, not both");
+        let is_tls = endpoints.iter().all(|endpoint| endpoint.starts_with("https://"));
+        let is_mixed = !is_tls && endpoints.iter().any(|endpoint| endpoint.starts_with("https://"));
+        rule(!is_mixed, "authority.endpoints: all over https, or none");
         rule(
             is_tls == self.authority.ca_file.is_some() && (is_tls || self.authority.server_name.is_none()),
             "authority: ca_file is needed with an https endpoint, and neither it nor server_name is used with http",
+        );
+        let distinct: std::collections::BTreeSet<_> = endpoints.iter().collect();
+        rule(
+            distinct.len() == endpoints.len() && endpoints.len() <= MOST_ENDPOINTS,
+            "authority.endpoints: at most 16, each once",
         );
         rule(
             (100..=30_000).contains(&self.authority.deadline_ms) && self.authority.concurrency > 0,
@@ -416,7 +441,7 @@ impl Config {
     }
 }
 
-const ENDPOINT_RULE: &str = "authority.endpoint: https://<host>:<port>, or http://<loopback address>:<port>; the clear is spoken on loopback only";
+const ENDPOINT_RULE: &str = "authority.endpoint and .endpoints: https://<host>:<port>, or http://<loopback address>:<port>; the clear is spoken on loopback only";
 
 impl LimitsConfig {
     fn broken_rules(&self, rule: &mut impl FnMut(bool, &str)) {

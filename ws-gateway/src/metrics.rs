@@ -3,6 +3,9 @@
 //! Owns the registry and every series. Guarantees that no label comes from a peer: labels are fixed words and close
 //! codes of our own, so the number of series is bounded.
 
+#[cfg(test)]
+mod table;
+
 use std::sync::atomic::AtomicU64;
 
 use portcullis_observe::Process;
@@ -96,6 +99,8 @@ pub struct Metrics {
     pub resyncs: Family<Reason, Counter>,
     /// Watches opened.
     pub watches: Counter,
+    /// Of these, how many took the place of another that still stood.
+    pub moves: Counter,
     /// Frames from clients.
     pub messages_in: Counter,
     /// Frames to clients.
@@ -136,6 +141,7 @@ impl Metrics {
             closed: Family::default(),
             resyncs: Family::default(),
             watches: Counter::default(),
+            moves: Counter::default(),
             messages_in: Counter::default(),
             messages_out: Counter::default(),
             outbox: Histogram::new(exponential_buckets(64.0, 8.0, 7)),
@@ -189,6 +195,7 @@ impl Metrics {
         to.register("fenced", "Sockets fenced", self.fenced.clone());
         to.register("resyncs", "Watches begun anew", self.resyncs.clone());
         to.register("watches", "Watches opened", self.watches.clone());
+        to.register("watch_moves", "Watches that took the place of another that still stood", self.moves.clone());
         to.register_with_unit("fence", "From an entry's arrival to the last fence", Unit::Seconds, self.fence.clone());
         to.register_with_unit("close", "From a socket's fence to its close", Unit::Seconds, self.close.clone());
     }

@@ -7,8 +7,10 @@
 //! Guarantees that time passes for the enforcer whether or not the authority can be reached, and that a probe's time is
 //! read before it is sent.
 
+mod line;
+mod moving;
+
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,19 +18,15 @@ use gateway_core::{Input, Output, ResyncReason, Welcome};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::watch_request::Message as Said;
 use portcullis_proto::auth::v1::watch_response::Message as Heard;
-use portcullis_types::{Backoff, BootId, Boottime, Clock, Entropy, GatewayId, Revision, Shutdown, UuidSource};
-use tokio::sync::mpsc;
-use tokio::time::Sleep;
-use tokio_stream::wrappers::ReceiverStream;
+use portcullis_types::{Backoff, BootId, Clock, Entropy, GatewayId, Revision, Shutdown, UuidSource};
 use tonic::Streaming;
 
-use crate::authority::{Authority, NoAnswer};
+use self::line::{Event, Line};
+use self::moving::{Next, arrival};
+use crate::authority::Authority;
 use crate::enforcement::Enforcement;
 use crate::metrics::{Metrics, Reason};
 use crate::reverify::{BATCH, Question, Reverifier};
-
-/// Requests that wait to be sent. Full: the line is stuck, a probe is left out.
-const REQUESTS: usize = 16;
 
 /// Of these, how many stay free for probes and what opens the watch.
 const FOR_PROBES: usize = 4;
@@ -42,39 +40,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// How long a stream may stand without a welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How long the authority may take to hear that this run is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How often time passes for the enforcer: a fifth of a usual probe interval, drawn evenly around it.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How often it passes at most: what is closed at a pace is closed in small groups.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
-
-type Opening = Pin<Box<dyn Future<Output = Result<Streaming<v1::WatchResponse>, NoAnswer>> + Send>>;
-
-/// The line to the authority.
-enum Line {
-    Pausing(Pin<Box<Sleep>>),
-    Opening { requests: mpsc::Sender<v1::WatchRequest>, opening: Opening },
-    Open { requests: mpsc::Sender<v1::WatchRequest>, stream: Box<Streaming<v1::WatchResponse>>, since: Boottime },
-}
-
-enum Event {
-    Paused,
-    Opened(Result<Streaming<v1::WatchResponse>, NoAnswer>),
-    Heard(Result<Option<v1::WatchResponse>, tonic::Status>),
-}
-
-impl Line {
-    async fn next(&mut self) -> Event {
-        match self {
-            Self::Pausing(pause) => {
-                pause.as_mut().await;
-                Event::Paused
-            }
-            Self::Opening { opening, .. } => Event::Opened(opening.as_mut().await),
-            Self::Open { stream, .. } => Event::Heard(stream.message().await),
-        }
-    }
-}
 
 /// What the driver works with.
 #[derive(Debug)]
@@ -102,6 +75,10 @@ pub struct Driver {
     parts: Parts,
     boot: BootId,
     line: Line,
+    /// Which replica it goes to.
+    replica: usize,
+    /// What is to take its place.
+    next: Option<Next>,
     backoff: Backoff,
     welcomed: bool,
     questions: Vec<Question>,
@@ -112,10 +89,10 @@ impl Driver {
     /// Before the first stream.
     pub fn new(parts: Parts) -> Self {
         let boot = BootId::new(UuidSource::new(&*parts.clock, &*parts.entropy));
-        let line = Line::Pausing(Box::pin(tokio::time::sleep(Duration::ZERO)));
+        let line = Line::pausing(Duration::ZERO);
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let (questions, acknowledgements) = (Vec::new(), VecDeque::new());
-        Self { parts, boot, line, backoff, welcomed: false, questions, acknowledgements }
+        Self { parts, boot, line, replica: 0, next: None, backoff, welcomed: false, questions, acknowledgements }
     }
 
     /// Drives until shutdown is requested.
@@ -124,7 +101,7 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.requested() => return,
+                () = shutdown.requested() => return self.leave().await,
                 () = tick.as_mut() => {
                     tick.set(tokio::time::sleep(self.until_next_tick()));
                     self.tick();
@@ -135,8 +112,23 @@ impl Driver {
                     }
                 }
                 event = self.line.next() => self.on_event(event),
+                event = arrival(&mut self.next) => self.on_next(event),
             }
             self.send_questions();
+        }
+    }
+
+    /// Says what is still to be said and, if nobody passes a frame any more, that this run is over.
+    async fn leave(mut self) {
+        self.acknowledge();
+        self.tell_closings();
+        self.step(Input::Leaving);
+        let Line::Open { requests, mut stream, .. } = self.line else { return };
+        drop(requests);
+        // The authority ends the stream when it has read the last of it.
+        let read = async { while let Ok(Some(_)) = stream.message().await {} };
+        if tokio::time::timeout(LAST_WORDS, read).await.is_err() {
+            tracing::warn!("the authority may not have heard that this gateway ends; receipts wait for its lease");
         }
     }
 
@@ -155,6 +147,7 @@ impl Driver {
             tracing::warn!("the authority does not welcome the watch");
             self.lost();
         }
+        self.tick_next();
         self.step(Input::Tick { wall: self.parts.clock.now() });
         self.acknowledge();
         self.tell_closings();
@@ -180,36 +173,31 @@ impl Driver {
         }
     }
 
-    /// Says `start` before the stream stands: the authority answers only to that.
     fn open(&mut self) {
-        let (requests, to_send) = mpsc::channel(REQUESTS);
-        let authority = Arc::clone(&self.parts.authority);
-        let opening = Box::pin(async move {
-            if let Err(error) = authority.reload_key().await {
-                tracing::warn!(%error, "the key file cannot be read again; the old key stays");
-            }
-            authority.watch(ReceiverStream::new(to_send)).await
-        });
+        self.next = None;
         self.welcomed = false;
-        self.line = Line::Opening { requests, opening };
+        self.line = Line::opening(&self.parts.authority, self.replica, self.parts.clock.boottime());
         self.step(Input::StreamOpened);
     }
 
     fn opened(&mut self, stream: Streaming<v1::WatchResponse>) {
-        let Line::Opening { requests, .. } = &self.line else { return };
-        let since = self.parts.clock.boottime();
         self.parts.metrics.watches.inc();
-        self.line = Line::Open { requests: requests.clone(), stream: Box::new(stream), since };
+        self.line.stands(stream, self.parts.clock.boottime());
     }
 
+    /// Another replica may do better; one that is about to is waited for.
     fn lost(&mut self) {
-        self.pause();
+        if self.next.is_some() {
+            self.line = Line::pausing(WELCOME_TIMEOUT);
+        } else {
+            self.replica = (self.replica + 1) % self.parts.authority.replicas();
+            self.pause();
+        }
         self.step(Input::StreamLost);
     }
 
     fn pause(&mut self) {
-        let pause = self.backoff.next_delay(&*self.parts.entropy);
-        self.line = Line::Pausing(Box::pin(tokio::time::sleep(pause)));
+        self.line = Line::pausing(self.backoff.next_delay(&*self.parts.entropy));
     }
 
     fn heard(&mut self, response: v1::WatchResponse) {
@@ -233,7 +221,7 @@ impl Driver {
             Some(Heard::ResyncRequired(resync)) => self.resync(resync.reason()),
             Some(Heard::Drain(v1::Drain {})) => {
                 tracing::info!("the authority is leaving");
-                self.lost();
+                self.move_away();
             }
             // Something newer than this gateway.
             None => {}
@@ -277,7 +265,16 @@ impl Driver {
             v1::ResyncReason::Horizon => (ResyncReason::Horizon, "horizon"),
             v1::ResyncReason::Lagged => (ResyncReason::Lagged, "lagged"),
         };
-        tracing::warn!(reason = word, "the watch must begin anew");
+        match reason {
+            ResyncReason::Fork => tracing::error!(
+                applied = ?self.parts.enforcement.applied(),
+                "the authority's log is not the one that was applied here: a backup was restored or a failover lost its \
+                 tail; every socket is judged again, and what rests on the lost branch ends"
+            ),
+            ResyncReason::Horizon | ResyncReason::Lagged => {
+                tracing::warn!(reason = word, "the watch must begin anew; every socket is judged again");
+            }
+        }
         self.parts.metrics.resyncs.get_or_create(&Reason { reason: word }).inc();
         self.step(Input::ResyncRequired(reason));
     }
@@ -290,12 +287,7 @@ impl Driver {
     fn step(&mut self, input: Input) {
         for output in self.parts.enforcement.step(input) {
             match output {
-                Output::SendStart { cursor } => self.send(Said::Start(v1::WatchStart {
-                    gateway_id: self.parts.gateway.as_str().to_owned(),
-                    boot_id: self.boot.as_bytes().to_vec(),
-                    cursor: cursor.map(Into::into),
-                    observer: false,
-                })),
+                Output::SendStart { cursor } => self.send(Said::Start(self.start_at(cursor))),
                 Output::SendProbe { probe_id, applied, sockets } => {
                     let applied = applied.map(Into::into);
                     self.send(Said::Probe(v1::Probe { probe_id, applied, sockets }));
@@ -307,14 +299,27 @@ impl Driver {
                     let revision = Some(revision.into());
                     self.acknowledgements.push_back(v1::Applied { revision, fenced, apply_us: 0 });
                 }
-                Output::Reconnect => self.pause(),
+                Output::Release => self.send(Said::Released(v1::Released {})),
+                Output::Reconnect => {
+                    self.next = None;
+                    self.pause();
+                }
                 Output::Reverify { connection, reference } => self.questions.push((connection, reference)),
             }
         }
     }
 
+    fn start_at(&self, cursor: Option<Revision>) -> v1::WatchStart {
+        v1::WatchStart {
+            gateway_id: self.parts.gateway.as_str().to_owned(),
+            boot_id: self.boot.as_bytes().to_vec(),
+            cursor: cursor.map(Into::into),
+            observer: false,
+        }
+    }
+
     fn send(&self, message: Said) {
-        let (Line::Opening { requests, .. } | Line::Open { requests, .. }) = &self.line else { return };
+        let Some(requests) = self.line.requests() else { return };
         // Full or closed: the stream is stuck or lost, which the missing answer tells the enforcer.
         let _sent = requests.try_send(v1::WatchRequest { message: Some(message) });
     }

@@ -1,5 +1,7 @@
 //! A whole gateway in this process, before a scripted authority.
 
+#[path = "gateway/replicas.rs"]
+mod replicas;
 mod standin;
 
 use portcullis_proto::auth::v1::{Action, DenyReason, Effect};

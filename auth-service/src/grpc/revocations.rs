@@ -133,6 +133,13 @@ impl RevocationsService for Api {
             bound_ms: self.enforced_within_ms(),
             lease_ms: wire::millis(self.leases.lengths().standard),
             probe_interval_ms: wire::millis(self.probe_interval),
+            last_fork: self.receipts.forks().seen().map(|(fork, count)| v1::LogFork {
+                gateway_id: fork.gateway.as_str().to_owned(),
+                cursor: Some(fork.cursor.into()),
+                head: Some(fork.head.into()),
+                at_us: fork.at.as_micros(),
+                count,
+            }),
             terms: Some(self.leases.into()),
         }))
     }

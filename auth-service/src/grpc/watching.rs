@@ -24,10 +24,13 @@ use tonic::{Status, Streaming};
 use super::caller::Admitted;
 use super::errors::{Failure, Reason};
 use super::{Api, wire};
+use crate::forks::Fork;
 use crate::receipts::NoProof;
 
 const START_TIME: Duration = Duration::from_secs(5);
 const JUDGED_AGAIN: Duration = Duration::from_secs(60);
+/// How long a gateway may take to open its watch elsewhere when this replica leaves.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 const PAGE: u32 = 250;
 
 /// Why the task ends; what is sent for it is in [`Watching::run`].
@@ -175,7 +178,7 @@ impl Watching {
             None => None,
         };
         let position =
-            watch::judge(start.cursor, at_cursor, horizon, head).map_err(|reason| Ended::Resync(reason, head))?;
+            watch::judge(start.cursor, at_cursor, horizon, head).map_err(|reason| self.refuse(start, reason, head))?;
         let admitted = self.admitted.again(&self.api.authority).await?;
         admitted.act_anywhere(Scope::Watch)?;
         let caller = admitted.caller();
@@ -198,6 +201,15 @@ impl Watching {
         self.api.leases.lengths().standard / 2
     }
 
+    /// Why a cursor is refused; one of another branch is news to the operator, unless anybody may have made it up.
+    fn refuse(&self, start: &Start, reason: Resync, head: Revision) -> Ended {
+        if let (Resync::Fork, Some(run), Some(cursor)) = (reason, start.registered(), start.cursor) {
+            let at = self.api.clock.now();
+            self.api.receipts.forks().note(Fork { gateway: run.gateway.clone(), cursor, head, at });
+        }
+        Ended::Resync(reason, head)
+    }
+
     async fn follow(&mut self, watcher: Watcher, run: Option<&Run>) -> Result<Infallible, Ended> {
         let mut following = Following {
             watcher,
@@ -206,13 +218,17 @@ impl Watching {
             grown: self.api.log.subscribe(),
             judged_again: tokio::time::interval(JUDGED_AGAIN),
             held_since: None,
+            leave_by: Boottime::ZERO,
             idle: false,
         };
         following.judged_again.reset();
         loop {
             match self.next_event(&mut following).await {
                 Event::Left => return Err(Ended::Left),
-                Event::Leaving => following.wake(|watcher| watcher.drain()),
+                Event::Leaving => {
+                    following.leave_by = self.api.clock.boottime() + LEAVE_WITHIN;
+                    following.wake(|watcher| watcher.drain());
+                }
                 Event::Grown => following.wake(|_| ()),
                 Event::JudgeAgain => self.judge_again().await?,
                 Event::Request(request) => self.hear(&mut following, request).await?,
@@ -226,11 +242,13 @@ impl Watching {
     async fn next_event(&mut self, following: &mut Following) -> Event {
         let speaking = !following.idle;
         let (held_for, patience) = (following.held_for(speaking, self.api.clock.boottime()), self.patience());
-        let Following { watcher, grown, judged_again, proofs, .. } = following;
+        let Following { watcher, grown, judged_again, proofs, leave_by, .. } = following;
+        let may_stay = leave_by.saturating_since(self.api.clock.boottime());
         tokio::select! {
             biased;
             () = self.out.closed() => Event::Left,
             () = self.api.shutdown.requested(), if !watcher.is_leaving() => Event::Leaving,
+            () = tokio::time::sleep(may_stay), if watcher.is_leaving() => Event::Left,
             Some(proven) = proofs.next(), if watcher.accepts_probe() => Event::Proven(proven),
             request = self.requests.message(), if watcher.accepts_probe() && proofs.len() < Watcher::MOST_PROBES => {
                 Event::Request(request)
@@ -262,6 +280,12 @@ impl Watching {
                 Some(run) => self.hear_closed(run, closed),
                 None => Ok(()),
             },
+            Some(v1::watch_request::Message::Released(v1::Released {})) => {
+                if let Some(run) = &following.run {
+                    self.api.receipts.released(run).await?;
+                }
+                Err(Ended::Quietly)
+            }
             Some(v1::watch_request::Message::Start(_)) => {
                 Err(Failure::new(Reason::WatchStartedTwice, "a watch is started once").into())
             }
@@ -318,7 +342,6 @@ impl Watching {
                 self.out.try_send(Ok(message)).map_err(|_| Ended::Left)?;
             }
             Next::Load { after } => watcher.loaded(self.load(after).await?),
-            Next::Wait if watcher.is_drained() => return Err(Ended::Quietly),
             Next::Wait => following.idle = true,
             Next::End(end) => return Err(self.end(end)),
         }
@@ -406,6 +429,8 @@ struct Following {
     proofs: FuturesOrdered<BoxFuture<'static, Proven>>,
     grown: tokio::sync::watch::Receiver<u64>,
     judged_again: tokio::time::Interval,
+    // When this replica ends the watch, once it has said that it is leaving.
+    leave_by: Boottime,
     // Since when something waits for room.
     held_since: Option<Boottime>,
     // Nothing to send until something happens.

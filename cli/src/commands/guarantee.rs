@@ -2,6 +2,7 @@
 
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
+use portcullis_types::{Revision, Timestamp};
 use serde_json::{Value, json};
 
 use super::present;
@@ -10,6 +11,7 @@ use crate::failure::Failure;
 use crate::print::{Printer, Report};
 use crate::span;
 use crate::table::View;
+use crate::words;
 
 pub(crate) async fn run(authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let answer = authority
@@ -24,12 +26,49 @@ pub(crate) async fn run(authority: &Authority, printer: &Printer) -> Result<(), 
         ("probes", format!("every {}", span::millis_in_words(answer.probe_interval_ms))),
     ];
     view.extend(classes.map(|class| (class.name, class.in_words())));
+    let fork = answer.last_fork.as_ref().map(fork).transpose()?;
+    if let Some(fork) = &fork {
+        view.push(("log fork", fork.in_words()));
+    }
     let json = json!({
+        "last_fork": fork.as_ref().map(Fork::to_json),
         "bound_ms": answer.bound_ms,
         "probe_interval_ms": answer.probe_interval_ms,
         "classes": classes.map(Class::to_json),
     });
     printer.report(&Report { json, view: View::Fields(view) })
+}
+
+/// A sign that the log has lost a branch.
+#[derive(Clone, Debug)]
+struct Fork {
+    gateway: String,
+    cursor: String,
+    at: Timestamp,
+    count: u64,
+}
+
+fn fork(wire: &v1::LogFork) -> Result<Fork, Failure> {
+    let cursor = present(wire.cursor, "cursor")?;
+    let cursor = present(Revision::try_from(cursor).ok(), "readable cursor")?;
+    let at = Timestamp::from_micros(wire.at_us);
+    Ok(Fork { gateway: wire.gateway_id.clone(), cursor: cursor.to_string(), at, count: wire.count })
+}
+
+impl Fork {
+    fn in_words(&self) -> String {
+        let Self { gateway, cursor, count, .. } = self;
+        let times = if *count == 1 { String::new() } else { format!(", the last of {count}") };
+        format!(
+            "{gateway} came at {} from {cursor}, which is not on this log{times}: a backup was restored or a failover \
+             lost its tail; revoke again what was revoked since",
+            words::timestamp(self.at),
+        )
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "gateway_id": self.gateway, "cursor": self.cursor, "at": words::timestamp(self.at), "count": self.count })
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

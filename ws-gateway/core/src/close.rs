@@ -14,12 +14,8 @@ pub enum CloseReason {
     MessageTooBig,
     /// This gateway is stopping or being emptied.
     Drain,
-    /// The process has no room.
-    Overload,
     /// Nobody can say whether the client may stay.
     AuthorityUnavailable,
-    /// The gateway failed; a fault of ours.
-    Internal,
     /// An empty ping was not answered in time. The protocol's own number.
     NoPong,
     /// Not a frame of the client protocol, or a command out of turn. The protocol's own number.
@@ -55,9 +51,8 @@ impl CloseReason {
     pub const fn code(self) -> u16 {
         match self {
             Self::MessageTooBig => 1009,
-            Self::Internal => 1011,
             Self::Drain => 1012,
-            Self::Overload | Self::AuthorityUnavailable => 1013,
+            Self::AuthorityUnavailable => 1013,
             Self::NoPong => 3012,
             Self::BadRequest => 3501,
             Self::Stale => 3502,
@@ -78,9 +73,7 @@ impl CloseReason {
     pub const fn text(self) -> &'static str {
         match self {
             Self::MessageTooBig => "message too big",
-            Self::Internal => "internal error",
             Self::Drain => "gateway restarting",
-            Self::Overload => "overloaded",
             Self::AuthorityUnavailable => "authority unavailable",
             Self::NoPong => "no pong",
             Self::BadRequest => "bad request",
@@ -124,9 +117,7 @@ mod tests {
         [
             CloseReason::MessageTooBig,
             CloseReason::Drain,
-            CloseReason::Overload,
             CloseReason::AuthorityUnavailable,
-            CloseReason::Internal,
             CloseReason::NoPong,
             CloseReason::BadRequest,
             CloseReason::Stale,
@@ -158,7 +149,7 @@ mod tests {
     #[test]
     fn every_code_may_stand_in_a_close_frame() {
         for reason in all() {
-            assert!(matches!(reason.code(), 1009 | 1011..=1013 | 3000..=4999), "{reason:?}");
+            assert!(matches!(reason.code(), 1009 | 1012..=1013 | 3000..=4999), "{reason:?}");
         }
     }
 
@@ -176,7 +167,6 @@ mod tests {
         }
         for returns in [
             CloseReason::Drain,
-            CloseReason::Overload,
             CloseReason::Expired,
             CloseReason::AuthorityChanged,
             CloseReason::LeaseLost,

@@ -32,6 +32,10 @@ pub enum Fault {
     ThawBeforeCatchUp,
     /// A position is claimed before everybody from before a resync was judged again.
     AcknowledgedWhileReconciling,
+    /// A run says that it is over while somebody passes frames.
+    ReleasedEarly,
+    /// A run that said that it is over admits somebody.
+    AdmittedAfterRelease,
 }
 
 #[cfg(not(feature = "faults"))]

@@ -56,12 +56,36 @@ pub(crate) struct StandIn {
     held: watch::Sender<bool>,
     asked: watch::Sender<usize>,
     asked_again: watch::Sender<usize>,
+    replica: Arc<Replica>,
+}
+
+/// What is one replica's own.
+struct Replica {
+    leaving: watch::Sender<bool>,
+    /// Open watches.
+    watches: watch::Sender<usize>,
+    server: Mutex<Option<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>>>,
+}
+
+/// Counts a watch while it is open.
+struct Counted(Arc<Replica>);
+
+impl Counted {
+    fn new(replica: &Arc<Replica>) -> Self {
+        replica.watches.send_modify(|open| *open += 1);
+        Self(Arc::clone(replica))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.watches.send_modify(|open| *open -= 1);
+    }
 }
 
 impl StandIn {
     /// Listens, with an empty log, and answers probes.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("any free port");
         let script = Script {
             log: Vec::new(),
             chain: Chain::from_bytes([0; 16]),
@@ -75,24 +99,55 @@ impl StandIn {
             history: 0,
         };
         let standin = Self {
-            address: listener.local_addr().expect("bound"),
+            address: ([127, 0, 0, 1], 0).into(),
             script: Arc::new(Mutex::new(script)),
             grown: watch::Sender::new(0),
             held: watch::Sender::new(false),
             asked: watch::Sender::new(0),
             asked_again: watch::Sender::new(0),
+            replica: Arc::new(Replica::new()),
         };
+        standin.listening().await
+    }
+
+    /// Another replica of the same authority.
+    pub(crate) async fn beside(&self) -> Self {
+        Self { replica: Arc::new(Replica::new()), ..self.clone() }.listening().await
+    }
+
+    async fn listening(mut self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("any free port");
+        self.address = listener.local_addr().expect("bound");
         let server = tonic::transport::Server::builder()
-            .add_service(VerificationServiceServer::new(standin.clone()))
-            .add_service(RevocationsServiceServer::new(standin.clone()));
+            .add_service(VerificationServiceServer::new(self.clone()))
+            .add_service(RevocationsServiceServer::new(self.clone()));
         // The server's own setting does not reach streams that it did not accept itself.
         let incoming = TcpListenerStream::new(listener).map(|stream| {
             let stream = stream?;
             stream.set_nodelay(true)?;
             Ok::<_, std::io::Error>(stream)
         });
-        tokio::spawn(server.serve_with_incoming(incoming));
-        standin
+        let server = tokio::spawn(server.serve_with_incoming(incoming));
+        *self.replica.server.lock().expect("no test panics inside") = Some(server);
+        self
+    }
+
+    /// This replica says on every watch that it is leaving, and goes on.
+    pub(crate) fn leaves(&self) {
+        self.replica.leaving.send_replace(true);
+    }
+
+    /// This replica dies: its listener and every connection.
+    pub(crate) fn dies(&self) {
+        if let Some(server) = self.replica.server.lock().expect("no test panics inside").take() {
+            server.abort();
+        }
+        self.replica.leaving.send_replace(true);
+    }
+
+    /// Waits until so many watches are open at this replica.
+    pub(crate) async fn watched(&self, times: usize) {
+        self.replica.watches.subscribe().wait_for(|open| *open == times).await.expect("it lives");
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
@@ -220,6 +275,16 @@ fn keys(number: u8) -> [KeyDigest; 4] {
     ]
 }
 
+impl Replica {
+    fn new() -> Self {
+        Self { leaving: watch::Sender::new(false), watches: watch::Sender::new(0), server: Mutex::new(None) }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.server.lock().expect("no test panics inside").is_none()
+    }
+}
+
 impl Script {
     fn head(&self) -> Revision {
         Revision { seq: self.log.len() as u64, chain: self.chain.short() }
@@ -276,6 +341,9 @@ impl Script {
 impl VerificationService for StandIn {
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
         assert!(request.metadata().contains_key("authorization"), "the gateway says who it is");
+        if self.replica.is_dead() {
+            return Err(Status::unavailable("nobody is there"));
+        }
         let question = request.into_inner();
         let presented = match &question.credential {
             Some(Credential::Bearer(token)) => token.clone(),
@@ -389,6 +457,8 @@ impl StandIn {
             terms: Some(terms),
         };
         say(Heard::Welcome(welcome)).await?;
+        let _counted = Counted::new(&self.replica);
+        let mut leaving = self.replica.leaving.subscribe();
         loop {
             if self.script().refuses_watches || self.script().history != history {
                 return None;
@@ -404,11 +474,18 @@ impl StandIn {
             }
             tokio::select! {
                 changed = grown.changed() => changed.ok()?,
+                changed = leaving.changed() => {
+                    changed.ok()?;
+                    if self.replica.is_dead() {
+                        return None;
+                    }
+                    say(Heard::Drain(v1::Drain {})).await?;
+                }
                 request = requests.next() => {
                     let probe = match request?.ok()?.message {
                         Some(Said::Probe(probe)) => probe,
                         Some(Said::Applied(_) | Said::Closed(_)) => continue,
-                        Some(Said::Start(_)) | None => return None,
+                        Some(Said::Released(_) | Said::Start(_)) | None => return None,
                     };
                     if self.script().answers_probes && self.script().log.len() == sent {
                         let head = Some(self.script().head().into());

@@ -39,12 +39,18 @@ impl Stage {
 
     /// Before an authority that stands already.
     pub(crate) async fn with(authority: StandIn, extra: &str) -> Self {
+        Self::with_replicas(authority, &[], extra).await
+    }
+
+    /// Before an authority that has more replicas.
+    pub(crate) async fn with_replicas(authority: StandIn, others: &[&StandIn], extra: &str) -> Self {
+        let replicas = std::iter::once(&authority).chain(others.iter().copied());
+        let endpoints: Vec<_> = replicas.map(|replica| format!("http://{}", replica.address)).collect();
         let mut key = NamedTempFile::new().expect("a temporary file");
         key.write_all(opaque(OpaqueKind::ApiKey, 1).as_bytes()).expect("the key is written");
         let text = format!(
             "gateway_id = \"gw-test\"\nlisten = \"127.0.0.1:0\"\n\
-             authority = {{ endpoint = \"http://{}\", api_key_file = {:?} }}\n{extra}",
-            authority.address,
+             authority = {{ endpoints = {endpoints:?}, api_key_file = {:?} }}\n{extra}",
             key.path(),
         );
         let file = NamedTempFile::new().expect("a temporary file");

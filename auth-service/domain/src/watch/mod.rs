@@ -19,7 +19,7 @@ pub use beats::{Beats, TooManyWaiting};
 pub use cursor::{Position, judge};
 pub use entry::{Entry, InvalidEntry};
 pub use receipt::{Acknowledgement, GatewayReceipt, GatewayState, Receipt, Status};
-pub use registrations::{Committed, Registrations, Run, Terms, TooManyGateways};
+pub use registrations::{Able, Committed, Registrations, Run, Terms, TooManyGateways};
 pub use ring::{Found, NotContiguous, Ring, RingLimits};
 pub use watcher::{End, Freshness, Message, Next, Resync, TooManyProbes, Watcher, WatcherParts};
 

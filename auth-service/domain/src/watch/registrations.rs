@@ -67,6 +67,17 @@ pub struct Committed {
     pub seen: Boottime,
 }
 
+/// A run that may hold a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Able<'a> {
+    /// Whose.
+    pub gateway: &'a GatewayId,
+    /// Up to where it is known to enforce everything.
+    pub applied: Option<Revision>,
+    /// For how long, if it is not heard again.
+    pub lease_left: Duration,
+}
+
 /// Every registration may hold a lease, and there is no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many gateways may hold a lease")]
@@ -84,6 +95,8 @@ struct Registration {
     /// As the store has it, where others may renew it.
     renewals: Option<u64>,
     sockets: u64,
+    /// It said that it is over, and has not probed since.
+    released: Option<Boottime>,
     /// Everything up to here is enforced.
     applied: Option<Revision>,
     /// By position, newest last.
@@ -99,6 +112,7 @@ impl Registration {
             lease: Duration::ZERO,
             renewals: None,
             sockets: 0,
+            released: None,
             applied: None,
             acknowledged: VecDeque::new(),
         }
@@ -110,11 +124,13 @@ impl Registration {
         self.lease = self.lease.max(lease);
         self.over = self.over.max(now + at_most(lease));
         self.sockets = sockets;
+        // One that was under way on another stream: whether it is answered before the end cannot be told.
+        self.released = None;
     }
 
     /// From when on it cannot hold a lease.
-    const fn lease_over(&self) -> Boottime {
-        self.over
+    fn lease_over(&self) -> Boottime {
+        self.released.unwrap_or(self.over)
     }
 
     fn acknowledgement(&self, revision: Revision) -> Option<Acknowledgement> {
@@ -202,6 +218,13 @@ impl Registrations {
         news
     }
 
+    /// It passes no frame any more and will never admit anybody. As which renewal the store has it, if it does.
+    pub fn released(&mut self, run: &Run, now: Boottime) -> Option<u64> {
+        let registration = self.runs.get_mut(run)?;
+        (registration.released, registration.sockets) = (Some(now), 0);
+        registration.renewals
+    }
+
     /// Up to where it is known to enforce everything.
     pub fn applied_by(&self, run: &Run) -> Option<Revision> {
         self.runs.get(run)?.applied
@@ -221,14 +244,23 @@ impl Registrations {
         self.runs.get(run)?.acknowledgement(revision)
     }
 
-    /// So many of the sockets that it fenced for this entry are closed.
-    pub fn closed(&mut self, run: &Run, revision: Revision, closed: u64) {
-        let Some(registration) = self.runs.get_mut(run) else { return };
+    /// So many of the sockets that it fenced for this entry are closed. True if by this word all of them are.
+    pub fn closed(&mut self, run: &Run, revision: Revision, closed: u64) -> bool {
+        let Some(registration) = self.runs.get_mut(run) else { return false };
         let at = registration.acknowledged.binary_search_by_key(&revision.seq, |(of, _)| of.seq);
         let found = at.ok().and_then(|at| registration.acknowledged.get_mut(at));
-        if let Some((_, said)) = found.filter(|(of, _)| *of == revision) {
-            said.closed = said.closed.max(closed.min(said.fenced));
-        }
+        let Some((_, said)) = found.filter(|(of, _)| *of == revision) else { return false };
+        let was_open = said.closed < said.fenced;
+        said.closed = said.closed.max(closed.min(said.fenced));
+        was_open && said.closed == said.fenced
+    }
+
+    /// Those that may hold a lease.
+    pub fn able(&self, now: Boottime) -> impl Iterator<Item = Able<'_>> {
+        self.runs.iter().filter_map(move |(run, known)| {
+            let lease_left = known.lease_over().saturating_since(now);
+            (!lease_left.is_zero()).then_some(Able { gateway: &run.gateway, applied: known.applied, lease_left })
+        })
     }
 
     /// How many runs may hold a lease, and how many are known that cannot.

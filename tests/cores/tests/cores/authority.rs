@@ -190,6 +190,7 @@ impl World {
             self.told.iter_mut().for_each(|told| told.seen = now);
         }
         for gateway in 0..self.gateways.len() {
+            self.gateways[gateway].drop_next(replica);
             if self.gateways[gateway].line.as_ref().is_some_and(|line| line.replica == replica) {
                 self.break_line(gateway);
             }
@@ -203,6 +204,10 @@ impl World {
         let replica = line.replica;
         match said {
             Said::Start { cursor } => self.open(gateway, replica, cursor),
+            Said::Released => {
+                let (run, now) = (self.gateways[gateway].run.clone(), self.authority_now());
+                self.registrations.released(&run, now);
+            }
             Said::Probe { id, applied } => self.hear_probe(gateway, replica, id, applied),
             Said::Applied { revision, fenced } => {
                 let run = self.gateways[gateway].run.clone();

@@ -11,11 +11,13 @@ mod cores {
 
     /// Does something with the cores broken as this fault says.
     pub(crate) fn with_fault<T>(fault: Option<Fault>, what: impl FnOnce() -> T) -> T {
-        let (gateway, authority) = match fault.map(place) {
-            Some(Place::Gateway(broken)) => (Some(broken), None),
-            Some(Place::Authority(broken)) => (None, Some(broken)),
-            Some(Place::Both(gateway, authority)) => (Some(gateway), Some(authority)),
-            Some(Place::Standing | Place::Around | Place::Nowhere) | None => (None, None),
+        // Nothing is put right that somebody else has broken.
+        let Some(fault) = fault else { return what() };
+        let (gateway, authority) = match place(fault) {
+            Place::Gateway(broken) => (Some(broken), None),
+            Place::Authority(broken) => (None, Some(broken)),
+            Place::Both(gateway, authority) => (Some(gateway), Some(authority)),
+            Place::Standing | Place::Around | Place::Nowhere => (None, None),
         };
         gateway_core::faults::while_broken(gateway, || auth_domain::faults::while_broken(authority, what))
     }

@@ -33,6 +33,8 @@ pub(crate) struct Setting {
     pub(crate) failover: bool,
     /// The first replica may stay with a deposed primary, which answers reads.
     pub(crate) deposed: bool,
+    /// A gateway may move its watch to another replica while the old one stands.
+    pub(crate) moves: bool,
     /// Cursors may be refused.
     pub(crate) refusals: bool,
     /// The authority may restart.
@@ -53,6 +55,7 @@ impl Setting {
         cache: false,
         failover: false,
         deposed: false,
+        moves: false,
         refusals: false,
         restarts: false,
         replaced: false,
@@ -80,6 +83,10 @@ pub(crate) enum Event {
     Restart,
     /// A gateway opens a stream to a replica.
     Connect(usize, usize),
+    /// A gateway opens its next stream at a replica while the one it has still stands.
+    Move(usize, usize),
+    /// The next stream takes the place of the one that stands, if the replica took the cursor.
+    MoveOver(usize),
     /// A stream breaks.
     Break(usize),
     /// The next cursor is refused.
@@ -108,6 +115,8 @@ pub(crate) enum Event {
     Ask(usize, usize),
     /// The oldest such answer arrives.
     Learn(usize),
+    /// A gateway's process is asked to end, with its sockets closed or some still open.
+    Leave(usize, bool),
     /// A gateway's process is another one; the old one is gone, or only stopped.
     Replace(usize, bool),
 }
@@ -150,6 +159,8 @@ pub(crate) fn event(setting: Setting) -> BoxedStrategy<Event> {
             events.push((weight, event));
         }
     };
+    may(setting.moves, 3, (gateway(), replica()).prop_map(|(gateway, replica)| Event::Move(gateway, replica)).boxed());
+    may(setting.moves, 3, gateway().prop_map(Event::MoveOver).boxed());
     may(setting.failover, 3, somebody().prop_map(Event::Unacknowledged).boxed());
     may(setting.failover, 3, Just(Event::Failover).boxed());
     may(setting.deposed, 2, Just(Event::Depose).boxed());
@@ -157,6 +168,7 @@ pub(crate) fn event(setting: Setting) -> BoxedStrategy<Event> {
     may(setting.restarts, 2, Just(Event::Restart).boxed());
     may(setting.cache, 3, gateway().prop_map(Event::Share).boxed());
     may(setting.cache, 3, gateway().prop_map(Event::Reuse).boxed());
+    may(setting.replaced, 1, (gateway(), any::<bool>()).prop_map(|(at, closes)| Event::Leave(at, closes)).boxed());
     may(setting.replaced, 1, (gateway(), any::<bool>()).prop_map(|(at, stopped)| Event::Replace(at, stopped)).boxed());
     Union::new_weighted(events).boxed()
 }

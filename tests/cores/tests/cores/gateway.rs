@@ -25,6 +25,7 @@ pub(crate) enum Said {
     Start { cursor: Option<Revision> },
     Probe { id: u64, applied: Option<Revision> },
     Applied { revision: Revision, fenced: u64 },
+    Released,
 }
 
 /// A stream, and what is on its way in it.
@@ -36,6 +37,12 @@ pub(crate) struct Line {
     pub(crate) to_gateway: VecDeque<Input>,
     /// The authority has ended it: when what is on its way has arrived, it is over.
     pub(crate) is_ended: bool,
+}
+
+impl Line {
+    const fn new(replica: usize) -> Self {
+        Self { replica, watch: None, to_authority: VecDeque::new(), to_gateway: VecDeque::new(), is_ended: false }
+    }
 }
 
 /// A verdict on its way, kept, or waited for.
@@ -61,6 +68,8 @@ pub(crate) struct Process {
     drift: i64,
     enforcer: Enforcer,
     pub(crate) line: Option<Line>,
+    /// What is to take its place.
+    next: Option<Line>,
     pub(crate) connections: Vec<Connection>,
     verdicts: VecDeque<Pending>,
     cached: Option<Pending>,
@@ -93,6 +102,7 @@ impl Process {
             drift,
             enforcer: Enforcer::new(settings),
             line: None,
+            next: None,
             connections: Vec::new(),
             verdicts: VecDeque::new(),
             cached: None,
@@ -110,12 +120,18 @@ impl Process {
         self.connections.iter().filter(move |connection| connection.guard.check(now).is_ok())
     }
 
+    /// What was to take the line's place goes with its replica.
+    pub(crate) fn drop_next(&mut self, replica: usize) {
+        self.next.take_if(|next| next.replica == replica);
+    }
+
     fn step(&mut self, input: Input, now: Boottime) {
         for output in self.enforcer.step(input, now) {
             let said = match output {
                 Output::SendStart { cursor } => Said::Start { cursor },
                 Output::SendProbe { probe_id, applied, .. } => Said::Probe { id: probe_id, applied },
                 Output::Acknowledge { revision, fenced } => Said::Applied { revision, fenced },
+                Output::Release => Said::Released,
                 Output::Reconnect => {
                     self.line = None;
                     continue;
@@ -211,14 +227,32 @@ impl World {
         let now = self.now_at(gateway);
         let process = &mut self.gateways[gateway];
         if process.line.is_none() {
-            process.line = Some(Line {
-                replica,
-                watch: None,
-                to_authority: VecDeque::new(),
-                to_gateway: VecDeque::new(),
-                is_ended: false,
-            });
+            process.line = Some(Line::new(replica));
             process.step(Input::StreamOpened, now);
+        }
+    }
+
+    /// The next stream is opened with the cursor of now, and welcomed or refused at once; it takes over later.
+    pub(crate) fn begin_move(&mut self, gateway: usize, replica: usize) {
+        let Some(cursor) = self.gateways[gateway].enforcer.applied() else { return };
+        let mut next = Line::new(replica);
+        next.to_authority.push_back(Said::Start { cursor: Some(cursor) });
+        let stands = self.gateways[gateway].line.replace(next);
+        self.hear(gateway);
+        self.speak(gateway, 1);
+        let process = &mut self.gateways[gateway];
+        process.next = std::mem::replace(&mut process.line, stands);
+    }
+
+    pub(crate) fn move_over(&mut self, gateway: usize) {
+        let now = self.now_at(gateway);
+        let process = &mut self.gateways[gateway];
+        let Some(mut next) = process.next.take() else { return };
+        if let Some(Input::Welcome(welcome)) = next.to_gateway.pop_front()
+            && welcome.resumed
+        {
+            process.line = Some(next);
+            process.step(Input::Moved(welcome), now);
         }
     }
 
@@ -258,6 +292,19 @@ impl World {
         if process.line.as_ref().is_some_and(|line| line.is_ended && line.to_gateway.is_empty()) {
             self.break_line(gateway);
         }
+    }
+
+    /// The process is asked to end; its sockets are closed first, or some are not in time.
+    pub(crate) fn leave(&mut self, gateway: usize, closes: bool) {
+        let now = self.now_at(gateway);
+        let process = &mut self.gateways[gateway];
+        if closes {
+            for number in 0..process.connections.len() {
+                process.enforcer.remove(connection(number));
+            }
+            process.connections.clear();
+        }
+        process.step(Input::Leaving, now);
     }
 
     pub(crate) fn tick(&mut self, gateway: usize) {

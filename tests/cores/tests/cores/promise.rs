@@ -107,7 +107,7 @@ fn the_cores_keep_every_promise_with_one_authority_whatever_happens() {
 
 #[test]
 fn the_cores_keep_every_promise_with_two_replicas_a_failover_and_a_deposed_primary() {
-    let shared = Setting { replicas: 2, restarts: false, failover: true, deposed: true, ..EVERYTHING };
+    let shared = Setting { replicas: 2, restarts: false, failover: true, deposed: true, moves: true, ..EVERYTHING };
     for heads in [Heads::Fresh, Heads::Beats] {
         assert_eq!(search(Setting { heads, ..shared }, None, 1_500).map(|(broken, _)| broken), None, "{heads:?}");
     }

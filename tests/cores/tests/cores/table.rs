@@ -139,6 +139,17 @@ fn unnoticed(mutant: &Mutant) -> Option<String> {
     without.map(|(broken, events)| format!("without {fault:?} {broken:?} is broken: {events:?}"))
 }
 
+/// A run that says that it is over is not waited for: a rule that the model does not have.
+#[test]
+fn a_run_that_says_too_early_that_it_is_over_is_found() {
+    use gateway_core::faults::{Fault, while_broken};
+    let setting = Setting { replaced: true, ..RECEIPTS };
+    for fault in [Fault::ReleasedEarly, Fault::AdmittedAfterRelease] {
+        let found = while_broken(Some(fault), || search(setting, None, 30_000));
+        assert_eq!(found.map(|(broken, _)| broken), Some(Broken::Receipt), "{fault:?}");
+    }
+}
+
 #[test]
 fn the_readme_of_the_model_says_where_each_rule_is_kept() {
     let readme = include_str!("../../../model/README.md");

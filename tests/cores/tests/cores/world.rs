@@ -143,6 +143,8 @@ impl World {
             Event::Poll(replica) => self.poll(replica),
             Event::Restart => self.restart(0),
             Event::Connect(gateway, replica) => self.connect(gateway, replica),
+            Event::Move(gateway, replica) => self.begin_move(gateway, replica),
+            Event::MoveOver(gateway) => self.move_over(gateway),
             Event::Break(gateway) => self.break_line(gateway),
             Event::Refuse(gateway) => self.refuse[gateway] = true,
             Event::Hear(gateway) => drop(self.hear(gateway)),
@@ -157,6 +159,7 @@ impl World {
             Event::Reuse(gateway) => self.reuse_verdict(gateway),
             Event::Ask(gateway, replica) => self.ask(gateway, replica),
             Event::Learn(gateway) => self.learn(gateway),
+            Event::Leave(gateway, closes) => self.leave(gateway, closes),
             Event::Replace(gateway, is_stopped) => self.replace(gateway, is_stopped),
         }
     }

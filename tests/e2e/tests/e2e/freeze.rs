@@ -1,5 +1,7 @@
 //! When the lease runs out sockets freeze: nothing passes, nobody reconnects, and who was revoked meanwhile never thaws.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::json;
 use test_harness::{Closed, Login, Node, Site, Socket, eventually};
@@ -64,7 +66,16 @@ async fn whoever_is_revoked_while_the_gateway_is_cut_off_is_closed_and_never_tha
 
 #[tokio::test]
 async fn a_gateway_that_wakes_from_a_pause_passes_no_frame_before_it_has_caught_up() {
-    let site = Site::start_with(SHORT).await;
+    nothing_passes_after_a_pause(SHORT, Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_wakes_after_twenty_seconds_passes_none_of_the_frames_that_waited() {
+    nothing_passes_after_a_pause("", Duration::from_secs(20)).await;
+}
+
+async fn nothing_passes_after_a_pause(guarantee: &str, pause: Duration) {
+    let site = Site::start_with(guarantee).await;
     let gateway = &site.gateways[0];
     let (alice, mut of_alice) = logged_in(&site, "alice").await;
     let (_, mut of_bob) = logged_in(&site, "bob").await;
@@ -72,17 +83,48 @@ async fn a_gateway_that_wakes_from_a_pause_passes_no_frame_before_it_has_caught_
 
     gateway.process.signal(Signal::STOP);
     let revoked = site.backend.revoke_session("acme", &alice.session).await;
-    let publish = json!({ "id": 77, "publish": { "channel": "room:lobby", "data": "from the grave" } });
-    of_alice.send_text(&publish.to_string()).await;
-    // The bound passes while the process stands still and the frame waits in its socket.
-    let bound = std::time::Duration::from_millis(revoked.enforced_within_ms.unsigned_abs());
-    tokio::time::sleep(bound).await;
+    for id in 77..97 {
+        let publish = json!({ "id": id, "publish": { "channel": "room:lobby", "data": "from the grave" } });
+        of_alice.send_text(&publish.to_string()).await;
+    }
+    // The bound passes while the process stands still and the frames wait in its socket.
+    assert!(pause >= Duration::from_millis(revoked.enforced_within_ms.unsigned_abs()));
+    tokio::time::sleep(pause).await;
     gateway.process.signal(Signal::CONT);
 
     let closed = of_alice.closed().await;
     assert_eq!(closed.code, 4511, "{closed:?}");
     of_bob.publish("room:lobby", json!("alive")).await.expect("an answer");
     assert_eq!(of_bob.publication("room:lobby").await["data"], json!("alive"));
+}
+
+#[tokio::test]
+async fn a_stopped_authority_freezes_its_gateways_and_they_thaw_when_it_goes_on() {
+    let site = Site::start_with(SHORT).await;
+    let (_, mut of_alice) = logged_in(&site, "alice").await;
+    site.authority.process.signal(Signal::STOP);
+    assert_eq!(of_alice.next().await, Ok(message("frozen")));
+    site.authority.process.signal(Signal::CONT);
+    assert_eq!(of_alice.next().await, Ok(message("thawed")));
+    assert!(of_alice.is_alive().await);
+}
+
+#[tokio::test]
+async fn a_killed_authority_freezes_its_gateways_and_who_was_revoked_before_it_died_never_thaws() {
+    let mut site = Site::start_with(SHORT).await;
+    let (alice, mut of_alice) = logged_in(&site, "alice").await;
+    let (_, mut of_bob) = logged_in(&site, "bob").await;
+    // The gateways do not hear of it before it dies.
+    site.link.silence();
+    site.backend.revoke_session("acme", &alice.session).await;
+    site.kill_authority();
+    assert_eq!(of_alice.next().await, Ok(message("frozen")));
+    assert_eq!(of_bob.next().await, Ok(message("frozen")));
+    site.link.restore();
+    site.restart_authority().await;
+    assert_eq!(of_alice.closed().await.code, 4511);
+    assert_eq!(of_bob.next().await, Ok(message("thawed")));
+    assert!(of_bob.is_alive().await);
 }
 
 #[tokio::test]
@@ -103,7 +145,7 @@ async fn the_published_sdk_neither_reconnects_nor_loses_its_subscription_over_a_
     assert_eq!(sdk.event("message").await.0["data"], json!({ "type": "frozen" }));
     // Longer than the SDK's patience with a silent server (its ping interval and 10 s): only pings keep it.
     let handshakes = gateway.metric("portcullis_gateway_handshakes", "").await;
-    tokio::time::sleep(std::time::Duration::from_secs(13)).await;
+    tokio::time::sleep(Duration::from_secs(13)).await;
     site.link.restore();
     assert_eq!(sdk.event("message").await.0["data"], json!({ "type": "thawed" }));
     gateway.synced().await;

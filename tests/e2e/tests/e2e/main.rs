@@ -6,6 +6,7 @@ mod audit;
 mod clients;
 mod durability;
 mod fence;
+mod fork;
 mod freeze;
 mod house;
 mod issuers;

@@ -21,7 +21,11 @@ async fn receipt(site: &Site, revision: Option<v1::Revision>, timeout_ms: i64) -
 
 /// Every receipt until it is settled or the time is over.
 async fn receipts(site: &Site, revision: Option<v1::Revision>) -> Vec<v1::Receipt> {
-    let request = v1::WatchEnforcedRequest { revision, timeout_ms: 20_000 };
+    receipts_for(site, revision, 20_000).await
+}
+
+async fn receipts_for(site: &Site, revision: Option<v1::Revision>, timeout_ms: i64) -> Vec<v1::Receipt> {
+    let request = v1::WatchEnforcedRequest { revision, timeout_ms };
     let mut stream = site.backend.credentials().watch_enforced(request).await.expect("it begins").into_inner();
     let mut all = Vec::new();
     while let Some(answer) = stream.message().await.expect("it does not break") {
@@ -103,6 +107,32 @@ async fn a_killed_gateway_counts_until_it_cannot_hold_a_lease() {
     assert_eq!(enforced.status(), ReceiptStatus::EnforcedByAcknowledgement, "{enforced:?}");
     assert_eq!(part(&enforced, "gateway-1").state(), GatewayState::Applied);
     assert_eq!(part(&enforced, "gateway-2").state(), GatewayState::CannotHoldLease);
+}
+
+#[tokio::test]
+async fn a_gateway_that_ended_in_order_is_not_waited_for_and_a_killed_one_is() {
+    // No lease runs out while this lasts.
+    let mut site = Site::start_with("[guarantee]\nstandard_ms = 60000\nprobe_interval_ms = 200\n").await;
+    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
+    let _sockets = alice_on_both(&site, &alice.access_token).await;
+    let mut options = site.gateway_options("gateway-3");
+    options.more = "[drain]\nwindow_ms = 10\n".to_owned();
+    let mut third = site.start_gateway(&options).await;
+    third.synced().await;
+    let mut of_bob = third.open().await;
+    of_bob.connect(Some(&bob.access_token)).await;
+    assert!(third.process.stop().await.success());
+    assert_eq!(of_bob.closed().await.code, 1012);
+    let revoked = site.backend.revoke_session("acme", &alice.session).await;
+    let enforced = receipt(&site, revoked.revision, 20_000).await;
+    assert_eq!(enforced.status(), ReceiptStatus::EnforcedByAcknowledgement, "{enforced:?}");
+    assert_eq!(part(&enforced, "gateway-1").state(), GatewayState::Applied);
+    // The other way to end.
+    site.gateways[1].process.kill();
+    let revoked = site.backend.revoke_session("acme", &bob.session).await;
+    let all = receipts_for(&site, revoked.revision, 1_000).await;
+    assert_eq!(states(&all, "gateway-2"), [GatewayState::Lagging], "{all:?}");
+    assert!(all.iter().all(|receipt| receipt.status() == ReceiptStatus::Pending), "{all:?}");
 }
 
 #[tokio::test]
@@ -231,7 +261,7 @@ async fn somebody_who_only_reads_the_log_is_not_waited_for() {
 }
 
 /// Runs the command line as the back end; its exit code and the documents it printed.
-async fn command(site: &Site, arguments: &[&str]) -> (i32, Vec<Value>) {
+pub(crate) async fn command(site: &Site, arguments: &[&str]) -> (i32, Vec<Value>) {
     let key = site.folder().join("cli.key");
     let (_, secret) = site.admin.create_api_key("acme", "backend", &["revoke", "identity.read"]).await;
     std::fs::write(&key, secret).expect("it can be written");
@@ -243,7 +273,8 @@ async fn command(site: &Site, arguments: &[&str]) -> (i32, Vec<Value>) {
         .await
         .expect("it runs");
     let documents = String::from_utf8(output.stdout).expect("text");
-    let documents = documents.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect();
+    let documents = serde_json::Deserializer::from_str(&documents).into_iter();
+    let documents = documents.map(|document| document.expect("one document after the other")).collect();
     (output.status.code().expect("it was not killed"), documents)
 }
 

@@ -6,6 +6,7 @@
 use portcullis_types::{Boottime, ClassOverBound, LeaseClass, LeaseTerms};
 
 use super::Enforcer;
+use crate::faults::{Fault, is_broken};
 use crate::verdict::Verdict;
 
 impl Enforcer {
@@ -35,7 +36,8 @@ impl Enforcer {
     pub(super) fn admits_tenant(&self, tenant: Option<LeaseClass>, now: Boottime) -> bool {
         let route = self.settings.route_class;
         let named = [tenant, route, Some(LeaseClass::of(tenant, route))];
-        self.is_synced()
+        (!self.is_leaving || is_broken(Fault::AdmittedAfterRelease))
+            && self.is_synced()
             && self.unproven_since.is_none()
             && self.route_over_bound().is_none()
             && named.into_iter().flatten().all(|class| self.lease.admits(class, now))

@@ -147,6 +147,8 @@ pub struct Enforcer {
     /// When a cursor was given up: until a checkpoint was accepted that counts from later, the head that was begun from
     /// may lie before what the lease was renewed on.
     unproven_since: Option<Boottime>,
+    /// The process ends.
+    is_leaving: bool,
 }
 
 impl Enforcer {
@@ -164,6 +166,7 @@ impl Enforcer {
             freeze: Freeze::default(),
             closing: Closing::default(),
             unproven_since: None,
+            is_leaving: false,
         }
     }
 

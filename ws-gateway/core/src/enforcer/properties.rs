@@ -319,6 +319,7 @@ impl World {
                     self.probes.push_back((probe_id, self.now));
                     self.claimed.extend(1..=applied.map_or(0, |applied| applied.seq));
                 }
+                Output::Release => {}
                 Output::Reconnect => self.open(),
                 Output::Reverify { connection, reference } => self.questions.push_back((connection, reference)),
                 Output::Acknowledge { revision, .. } => {

@@ -53,6 +53,9 @@ pub enum Input {
     StreamOpened,
     /// The authority welcomes us.
     Welcome(Welcome),
+    /// Another stream, which was opened while this one stood, welcomes us, and takes its place. It goes on from a cursor of
+    /// ours that may have been passed since.
+    Moved(Welcome),
     /// An entry of the log.
     Entry {
         /// Its position.
@@ -80,6 +83,8 @@ pub enum Input {
         /// The wall clock.
         wall: Timestamp,
     },
+    /// The process ends: nobody is to be admitted any more.
+    Leaving,
     /// The authority judged a connection again.
     Reverified {
         /// Which.
@@ -120,6 +125,8 @@ pub enum Output {
         /// How many connections it fenced.
         fenced: u64,
     },
+    /// Say that this run is over: nobody passes a frame, and nobody will be admitted.
+    Release,
     /// Drop the stream and open another.
     Reconnect,
     /// Ask the authority about a connection.
@@ -186,6 +193,7 @@ impl Enforcer {
         match input {
             Input::StreamOpened => self.stream_opened(now, &mut out),
             Input::Welcome(welcome) => self.welcomed(welcome, now, &mut out),
+            Input::Moved(welcome) => self.moved(welcome, now, &mut out),
             Input::Entry { revision, previous_chain, payload } => {
                 self.entry(revision, previous_chain, &payload, now, &mut out);
             }
@@ -200,6 +208,7 @@ impl Enforcer {
             Input::Reverified { connection, reference, judgement } => {
                 self.reverified(connection, &reference, judgement, now);
             }
+            Input::Leaving => self.leave(&mut out),
             Input::ReverifyFailed { connection } => self.questions.repeat(connection),
         }
         out
@@ -212,6 +221,16 @@ impl Enforcer {
         self.lease.forget_probes();
         let cursor = if self.stream.must_resync { None } else { self.applied() };
         out.push(Output::SendStart { cursor });
+    }
+
+    /// Whoever is not fenced passes frames until the lease has run out: then nothing is said, and the authority waits.
+    fn leave(&mut self, out: &mut Vec<Output>) {
+        self.is_leaving = true;
+        let mut known = self.registry.iter().filter(|(_, member)| member.reference.is_some());
+        let is_over = known.all(|(_, member)| member.guard.fenced().is_some()) || is_broken(Fault::ReleasedEarly);
+        if self.stream.phase == Phase::Up && is_over {
+            out.push(Output::Release);
+        }
     }
 
     fn stream_lost(&mut self) {
@@ -249,6 +268,20 @@ impl Enforcer {
         self.send_questions(out);
     }
 
+    /// What was passed since the cursor comes again, and is known.
+    fn moved(&mut self, welcome: Welcome, now: Boottime, out: &mut Vec<Output>) {
+        let is_at = |index: &RevocationIndex| index.chain_at(welcome.position.seq) == Some(welcome.position.chain);
+        let is_ours = welcome.resumed && self.index.as_ref().is_some_and(is_at);
+        self.stream_lost();
+        let Some(position) = self.applied().filter(|_| is_ours && !self.stream.must_resync) else {
+            return out.push(Output::Reconnect);
+        };
+        self.stream.phase = Phase::Opening;
+        self.stream.opened_at = now;
+        self.stream.last_probe = None;
+        self.welcomed(Welcome { position, ..welcome }, now, out);
+    }
+
     /// Nothing before `position` is known: whoever was admitted before is judged again, and until then rests on nothing
     /// newer than the beginning, so that any entry that names it ends it.
     fn begin_from(&mut self, position: Revision) {
@@ -276,6 +309,9 @@ impl Enforcer {
 
     fn entry(&mut self, revision: Revision, previous_chain: u64, payload: &[u8], now: Boottime, out: &mut Vec<Output>) {
         let Some(index) = self.index.as_mut().filter(|_| self.stream.phase == Phase::Up) else { return };
+        if index.chain_at(revision.seq) == Some(revision.chain) {
+            return;
+        }
         // An entry that cannot be read cannot be skipped either: nothing after it is applied, and the lease runs out.
         let Ok(facts) = facts_of(payload) else { return self.drop_stream(out) };
         // Index first, then the registry (I9). Nobody can look in between: this is one step.

@@ -145,14 +145,26 @@ impl Gateway {
     }
 
     fn welcome(&mut self, resumed: bool, now: Boottime) -> Vec<Output> {
-        let welcome = Welcome {
+        let welcome = self.welcome_at(self.head, resumed);
+        self.enforcer.step(Input::Welcome(welcome), now)
+    }
+
+    fn welcome_at(&self, position: Revision, resumed: bool) -> Welcome {
+        Welcome {
             resumed,
-            position: self.head,
+            position,
             terms: self.terms,
             probe_interval: Duration::from_millis(500),
             bound: self.terms.bound(),
-        };
-        self.enforcer.step(Input::Welcome(welcome), now)
+        }
+    }
+
+    /// The entry after `before` comes once more.
+    fn again(&mut self, before: Revision, keys: &[KeyDigest]) -> Vec<Output> {
+        let head = std::mem::replace(&mut self.head, before);
+        let out = self.entry(keys, v1::Effect::Kill, after(250));
+        self.head = head;
+        out
     }
 
     fn answer_probe(&mut self, probe_id: u64, now: Boottime) {
@@ -794,4 +806,55 @@ fn nothing_is_claimed_as_a_whole_while_somebody_from_before_a_resync_is_not_judg
         .enforcer
         .step(Input::Reverified { connection: ConnectionId::new(1), reference: reference(1), judgement }, T0);
     assert_eq!(claimed(&gateway.tick(after(1_000))), Some(Some(gateway.head)));
+}
+
+#[test]
+fn a_run_says_that_it_is_over_when_nobody_passes_a_frame_and_admits_nobody_afterwards() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(7, rev(5))).expect("admitted");
+    assert!(gateway.enforcer.step(Input::Leaving, after(10)).is_empty(), "somebody still passes frames");
+    assert!(!gateway.enforcer.admits(after(10)));
+    gateway.entry(&[session_key(7)], v1::Effect::Kill, after(20));
+    assert!(guard.fenced().is_some());
+    let out = gateway.enforcer.step(Input::Leaving, after(30));
+    assert!(matches!(out[..], [Output::Release]), "{out:?}");
+    assert_eq!(gateway.register(2, &verdict(8, gateway.head)).err(), Some(NotAdmitted::NotLive));
+}
+
+#[test]
+fn a_run_that_cannot_be_heard_says_nothing() {
+    let mut gateway = Gateway::live();
+    gateway.enforcer.step(Input::StreamLost, after(10));
+    assert!(gateway.enforcer.step(Input::Leaving, after(20)).is_empty());
+}
+
+#[test]
+fn a_watch_that_moves_keeps_the_lease_and_applies_each_entry_once() {
+    let mut gateway = Gateway::live();
+    let cursor = gateway.head;
+    let guard = gateway.register(1, &verdict(7, cursor)).expect("admitted");
+    // Applied on the old stream while the new one was opened with the cursor from before.
+    gateway.entry(&[session_key(8)], v1::Effect::Kill, after(100));
+    let welcome = gateway.welcome_at(cursor, true);
+    let out = gateway.enforcer.step(Input::Moved(welcome), after(200));
+    assert!(matches!(out[..], [Output::SendProbe { .. }]), "{out:?}");
+    assert_eq!((gateway.enforcer.state(after(200)), guard.check(after(200))), (State::Live, Ok(())));
+    let again = gateway.again(cursor, &[session_key(8)]);
+    assert!(again.is_empty(), "it is known: {again:?}");
+    gateway.entry(&[session_key(7)], v1::Effect::Kill, after(300));
+    assert_eq!(gateway.enforcer.applied(), Some(gateway.head));
+    assert!(guard.fenced().is_some());
+}
+
+#[test]
+fn a_watch_does_not_move_to_where_another_log_is() {
+    let mut gateway = Gateway::live();
+    for welcome in [
+        gateway.welcome_at(Revision { chain: 1, ..gateway.head }, true),
+        gateway.welcome_at(gateway.head, false),
+        gateway.welcome_at(rev(gateway.head.seq + 1), true),
+    ] {
+        let out = gateway.enforcer.step(Input::Moved(welcome), after(100));
+        assert!(matches!(out[..], [Output::Reconnect]), "{out:?}");
+    }
 }

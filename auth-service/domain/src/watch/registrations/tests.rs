@@ -194,3 +194,24 @@ fn acknowledgements_are_bounded_and_the_position_stands_for_the_oldest() {
     assert_eq!((receipt.status, receipt.gateways[0].acknowledgement), (Status::EnforcedByAcknowledgement, None));
     assert!(known.receipt(of(2, at(1)), at(2)).gateways[0].acknowledgement.is_some());
 }
+
+#[test]
+fn a_run_that_said_that_it_is_over_is_not_waited_for_and_one_that_probes_again_is() {
+    let mut known = first();
+    let (one, two) = (run("gateway-1", 1), run("gateway-2", 2));
+    hear(&mut known, &one, 0);
+    hear(&mut known, &two, 0);
+    known.acknowledge(&one, rev(5), said(1), at(10));
+    let committed = of(5, at(5));
+    assert_eq!(known.receipt(committed, at(20)).status, Status::Pending);
+    known.released(&two, at(30));
+    let over = known.receipt(committed, at(31));
+    assert_eq!(over.status, Status::EnforcedByAcknowledgement);
+    assert_eq!((over.gateways[1].state, over.gateways[1].sockets), (GatewayState::CannotHoldLease, 0), "{over:?}");
+    assert_eq!(known.count(at(31)), (1, 1));
+    // One that was on its way on another stream.
+    known.probed(&two, 3, at(40)).expect("there is room");
+    assert_eq!(known.receipt(committed, at(41)).status, Status::Pending);
+    known.released(&run("gateway-3", 3), at(50));
+    assert_eq!(known.count(at(51)), (2, 0), "a word about a run that is not known says nothing");
+}
