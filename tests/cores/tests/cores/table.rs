@@ -61,7 +61,8 @@ pub(crate) const fn place(fault: Fault) -> Place {
         | Fault::BeatBeforeRegistration
         | Fault::BeatBeforeRenewal
         | Fault::AcknowledgedBeforeFence
-        | Fault::RegistrationsReadEarly => Place::Around,
+        | Fault::RegistrationsReadEarly
+        | Fault::HoldUncounted => Place::Around,
     }
 }
 
@@ -92,7 +93,8 @@ const fn setting(fault: Fault) -> Setting {
         | Fault::RegistrationNotRenewed
         | Fault::AcknowledgedBeforeFence
         | Fault::RegistrationsReadEarly
-        | Fault::ElapsedWithoutDrift => RECEIPTS,
+        | Fault::ElapsedWithoutDrift
+        | Fault::HoldUncounted => RECEIPTS,
         Fault::SequenceColumn
         | Fault::HandshakeUnchecked
         | Fault::CheckThenInsert

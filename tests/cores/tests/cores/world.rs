@@ -92,6 +92,8 @@ pub(crate) fn lease_terms() -> LeaseTerms {
 impl World {
     pub(crate) fn new(setting: Setting, fault: Option<Fault>, drifts: Drifts) -> Self {
         let now = clock(0, drifts[0]);
+        let counted = if fault == Some(Fault::HoldUncounted) { LEASE / 2 } else { LEASE };
+        let reckoned = Terms { lease: counted, ..terms(None) };
         let mut world = Self {
             setting,
             fault,
@@ -102,7 +104,7 @@ impl World {
             sessions: [1; PEOPLE as usize],
             replicas: (0..setting.replicas).map(|_| Replica::new(now)).collect(),
             beats: 0,
-            registrations: Registrations::new(terms(None), now),
+            registrations: Registrations::new(reckoned, now),
             recorded: BTreeSet::new(),
             refuse: vec![false; setting.gateways],
             gateways: Vec::new(),
