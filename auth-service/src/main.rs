@@ -134,7 +134,7 @@ async fn look_after(config: &Config, command: Command) -> Result<ExitCode, Box<d
         Command::Migrate => upkeep::migrate(config, &around).await?,
         Command::Bootstrap => upkeep::bootstrap(config, &around).await?,
         Command::Backup { to } => upkeep::backup(config, &to).await?,
-        Command::Restore { from, replace } => upkeep::restore(config, &from, replace, &*around.clock).await?,
+        Command::Restore { from, replace } => upkeep::restore(config, &from, replace, &around).await?,
         Command::Doctor { output } => {
             let report = doctor::examine(config, &*around.clock).await;
             print!("{}", report.text(output));

@@ -5,9 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use auth_domain::Head;
+use auth_domain::{Head, StoreError};
 use auth_storage::{CopyError, Restored, SqliteStore};
-use portcullis_types::Clock;
 
 use crate::config::{Config, StoreKind};
 use crate::startup::{self, StartError, Surroundings};
@@ -25,6 +24,9 @@ pub(crate) enum UpkeepError {
     /// The copy was not made, or not put in place.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// The copy is in its place, and gateways may not notice.
+    #[error("the copy is in its place, but no entry of the log says so: restore it again")]
+    JudgeAgain(#[source] StoreError),
     /// There is a store where the copy would go.
     #[error(
         "{} is there already; `--replace` moves it aside, and what was committed after the backup is then lost", .0.display()
@@ -72,15 +74,21 @@ pub(crate) async fn restore(
     config: &Config,
     from: &Path,
     replace: bool,
-    clock: &dyn Clock,
+    around: &Surroundings,
 ) -> Result<String, UpkeepError> {
     refuse_postgres(config)?;
-    let aside = format!("replaced-{}", clock.now().as_unix_seconds());
-    match SqliteStore::restore(from, &config.data_dir, replace, &aside).await {
-        Ok(restored) => Ok(told(&restored)),
-        Err(CopyError::Exists(path)) => Err(UpkeepError::InTheWay(path)),
-        Err(error) => Err(error.into()),
-    }
+    let aside = format!("replaced-{}", around.clock.now().as_unix_seconds());
+    let restored = match SqliteStore::restore(from, &config.data_dir, replace, &aside).await {
+        Ok(restored) => restored,
+        Err(CopyError::Exists(path)) => return Err(UpkeepError::InTheWay(path)),
+        Err(error) => return Err(error.into()),
+    };
+    // Where no entry is lost, a gateway's cursor still fits, and it would not notice what else is.
+    let store = store::open(config, store::from_environment(), &*around.entropy).await?;
+    let judged_again = auth_domain::reauthorize_everybody(&*store, around.clock.now()).await;
+    store.close().await;
+    judged_again.map_err(UpkeepError::JudgeAgain)?;
+    Ok(told(&restored))
 }
 
 fn refuse_postgres(config: &Config) -> Result<(), UpkeepError> {

@@ -40,6 +40,7 @@ mod paging;
 mod password_changes;
 mod passwords;
 mod reencryption;
+mod restoring;
 mod revocation;
 mod roles;
 mod scopes;
@@ -107,6 +108,7 @@ pub use passwords::{
     PasswordPolicy, StoredPassword, UnfitHash,
 };
 pub use reencryption::{ReencryptError, Reencrypted};
+pub use restoring::reauthorize_everybody;
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};

@@ -74,11 +74,34 @@ async fn a_backup_is_taken_while_serving_and_a_restore_is_a_fork_that_says_what_
     site.restart_authority().await;
     assert!(site.admin.verify(&kept.access_token).await.allowed.is_some());
     assert!(site.admin.verify(&lost.access_token).await.allowed.is_some(), "its revocation is what was lost");
-    assert_eq!(site.admin.log().await.len(), 1);
+    // The one that was kept, and the one that has everybody judged again.
+    assert_eq!(site.admin.log().await.len(), 2);
     let aside = std::fs::read_dir(folder.join("data")).expect("the data directory").flatten();
     let aside: Vec<PathBuf> =
         aside.map(|entry| entry.path()).filter(|path| text(path).contains(".replaced-")).collect();
     assert!(!aside.is_empty(), "what was there is gone");
+}
+
+/// A login writes no entry: the gateways' cursor fits the restored log, and nothing else would tell them.
+#[tokio::test]
+async fn a_session_that_a_backup_does_not_have_loses_its_socket_though_no_entry_is_lost() {
+    let mut site = Site::start().await;
+    let folder = site.authority_folder();
+    let kept = site.log_in("alice").await;
+    let backup = folder.join("backup.db");
+    assert!(run(&folder, &["backup", text(&backup)]).await.0.success());
+    let lost = site.log_in("bob").await;
+    let (mut of_kept, mut of_lost) = (site.gateways[0].open().await, site.gateways[0].open().await);
+    of_kept.connect(Some(&kept.access_token)).await;
+    of_lost.connect(Some(&lost.access_token)).await;
+
+    assert!(site.authority.process.stop().await.success());
+    let (status, said) = run(&folder, &["restore", text(&backup), "--replace"]).await;
+    assert!(status.success() && said.contains("no entry of its log is lost"), "{said}");
+    site.restart_authority().await;
+    let closed = of_lost.closed().await;
+    assert!(closed.code >= 4500, "it is told to stop: {closed:?}");
+    assert!(of_kept.is_alive().await, "what was restored stays");
 }
 
 #[tokio::test]
