@@ -117,6 +117,8 @@ pub(crate) struct Running {
     store: Arc<dyn Store>,
     log: Arc<LogTail>,
     shutdown: Shutdown,
+    /// Of what open watches rest on.
+    vital: Shutdown,
 }
 
 /// Time, chance, and who owns the tasks.
@@ -149,8 +151,9 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     tell_weakened(&authority).await?;
     metrics.leases(&authority.settings().leases);
     let shutdown = around.shutdown.clone();
-    let receipts = open_receipts(config, &around, &authority, &log, is_first_start)?;
-    shutdown.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), shutdown.clone()));
+    let vital = Shutdown::new();
+    let receipts = open_receipts(config, &around, &vital, &authority, &log, is_first_start)?;
+    vital.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), vital.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
     let house = sealer::keep_house(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
@@ -174,7 +177,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     }
     shutdown.spawn("grpc", serve_grpc(grpc::Api::new(parts, shown, config), grpc_listener, shutdown.clone()));
 
-    let running = Running { grpc, http, metrics_at, admin_key_file, store, log, shutdown };
+    let running = Running { grpc, http, metrics_at, admin_key_file, store, log, shutdown, vital };
     running.announce(config)?;
     Ok(running)
 }
@@ -190,12 +193,17 @@ impl Running {
 
     /// Resolves when the service should end: asked to, or unable to go on.
     pub(crate) async fn ended(&self) {
-        self.shutdown.requested().await;
+        tokio::select! {
+            () = self.shutdown.requested() => {}
+            () = self.vital.requested() => {}
+        }
     }
 
     /// Ends all tasks and closes the store. False when something failed.
     pub(crate) async fn stop(self) -> bool {
         let finished = self.shutdown.finish(GRACE).await;
+        // Last: a watch that is leaving still says what is new and answers probes, until its gateway has moved.
+        let finished = self.vital.finish(GRACE).await && finished;
         if !finished {
             tracing::warn!("some calls were still running, or a task failed");
         }
@@ -221,6 +229,7 @@ async fn tell_weakened(authority: &Authority) -> Result<(), StoreError> {
 fn open_receipts(
     config: &Config,
     around: &Surroundings,
+    vital: &Shutdown,
     authority: &Authority,
     log: &Arc<LogTail>,
     is_first_start: bool,
@@ -238,10 +247,10 @@ fn open_receipts(
     // Leases from before, and those that others give, are in the store.
     let terms = Terms { lease, bound, lease_before: None };
     let replica = Arc::new(Replica::new(fleet, Arc::clone(log), Arc::clone(&clock), &*around.entropy));
-    shutdown.spawn("beats", Arc::clone(&replica).beat(Arc::clone(&around.entropy), shutdown.clone()));
-    shutdown.spawn("notes", Arc::clone(&replica).write_notes(shutdown.clone()));
+    vital.spawn("beats", Arc::clone(&replica).beat(Arc::clone(&around.entropy), vital.clone()));
+    vital.spawn("notes", Arc::clone(&replica).write_notes(vital.clone()));
     let receipts = Arc::new(Receipts::new(terms, Arc::clone(log), store, clock, Some(replica)));
-    shutdown.spawn("other replicas", Arc::clone(&receipts).listen(shutdown.clone()));
+    vital.spawn("other replicas", Arc::clone(&receipts).listen(vital.clone()));
     Ok(receipts)
 }
 
