@@ -190,10 +190,14 @@ impl Driver {
         if self.next.is_some() {
             self.line = Line::pausing(WELCOME_TIMEOUT);
         } else {
-            self.replica = (self.replica + 1) % self.parts.authority.replicas();
-            self.pause();
+            self.try_another();
         }
         self.step(Input::StreamLost);
+    }
+
+    fn try_another(&mut self) {
+        self.replica = (self.replica + 1) % self.parts.authority.replicas();
+        self.pause();
     }
 
     fn pause(&mut self) {
@@ -301,8 +305,9 @@ impl Driver {
                 }
                 Output::Release => self.send(Said::Released(v1::Released {})),
                 Output::Reconnect => {
+                    // It may be this replica that answers too late, or not at all.
                     self.next = None;
-                    self.pause();
+                    self.try_another();
                 }
                 Output::Reverify { connection, reference } => self.questions.push((connection, reference)),
             }

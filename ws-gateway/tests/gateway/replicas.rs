@@ -70,6 +70,20 @@ async fn when_a_replica_dies_the_watch_and_the_look_ups_go_to_another() {
 }
 
 #[tokio::test]
+async fn a_replica_that_welcomes_a_watch_and_answers_no_probe_is_left_for_another() {
+    let first = StandIn::start().await;
+    let second = first.beside().await;
+    first.knows(&token("alice"), 1);
+    first.is_mute();
+    // Live is whoever holds a lease, which the first never gives.
+    let stage = Stage::with_replicas(first, &[&second], "").await.live().await;
+    second.watched(1).await;
+    let alice = stage.connected(&token("alice")).await;
+    second.revokes_session_of(1);
+    assert_eq!(alice.closed().await.code, Some(4511));
+}
+
+#[tokio::test]
 async fn with_one_endpoint_a_watch_is_opened_again_when_its_replica_leaves() {
     let stage = Stage::set("").await.live().await;
     stage.authority.knows(&token("alice"), 1);

@@ -62,6 +62,8 @@ pub(crate) struct StandIn {
 /// What is one replica's own.
 struct Replica {
     leaving: watch::Sender<bool>,
+    /// It answers no probe, whatever the others do.
+    mute: std::sync::atomic::AtomicBool,
     /// Open watches.
     watches: watch::Sender<usize>,
     server: Mutex<Option<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>>>,
@@ -175,6 +177,11 @@ impl StandIn {
         self.script().answers_probes = answers;
     }
 
+    /// Probes that come to this replica are not answered.
+    pub(crate) fn is_mute(&self) {
+        self.replica.mute.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// L, for watches opened from now on.
     pub(crate) fn lease_ms(&self, lease_ms: i64) {
         self.script().lease_ms = lease_ms;
@@ -277,7 +284,12 @@ fn keys(number: u8) -> [KeyDigest; 4] {
 
 impl Replica {
     fn new() -> Self {
-        Self { leaving: watch::Sender::new(false), watches: watch::Sender::new(0), server: Mutex::new(None) }
+        Self {
+            leaving: watch::Sender::new(false),
+            mute: false.into(),
+            watches: watch::Sender::new(0),
+            server: Mutex::new(None),
+        }
     }
 
     fn is_dead(&self) -> bool {
@@ -487,7 +499,8 @@ impl StandIn {
                         Some(Said::Applied(_) | Said::Closed(_)) => continue,
                         Some(Said::Released(_) | Said::Start(_)) | None => return None,
                     };
-                    if self.script().answers_probes && self.script().log.len() == sent {
+                    let mute = self.replica.mute.load(std::sync::atomic::Ordering::SeqCst);
+                    if !mute && self.script().answers_probes && self.script().log.len() == sent {
                         let head = Some(self.script().head().into());
                         let checkpoint = v1::Checkpoint { probe_id: probe.probe_id, head, age_us: 0, authority_time_us: 0 };
                         say(Heard::Checkpoint(checkpoint)).await?;
