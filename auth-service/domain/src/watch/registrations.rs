@@ -364,9 +364,10 @@ impl Registrations {
     }
 
     /// Makes room: by those that were shown for long enough, and if that is not enough by the one that was without a
-    /// lease for longest.
+    /// lease for longest. What the store of several processes has too is forgotten with it, in [`Self::gone`]: alone, it
+    /// would come back from there as news.
     fn forget(&mut self, now: Boottime) {
-        self.runs.retain(|_, known| now < known.lease_over() + SHOWN);
+        self.runs.retain(|_, known| known.renewals.is_some() || now < known.lease_over() + SHOWN);
         if self.runs.len() < Self::MOST {
             return;
         }
