@@ -77,7 +77,7 @@ async fn sockets_rest_on_the_word_of_a_real_provider_until_it_is_taken_back() {
     }
     for token in [&first, &second] {
         let mut socket = site.gateways[0].open().await;
-        assert!(socket.connect(Some(token)).await.error().is_some());
+        assert!(socket.try_connect(Some(token)).await.expect("told by a frame").error().is_some());
         assert_eq!(site.backend.verify(token).await.outcome(), v1::Outcome::DeniedPermanent);
     }
 }
@@ -91,7 +91,7 @@ async fn an_issuer_that_is_removed_closes_its_sockets_and_no_others() {
     assert!(ours_open.connect(Some(&ours)).await.is_authenticated());
     let request = v1::RemoveIssuerRequest { tenant: "acme".into(), name: "corp".into() };
     site.admin.issuers().remove_issuer(request).await.expect("the administrator may");
-    let reason = "client, signing key or issuer revoked".to_owned();
+    let reason = "client or signing key or issuer revoked".to_owned();
     assert_eq!(theirs_open.closed().await, Closed { code: 4510, reason });
     assert!(ours_open.is_alive().await);
     assert_eq!(site.backend.verify(&theirs).await.outcome(), v1::Outcome::DeniedTransient);
