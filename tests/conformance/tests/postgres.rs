@@ -156,8 +156,8 @@ async fn one_process_hears_of_what_another_appends() {
     }
 }
 
-/// What processes tell each other of gateways: renewals are counted, a run is forgotten only as it was seen, and what was
-/// said is read back.
+/// What processes tell each other of gateways: renewals are told apart, a run is forgotten only as it was seen, and what
+/// was said is read back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_tell_each_other_of_gateways() {
     let subject = postgres();
@@ -178,14 +178,15 @@ async fn processes_tell_each_other_of_gateways() {
         let lease = Duration::from_secs(lease);
         Registered { run: run(name), renewals, lease, sockets: 7, applied }
     };
-    assert_eq!(rows, [row("a", 2, 60, Some(entry)), row("b", 1, 5, None)], "the longest lease counts");
+    let [a, b] = [rows[0].renewals, rows[1].renewals];
+    assert_eq!(rows, [row("a", a, 60, Some(entry)), row("b", b, 5, None)], "the longest lease counts");
     let unknown = portcullis_types::Revision { seq: 9, ..entry };
     assert_eq!(fleet.registered(Some(unknown)).await.expect("reads"), None);
 
-    fleet.forget(&run("a"), 1).await.expect("answers");
-    fleet.forget(&run("b"), 1).await.expect("forgets");
+    fleet.forget(&run("a"), a - 1).await.expect("answers");
+    fleet.forget(&run("b"), b).await.expect("forgets");
     let rows = fleet.registered(None).await.expect("reads").expect("nothing was asked for");
-    assert_eq!(rows, [row("a", 2, 60, Some(entry))], "what was renewed since is kept");
+    assert_eq!(rows, [row("a", a, 60, Some(entry))], "what was renewed since is kept");
 
     let said = |closed| Acknowledgement { fenced: 5, closed, apply: Duration::from_micros(40) };
     let note = |closed| Noted { run: run("a"), revision: entry, said: said(closed) };
@@ -196,4 +197,24 @@ async fn processes_tell_each_other_of_gateways() {
     assert_eq!(fleet.noted(&[entry.seq, 77]).await.expect("reads"), [note(5)], "what is closed stays closed");
     fleet.forget_notes(entry.seq).await.expect("forgets");
     assert!(fleet.noted(&[entry.seq]).await.expect("reads").is_empty());
+}
+
+/// A process that remembers a run as it was before must see that it was renewed, or it takes it for one without a lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_forgotten_never_has_a_renewal_again_that_it_had() {
+    let subject = postgres();
+    let fleet = subject.open(1).await.fleet().expect("several processes may use it");
+    let run = Run { gateway: GatewayId::try_from("a").expect("a name"), boot: BootId::from_bytes([3; 16]) };
+    let renewal = Renewal { run: run.clone(), lease: Duration::from_secs(5), sockets: 7, applied: None };
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        for _ in 0..3 {
+            fleet.beat(ReplicaId([1; 16]), std::slice::from_ref(&renewal)).await.expect("beats");
+            let rows = fleet.registered(None).await.expect("reads").expect("nothing was asked for");
+            seen.push(rows[0].renewals);
+        }
+        fleet.forget(&run, seen[seen.len() - 1]).await.expect("forgets");
+        assert_eq!(fleet.registered(None).await.expect("reads"), Some(Vec::new()));
+    }
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
 }

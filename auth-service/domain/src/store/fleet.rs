@@ -35,7 +35,7 @@ pub struct Renewal {
 pub struct Registered {
     /// Which run.
     pub run: Run,
-    /// How many times it was renewed.
+    /// Another one with each renewal, and never one that the run had before, even if it was forgotten meanwhile.
     pub renewals: u64,
     /// The longest lease that it was ever given.
     pub lease: Duration,
@@ -69,7 +69,7 @@ pub trait Fleet: fmt::Debug + Send + Sync {
     /// deposed since.
     async fn registered(&self, holding: Option<Revision>) -> Result<Option<Vec<Registered>>, StoreError>;
 
-    /// Forgets a run that was renewed so many times and no more.
+    /// Forgets a run that is still at this renewal.
     async fn forget(&self, run: &Run, renewals: u64) -> Result<(), StoreError>;
 
     /// Keeps what runs said. It may be lost with a failover, and nothing is wrong then but late.
