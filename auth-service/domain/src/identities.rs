@@ -5,6 +5,7 @@ use portcullis_types::{IdentityId, IdentityName, RoleName, Secret, TenantId, Tim
 use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
+use crate::password_changes::held;
 use crate::passwords::{HashError, InvalidPassword};
 use crate::{
     Attributes, Authority, BeginError, Committed, IdentityFilter, Label, ListError, MAX_GRANT_BYTES, Page, Paged,
@@ -298,10 +299,7 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(before) => return Ok(before.committed()?),
         };
-        let identity = change.identity(tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
-        if identity.state == IdentityState::Deleted {
-            return Err(SetPasswordError::NotFound);
-        }
+        let identity = held(&mut *change, tenant, which).await?.ok_or(SetPasswordError::NotFound)?;
         change.set_password(tenant, identity.id, &password).await?;
         self.note(&mut *change, actor, &identity, "identity.set_password").await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);

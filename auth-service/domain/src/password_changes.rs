@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a changed password ends every session that was made before, in the same transaction; whoever changed it
 //! goes on in a new one. A password that somebody else chose is good for one login, which must replace it. A one-time
-//! token is of one use and one hour, and setting a password in any way ends it.
+//! token is of one use and one hour, and setting a password in any way ends it. Of two changes at once the later one
+//! judges what the earlier one left.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::login::{may_log_in, still_good};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
 use crate::tokens::Opening;
 use crate::{
-    Authority, BeginError, Committed, Identity, IdentityRef, LoginError, LoginMode, NewSession, Refusal, StoreError,
-    WriteTx,
+    Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, LoginError, LoginMode, NewSession, Refusal,
+    StoreError, WriteTx,
 };
 
 /// How long a one-time token is good.
@@ -155,6 +156,7 @@ impl Authority {
         let renewed = self.new_password(new).await?;
 
         let mut tx = self.begin_urgently(actor).await?;
+        tx.hold_identity(&tenant, identity.id).await?;
         let Some(identity) = still_good(tx.as_mut(), &identity, password.id).await? else { return Ok(refused) };
         self.give_back(tx.as_mut(), &slot).await?;
         let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
@@ -255,7 +257,7 @@ impl Authority {
             Reset::Token => None,
         };
         let mut tx = self.begin_urgently(actor).await?;
-        let identity = tx.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let identity = held(tx.as_mut(), tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
         let token = match temporary {
             Some(password) => {
                 tx.set_password(tenant, identity.id, &password).await?;
@@ -310,6 +312,7 @@ impl Authority {
         }
         let password = self.new_password(password).await?;
         let mut tx = self.begin_urgently(actor).await?;
+        tx.hold_identity(&identity.tenant, identity.id).await?;
         let Some(identity) = self.resettable(tx.as_mut(), &token).await? else { return Ok(refused) };
         if !tx.spend_password_reset(token.id, self.now()).await? {
             return Ok(refused);
@@ -347,13 +350,25 @@ impl Authority {
     ) -> Result<Committed, ChangePasswordError> {
         self.passwords().check_foreign(hash)?;
         let mut tx = self.begin_urgently(actor).await?;
-        let identity = tx.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let identity = held(tx.as_mut(), tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
         tx.set_password(tenant, identity.id, &self.stored_password(hash.to_owned())).await?;
         let target = format!("identity:{}", identity.id);
         tx.insert_audit(&self.audit(actor, tenant, "identity.import_password", target)).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
         Ok(tx.commit_with(batch, self.now()).await?)
     }
+}
+
+/// An identity, held in this transaction and as it is then, unless it is a tombstone.
+pub(crate) async fn held(
+    tx: &mut dyn WriteTx,
+    tenant: &TenantId,
+    which: &IdentityRef,
+) -> Result<Option<Identity>, StoreError> {
+    let Some(found) = tx.identity(tenant, which).await? else { return Ok(None) };
+    tx.hold_identity(tenant, found.id).await?;
+    let found = tx.identity(tenant, &IdentityRef::Id(found.id)).await?;
+    Ok(found.filter(|identity| identity.state != IdentityState::Deleted))
 }
 
 /// A guess that was made.

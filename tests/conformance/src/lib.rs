@@ -103,6 +103,7 @@ macro_rules! suite {
             a_recovery_code_is_used_by_one_of_many,
             a_login_goes_on_once,
             one_token_sets_a_password_once,
+            a_password_that_was_judged_is_replaced_by_one_of_many,
             a_session_cookie_has_one_successor,
         );
     };

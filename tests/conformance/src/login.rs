@@ -305,6 +305,36 @@ pub async fn one_token_sets_a_password_once(subject: &impl Subject) {
     assert_eq!(tx.password(&seed.tenant, seed.identity).await.expect("reads"), None);
 }
 
+/// Whoever judges it while another one replaces it judges what the other one leaves.
+pub async fn a_password_that_was_judged_is_replaced_by_one_of_many(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Arc::new(Seed::plant(&store).await);
+    let password = |id| StoredPassword { id, phc: "$a$".to_owned(), set_at: seed.now(), must_change: false };
+    // The first rounds are spent on opening connections.
+    for round in 0..10 {
+        let judged = CredentialId::new(seed.ids());
+        let mut tx = write(&store).await;
+        tx.set_password(&seed.tenant, seed.identity, &password(judged)).await.expect("writes");
+        tx.commit().await.expect("commits");
+        let replaced = how_many(20, |n| {
+            let (store, seed) = (Arc::clone(&store), Arc::clone(&seed));
+            let next = password(CredentialId::from_bytes([n; 16]));
+            async move {
+                let mut tx = write(&store).await;
+                tx.hold_identity(&seed.tenant, seed.identity).await.expect("holds");
+                let found = tx.password(&seed.tenant, seed.identity).await.expect("reads").expect("there is one");
+                let is_judged = found.id == judged;
+                if is_judged {
+                    tx.set_password(&seed.tenant, seed.identity, &next).await.expect("writes");
+                }
+                tx.commit().await.expect("commits");
+                is_judged
+            }
+        });
+        assert_eq!(replaced.await, 1, "round {round}");
+    }
+}
+
 /// And an end that only whoever knows it moves.
 pub async fn a_session_cookie_has_one_successor(subject: &impl Subject) {
     let store = subject.open(1).await;

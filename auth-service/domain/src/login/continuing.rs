@@ -177,6 +177,7 @@ impl Authority {
         let mut tx = self.begin_urgently(actor).await?;
         let now = self.now();
         let denied = Ok(LoginOutcome::Denied(Refusal::default()));
+        tx.hold_identity(&resumed.identity.tenant, resumed.identity.id).await?;
         let Some(resumed) = resume(tx.as_mut(), token, actor, now).await? else { return denied };
         if !tx.spend_continuation(token.id, now).await? {
             return denied;

@@ -48,6 +48,10 @@ pub trait LoginWrites: LoginReads {
         most: u32,
     ) -> Result<(), StoreError>;
 
+    /// Until the transaction ends no other one holds or buries this identity, and what is read after this is what the one
+    /// before left. Before a password is judged that the same transaction sets or takes away.
+    async fn hold_identity(&mut self, tenant: &TenantId, identity: IdentityId) -> Result<(), StoreError>;
+
     /// Takes the password away.
     async fn remove_password(&mut self, tenant: &TenantId, identity: IdentityId) -> Result<bool, StoreError>;
 

@@ -114,6 +114,11 @@ impl LoginWrites for PgTx {
         self.write(sqlx::query(sql).bind(&account.as_bytes()[..]).bind(i64::from(most))).await.map(drop)
     }
 
+    async fn hold_identity(&mut self, tenant: &TenantId, identity: IdentityId) -> Result<(), StoreError> {
+        let sql = "SELECT 1 FROM identities WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE";
+        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await.map(drop)
+    }
+
     async fn remove_password(&mut self, tenant: &TenantId, identity: IdentityId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM passwords WHERE tenant = $1 AND identity = $2";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);

@@ -114,6 +114,10 @@ impl LoginWrites for SqliteTx {
         self.write(sqlx::query(sql).bind(&account.as_bytes()[..]).bind(most)).await.map(drop)
     }
 
+    async fn hold_identity(&mut self, _tenant: &TenantId, _identity: IdentityId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn remove_password(&mut self, tenant: &TenantId, identity: IdentityId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM passwords WHERE tenant = ?1 AND identity = ?2";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
