@@ -92,6 +92,11 @@ impl AttemptKey {
     pub(crate) fn password_reset(id: CredentialId) -> Self {
         Self::of("password reset", &[id.as_bytes()])
     }
+
+    /// A login that was asked for more.
+    pub(crate) fn continuation(id: CredentialId) -> Self {
+        Self::of("continuation", &[id.as_bytes()])
+    }
 }
 
 /// What is counted for a key.

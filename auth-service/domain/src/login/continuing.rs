@@ -170,7 +170,12 @@ impl Authority {
         replaces: Option<Secret>,
     ) -> Result<LoginOutcome, ContinueError> {
         self.check_password(&password, &resumed.identity.name)?;
-        if self.passwords().verify(password.clone(), resumed.password.phc.clone()).await? {
+        // Counted, so that one continuation does not buy hashes without end.
+        let slot = self.knock_at(AttemptKey::continuation(token.id)).await?;
+        if let Slot::Delayed { retry_after } = slot {
+            return Ok(LoginOutcome::Denied(Refusal { retry_after }));
+        }
+        if self.verify_or_give_back(&slot, password.clone(), resumed.password.phc.clone()).await? {
             return Err(InvalidPassword::Unchanged.into());
         }
         let password = self.new_password(password).await?;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Challenge, ChangePassword, ChangePasswordError, CreateIdentityError, DenyReason, IdentityKind, InvalidPassword,
-    LoginMode, LoginOutcome, NewIdentity, PasswordChange, Proof, Reset, SessionCredentials, SetPasswordError,
-    Store as _, UnfitHash,
+    Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, IdentityKind,
+    InvalidPassword, LoginMode, LoginOutcome, NewIdentity, PasswordChange, Proof, Reset, SessionCredentials,
+    SetPasswordError, Store as _, UnfitHash,
 };
 use portcullis_types::{IdentityName, Secret};
 
-use crate::world::{PASSWORD, SECOND, World, actor, named, tenant};
+use crate::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 
 const NEW: &str = "another horse battery";
 /// "U*U" by bcrypt, as other programs write it.
@@ -114,6 +114,34 @@ async fn a_temporary_password_logs_in_only_to_be_replaced() {
     world.allowed(&tokens.access).await;
     assert!(!logs_in(&world, "temporary horse").await);
     assert!(logs_in(&world, NEW).await);
+}
+
+/// The temporary password itself is refused for a new one, and the login may go on: but not hash after hash.
+#[tokio::test]
+async fn one_login_that_must_replace_a_password_does_not_buy_hashes_without_end() {
+    let world = World::new().await;
+    let reset = Reset::Temporary(Secret::from("temporary horse"));
+    world.authority.reset_password(&actor(), &tenant(), &named("alice"), reset).await.expect("resets");
+    let attempt = world.attempt("alice", "temporary horse");
+    let LoginOutcome::Challenged(asked) = world.authority.log_in(&actor(), attempt).await.expect("an outcome") else {
+        panic!("it must be replaced")
+    };
+    let before = world.hasher.evaluations();
+    let mut late = 0;
+    for _ in 0..20 {
+        let proof = Proof::NewPassword(Secret::from("temporary horse"));
+        match world.authority.continue_login(&actor(), &asked.continuation, proof, None).await {
+            Err(ContinueError::Password(InvalidPassword::Unchanged)) => {}
+            Ok(LoginOutcome::Denied(refusal)) if refusal.retry_after == SECOND => late += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    let bought = GUARD.free_per_place + 1;
+    assert_eq!((world.hasher.evaluations() - before, late), (bought.try_into().expect("few"), 20 - bought));
+    world.clock.advance(SECOND);
+    let proof = Proof::NewPassword(Secret::from(NEW));
+    let outcome = world.authority.continue_login(&actor(), &asked.continuation, proof, None).await;
+    assert!(matches!(outcome, Ok(LoginOutcome::Granted(_))), "whoever waits goes on");
 }
 
 async fn reset_token(world: &World) -> Secret {
