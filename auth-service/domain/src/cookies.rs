@@ -4,13 +4,15 @@
 //! a use is written down only when an eighth of that time has passed, so the end is early by that much at most. A cookie
 //! older than [`CookieRules::exchange_after`] is exchanged when it is used: for one successor, derived and not drawn, so
 //! that requests under way at once all get the same. The old value stays good until the new one was used, so that a lost
-//! answer logs nobody out, and for [`CookieRules::grace`] after that.
+//! answer logs nobody out, and for [`CookieRules::grace`] after that; what was opened with it is judged again, so that it
+//! ends with it.
 
 use std::time::Duration;
 
 use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, Timestamp};
 
 use crate::audit::Actor;
+use crate::batch::{Batch, Target};
 use crate::standing::{Standing, digest_matches};
 use crate::tokens::Family;
 use crate::verification::Form;
@@ -108,8 +110,12 @@ impl Authority {
             Err(denial) => return Ok(Err(denial.reason)),
         };
         let due = self.due(tx.as_mut(), &standing, exchange_after, now).await?;
-        if let Some((predecessor, end)) = due.retire {
-            tx.move_cookie_end(predecessor, end, now + self.settings().cookies.grace).await?;
+        let mut retired = None;
+        if let Some((predecessor, end)) = due.retire
+            && tx.move_cookie_end(predecessor, end, now + self.settings().cookies.grace).await?
+        {
+            let tenant = standing.credential.tenant.clone();
+            retired = Some(Batch::reauthorize(Target::Credential(tenant, predecessor)));
         }
         if let Some((before, end)) = due.extend {
             tx.move_cookie_end(token.id, before, end).await?;
@@ -132,7 +138,10 @@ impl Authority {
         } else {
             self.as_it_stands(tx.as_mut(), token, &standing, now).await?
         };
-        tx.commit().await?;
+        match retired {
+            Some(batch) => drop(tx.commit_with(batch, now).await?),
+            None => tx.commit().await?,
+        }
         Ok(Ok(used))
     }
 

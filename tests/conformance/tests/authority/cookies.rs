@@ -1,9 +1,12 @@
 //! Session cookies in use.
 
-use auth_domain::{CookieUse, DenyReason, LoginAttempt, LoginMode, LoginOutcome, NewSession, SessionCredentials};
-use portcullis_types::Secret;
+use auth_domain::{
+    Batch, CookieUse, DenyReason, LoginAttempt, LoginMode, LoginOutcome, NewSession, SessionCredentials, Store as _,
+    Target,
+};
+use portcullis_types::{OpaqueToken, Secret};
 
-use crate::world::{COOKIES, PASSWORD, World, actor};
+use crate::world::{COOKIES, PASSWORD, World, actor, tenant};
 
 async fn use_it(world: &World, cookie: &Secret) -> Result<Option<Secret>, DenyReason> {
     Ok(match world.authority.use_cookie(cookie).await.expect("an outcome")? {
@@ -81,6 +84,25 @@ async fn an_old_cookie_is_good_until_the_new_one_was_used_and_a_grace_after() {
     assert_eq!(world.denied(&cookie).await, (DenyReason::Expired, true));
     assert_eq!(use_it(&world, &cookie).await, Err(DenyReason::Expired));
     world.allowed(&lost).await;
+}
+
+/// Whoever trusts it until the end that it had must hear that it ends sooner.
+#[tokio::test]
+async fn what_was_opened_with_an_old_cookie_is_judged_again_when_the_new_one_is_used() {
+    let world = World::new().await;
+    let (_, cookie) = world.cookie().await;
+    world.clock.advance(COOKIES.exchange_after);
+    let next = exchanged(&world, &cookie).await;
+    let before = world.store.head().await.expect("reads").seq;
+    for _ in 0..2 {
+        assert_eq!(use_it(&world, &next).await, Ok(None));
+        world.clock.advance(COOKIES.grace / 4);
+    }
+    let id = OpaqueToken::parse(cookie.expose_str().expect("text")).expect("a cookie").id;
+    let entries = world.store.log_after(before, 10).await.expect("reads");
+    let payloads: Vec<_> = entries.iter().map(|entry| entry.payload.to_vec()).collect();
+    assert_eq!(payloads, [Batch::reauthorize(Target::Credential(tenant(), id)).payload()], "once");
+    world.allowed(&cookie).await;
 }
 
 async fn log_in_over(world: &World, planted: &Secret) -> (NewSession, Secret) {
