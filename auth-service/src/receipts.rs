@@ -5,6 +5,8 @@
 //! claims counts only where it is on this log. Where other processes answer gateways on the same store, theirs are read
 //! with the revocation itself, in one snapshot, and what their gateways say as it comes.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use portcullis_observe::Page as MetricsPage;
 use portcullis_types::{Boottime, Clock, Revision, Shutdown};
 use tokio::sync::watch;
 
+use self::calls::{Call, Calls};
 use crate::forks::Forks;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
@@ -25,11 +28,6 @@ use crate::tailer::{LogTail, SourceText as _};
 
 /// How long a wait for a receipt sleeps at least.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// How often other processes' gateways are looked at though nobody asks: a lease is known to be over only when nobody
-/// renewed it for so long.
-const LOOK: Duration = Duration::from_secs(1);
-/// How many looks there are between two sweeps of old notes.
-const SWEEP: u32 = 60;
 /// How many entries of the log notes are kept for.
 const KEPT: u64 = 65_536;
 
@@ -267,21 +265,17 @@ impl Receipts {
     /// Reads what other processes have told, until shutdown.
     pub(crate) async fn listen(self: Arc<Self>, shutdown: Shutdown) {
         let Some(replica) = &self.replica else { return };
-        let mut looks = 0_u32;
+        let mut calls = Calls::new();
         loop {
-            let asked_for = tokio::select! {
+            let call = tokio::select! {
                 () = shutdown.requested() => return,
-                () = replica.fleet().heard() => !self.followed().is_empty(),
-                () = tokio::time::sleep(LOOK) => {
-                    looks = looks.wrapping_add(1);
-                    true
-                }
+                call = calls.next(|| replica.fleet().heard()) => call,
             };
+            let asked_for = call != Call::Noted || !self.followed().is_empty();
             if asked_for && let Err(error) = self.look(replica, None).await {
                 tracing::warn!(%error, cause = error.source_text(), "what other processes told cannot be read");
             }
-            if looks == SWEEP {
-                looks = 0;
+            if call == Call::Sweep {
                 self.sweep(replica).await;
             }
         }
