@@ -1,7 +1,7 @@
 //! From claims to an identity's name and to roles.
 //!
 //! Guarantees: a claim counts only when it has the type that the rule wants; an e-mail address counts only when the
-//! issuer says that it is verified. A claim that is missing makes no name and no role.
+//! issuer says that it is verified, in names and in roles. A claim that is missing makes no name and no role.
 
 use portcullis_types::{IdentityName, InvalidName, RoleName};
 use serde_json::{Map, Value};
@@ -22,7 +22,20 @@ impl ClaimName {
         &self.0
     }
 
+    /// What the claims say, as far as it counts: an address that is not verified is as good as none.
     fn of<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
+        if self.0.split('.').any(|part| part == "email") && !self.is_verified(claims) {
+            return None;
+        }
+        self.find(claims)
+    }
+
+    /// Whether the issuer says beside an address that it is verified: of `email` in `email_verified`.
+    fn is_verified(&self, claims: &Map<String, Value>) -> bool {
+        Self(format!("{}_verified", self.0).into()).find(claims) == Some(&Value::Bool(true))
+    }
+
+    fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         if let Some(value) = claims.get(&*self.0) {
             return Some(value);
         }
@@ -72,16 +85,11 @@ impl NameTemplate {
         for part in &self.parts {
             match part {
                 Part::Text(text) => name.push_str(text),
-                Part::Claim(claim) if claim.as_str() == "email" && !is_verified(claims) => return None,
                 Part::Claim(claim) => name.push_str(claim.of(claims)?.as_str().filter(|value| !value.is_empty())?),
             }
         }
         IdentityName::try_from(&*name).ok()
     }
-}
-
-fn is_verified(claims: &Map<String, Value>) -> bool {
-    claims.get("email_verified").is_some_and(|verified| *verified == Value::Bool(true))
 }
 
 impl TryFrom<&str> for NameTemplate {
@@ -184,6 +192,27 @@ mod tests {
             assert_eq!(name("{email}", json!({"email": "a@b", "email_verified": verified})), None);
         }
         assert_eq!(name("{email}", json!({"email": "a@b"})), None);
+        let inside = |verified: Value| json!({"user": {"email": "a@b", "email_verified": verified}});
+        assert_eq!(name("{user.email}", inside(json!(true))).as_deref(), Some("a@b"));
+        assert_eq!(name("{user.email}", inside(json!(false))), None);
+        let elsewhere = json!({"email_verified": true, "user": {"email": "a@b"}});
+        assert_eq!(name("{user.email}", elsewhere), None, "what is verified is another address");
+    }
+
+    #[test]
+    fn an_address_that_is_not_verified_brings_no_role() {
+        let applies = |claim: &str, claims: Value| {
+            let (claim, role) = (ClaimName::try_from(claim), RoleName::try_from("member").expect("valid"));
+            let rule = RoleRule { claim: claim.expect("valid"), value: "a@b".into(), role };
+            rule.applies(claims.as_object().expect("an object"))
+        };
+        assert!(applies("email", json!({"email": "a@b", "email_verified": true})));
+        assert!(applies("user.email", json!({"user": {"email": "a@b", "email_verified": true}})));
+        for claims in [json!({"email": "a@b"}), json!({"email": "a@b", "email_verified": "true"})] {
+            assert!(!applies("email", claims.clone()), "{claims}");
+        }
+        assert!(!applies("user.email", json!({"email_verified": true, "user": {"email": "a@b"}})));
+        assert!(!applies("user.email", json!({"email_verified": true, "user.email": "a@b"})));
     }
 
     #[test]
