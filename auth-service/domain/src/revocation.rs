@@ -137,7 +137,7 @@ impl Authority {
     async fn revoke_once(&self, actor: &Actor, request: RevokeRequest) -> Result<Committed, RevokeError> {
         let content = content_of(&request);
         let presented = match &request.target {
-            RevokeTarget::Presented(secret) => Some(self.read_presented(secret).await?),
+            RevokeTarget::Presented(secret) => Some(self.read_presented(secret, &request.tenant).await?),
             RevokeTarget::Credential(_)
             | RevokeTarget::Session(_)
             | RevokeTarget::Identity(_)
@@ -196,13 +196,13 @@ impl Authority {
     }
 
     /// Any of our forms: what is revoked need not be usable as a bearer.
-    async fn read_presented(&self, secret: &Secret) -> Result<Form, RevokeError> {
+    async fn read_presented(&self, secret: &Secret, within: &TenantId) -> Result<Form, RevokeError> {
         let text = secret.expose_str().ok_or(RevokeError::Unverifiable)?;
         if let Ok(token) = OpaqueToken::parse(text) {
             return Ok(Form::Opaque(token));
         }
         if claims_another_issuer(text, &self.settings().issuer) {
-            return match self.read_external_bearer(text).await? {
+            return match self.read_external_bearer(text, Some(within)).await? {
                 Ok(form) => Ok(form),
                 // It is dead already, or will never be good.
                 Err(_) => Err(RevokeError::Unverifiable),

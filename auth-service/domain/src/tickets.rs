@@ -70,7 +70,7 @@ impl From<VerifyError> for CreateTicketError {
 impl Authority {
     /// Issues a ticket from a credential that is good now.
     pub async fn create_ticket(&self, actor: &Actor, request: NewTicket) -> Result<TicketOutcome, CreateTicketError> {
-        let form = match self.read_bearer(&request.parent).await? {
+        let form = match self.read_bearer(&request.parent, None).await? {
             Ok(form) => form,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };

@@ -83,7 +83,7 @@ impl Authority {
     }
 
     async fn verify_bearer(&self, bearer: &Secret, context: &PresentationContext) -> Result<Verdict, VerifyError> {
-        let form = match self.read_bearer(bearer).await? {
+        let form = match self.read_bearer(bearer, context.within.as_ref()).await? {
             Ok(form) => form,
             Err(denial) => return Ok(Verdict::of(self.store().head().await?.revision(), Err(denial))),
         };
@@ -95,10 +95,17 @@ impl Authority {
     }
 
     /// What needs no row: form, checksum, signature. A token of an external issuer that is seen for the first time gets
-    /// its row here. The outer result says that nothing can be said.
-    pub(crate) async fn read_bearer(&self, bearer: &Secret) -> Result<Result<Form, Denial>, VerifyError> {
+    /// its row here, unless its issuer is not of the tenant that is asked about. The outer result says that nothing can be
+    /// said.
+    pub(crate) async fn read_bearer(
+        &self,
+        bearer: &Secret,
+        within: Option<&TenantId>,
+    ) -> Result<Result<Form, Denial>, VerifyError> {
         match bearer.expose_str() {
-            Some(text) if claims_another_issuer(text, &self.settings().issuer) => self.read_external_bearer(text).await,
+            Some(text) if claims_another_issuer(text, &self.settings().issuer) => {
+                self.read_external_bearer(text, within).await
+            }
             Some(_) | None => Ok(self.read_own_bearer(bearer).await?),
         }
     }
@@ -126,8 +133,12 @@ impl Authority {
     }
 
     /// A token of an external issuer, by the row that it has or gets.
-    pub(crate) async fn read_external_bearer(&self, text: &str) -> Result<Result<Form, Denial>, VerifyError> {
-        let token = match self.read_external(text).await? {
+    pub(crate) async fn read_external_bearer(
+        &self,
+        text: &str,
+        within: Option<&TenantId>,
+    ) -> Result<Result<Form, Denial>, VerifyError> {
+        let token = match self.read_external(text, within).await? {
             Ok(token) => token,
             Err(denial) => return Ok(Err(denial)),
         };

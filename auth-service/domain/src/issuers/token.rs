@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
-use portcullis_types::{ClientId, IdentityName, RoleName, Timestamp};
+use portcullis_types::{ClientId, IdentityName, RoleName, TenantId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -65,8 +65,13 @@ pub(crate) fn claims_another_issuer(text: &str, ours: &str) -> bool {
 }
 
 impl Authority {
-    /// Reads a token and checks everything that needs no row of its own.
-    pub(crate) async fn read_external(&self, text: &str) -> Result<Result<ExternalToken, Denial>, VerifyError> {
+    /// Reads a token and checks everything that needs no row of its own. Within a tenant, of other tenants' issuers
+    /// nothing is known.
+    pub(crate) async fn read_external(
+        &self,
+        text: &str,
+        within: Option<&TenantId>,
+    ) -> Result<Result<ExternalToken, Denial>, VerifyError> {
         let invalid = Ok(Err(Denial::permanent(DenyReason::Invalid)));
         let Some((header, unverified)) = part::<Header>(text, 0).zip(part::<Map<String, Value>>(text, 1)) else {
             return invalid;
@@ -74,7 +79,7 @@ impl Authority {
         if header.crit.is_some() || !is_token_type(header.typ.as_deref()) {
             return invalid;
         }
-        let issuer = match self.trusted(&unverified).await? {
+        let issuer = match self.trusted(&unverified, within).await? {
             Ok(issuer) => issuer,
             Err(denial) => return Ok(Err(denial)),
         };
@@ -93,18 +98,23 @@ impl Authority {
     }
 
     /// The one issuer that these claims name, by `iss` and `aud`.
-    async fn trusted(&self, claims: &Map<String, Value>) -> Result<Result<Issuer, Denial>, VerifyError> {
+    async fn trusted(
+        &self,
+        claims: &Map<String, Value>,
+        within: Option<&TenantId>,
+    ) -> Result<Result<Issuer, Denial>, VerifyError> {
         let Some(url) = claims.get("iss").and_then(Value::as_str).and_then(|iss| IssuerUrl::try_from(iss).ok()) else {
             return Ok(Err(Denial::permanent(DenyReason::Invalid)));
         };
         let known = self.store().read().await?.issuers_at(&url).await?;
-        if known.is_empty() {
+        let is_known = |issuer: &Issuer| within.is_none_or(|tenant| issuer.tenant == *tenant);
+        if !known.iter().any(is_known) {
             return Ok(Err(Denial::transient(DenyReason::Unknown)));
         }
         let mut meant = known.into_iter().filter(|issuer| is_for(claims, issuer));
         Ok(match (meant.next(), meant.next()) {
-            (Some(issuer), None) => Ok(issuer),
-            (None, _) => Err(Denial::transient(DenyReason::WrongAudience)),
+            (Some(issuer), None) if is_known(&issuer) => Ok(issuer),
+            (Some(_) | None, None) | (None, Some(_)) => Err(Denial::transient(DenyReason::WrongAudience)),
             // It would be good for two tenants: neither can know whose it is.
             (Some(_), Some(_)) => Err(Denial::permanent(DenyReason::Invalid)),
         })

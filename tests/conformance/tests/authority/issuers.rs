@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 
 use crate::world::{World, actor, allowed, denied, named, role, tenant};
 
-const URL: &str = "https://id.example";
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const URL: &str = "https://id.example";
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// An issuer that publishes one key, at two URLs; a third URL does not answer.
 #[derive(Debug)]
@@ -53,18 +53,18 @@ fn keys(which: usize) -> &'static (EncodingKey, KeySet) {
     &made[which]
 }
 
-fn sign(which: usize, header: impl FnOnce(&mut Header), claims: &Value) -> Secret {
+pub(crate) fn sign(which: usize, header: impl FnOnce(&mut Header), claims: &Value) -> Secret {
     let mut head = Header::new(Algorithm::ES256);
     head.kid = Some("k1".to_owned());
     header(&mut head);
     Secret::from(jsonwebtoken::encode(&head, claims, &keys(which).0).expect("signs"))
 }
 
-fn name(text: &str) -> IssuerName {
+pub(crate) fn name(text: &str) -> IssuerName {
     IssuerName::try_from(text).expect("a valid name")
 }
 
-fn corp() -> NewIssuer {
+pub(crate) fn corp() -> NewIssuer {
     let rule =
         RoleRule { claim: "groups".try_into().expect("a valid claim"), value: "staff".into(), role: role("speaker") };
     NewIssuer {
@@ -83,13 +83,13 @@ fn corp() -> NewIssuer {
 }
 
 impl World {
-    async fn trusting() -> (Self, Issuer) {
+    pub(crate) async fn trusting() -> (Self, Issuer) {
         let world = Self::new().await;
         let issuer = world.authority.put_issuer(&actor(), corp()).await.expect("trusts");
         (world, issuer)
     }
 
-    fn claims(&self, change: Value) -> Value {
+    pub(crate) fn claims(&self, change: Value) -> Value {
         let now = self.clock.now().as_unix_seconds();
         let mut claims = json!({"iss": URL, "aud": "acme-app", "sub": "u1", "iat": now, "exp": now + 3_600,
                                 "sid": "s1", "groups": ["staff"]});
@@ -100,11 +100,11 @@ impl World {
         claims
     }
 
-    fn token(&self, change: Value) -> Secret {
+    pub(crate) fn token(&self, change: Value) -> Secret {
         sign(0, |_| (), &self.claims(change))
     }
 
-    fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         self.clock.advance(time);
     }
 }

@@ -8,6 +8,7 @@ mod callers;
 mod cookies;
 mod fuzz;
 mod guard;
+mod issuer_bounds;
 mod issuers;
 mod lease_classes;
 mod login;

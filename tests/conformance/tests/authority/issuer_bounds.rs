@@ -1,0 +1,56 @@
+//! Where what an issuer vouches for ends: at its tenant, at a client application, at a session that was ended.
+
+use auth_domain::{
+    Audience, DenyReason, IssuerUrl, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
+};
+use portcullis_types::TenantId;
+use serde_json::json;
+
+use crate::issuers::{corp, name, sign};
+use crate::world::{World, actor, denied, named, tenant};
+
+#[tokio::test]
+async fn a_token_of_another_tenants_issuer_is_unknown_and_leaves_no_trace_there() {
+    let (world, _) = World::trusting().await;
+    let globex = TenantId::try_from("globex").expect("a valid name");
+    world.authority.create_tenant(&actor(), globex.clone(), None).await.expect("a new tenant");
+    for url in ["https://other.example", "https://silent.example"] {
+        let mut theirs = corp();
+        theirs.tenant = globex.clone();
+        theirs.name = name(url.trim_start_matches("https://").trim_end_matches(".example"));
+        theirs.url = IssuerUrl::try_from(url).expect("a valid issuer");
+        theirs.mapping.roles.clear();
+        world.authority.put_issuer(&actor(), theirs).await.expect("trusts");
+        let token = sign(1, |_| (), &world.claims(json!({"iss": url})));
+        let within = PresentationContext { within: Some(tenant()), ..PresentationContext::default() };
+        let verdict = world.authority.verify(Presented::Bearer(&token), &within).await.expect("asks no issuer");
+        assert_eq!(denied(verdict), (DenyReason::Unknown, false), "{url}");
+        let request = RevokeRequest {
+            tenant: tenant(),
+            target: RevokeTarget::Presented(token),
+            reason: Reason::Compromised,
+            pace: None,
+            request_id: None,
+        };
+        let refused = world.authority.revoke(&actor(), request).await;
+        assert!(matches!(refused, Err(RevokeError::Unverifiable)), "{refused:?}");
+    }
+    let seen = world.authority.identity(&globex, &named("corp:u1")).await.expect("reads");
+    assert!(seen.is_none(), "a caller of one tenant makes nobody in another");
+
+    let mut same_url = corp();
+    same_url.tenant = globex;
+    same_url.audience = Audience::try_from("globex-app").expect("a valid audience");
+    same_url.mapping.roles.clear();
+    world.authority.put_issuer(&actor(), same_url).await.expect("trusts");
+    let within = PresentationContext { within: Some(tenant()), ..PresentationContext::default() };
+    for audience in ["globex-app", "nobodys-app"] {
+        let token = world.token(json!({"aud": audience}));
+        let verdict = world.authority.verify(Presented::Bearer(&token), &within).await.expect("a verdict");
+        assert_eq!(
+            denied(verdict),
+            (DenyReason::WrongAudience, false),
+            "{audience}: whether it is another's is not told"
+        );
+    }
+}
