@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use portcullis_types::{CredentialId, TenantId, Timestamp};
 
+use crate::api_keys::limits_of;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::{Denial, Standing};
@@ -58,6 +59,9 @@ pub enum RotateApiKeyError {
     /// It may do what the caller may not.
     #[error("a key never has scopes that its maker lacks")]
     ScopesBeyondCaller,
+    /// It is good from where the caller is not.
+    #[error("a key is never good from addresses that its maker's key is not good from")]
+    AddressesBeyondCaller,
     /// The old one would live beside its successor for longer than it may.
     #[error("an exchanged key lives at most 90 days more")]
     OverlapTooLong,
@@ -129,6 +133,11 @@ impl Authority {
         }
         if !standing.credential.scopes.is_within(caller.scopes) {
             return Err(RotateApiKeyError::ScopesBeyondCaller);
+        }
+        let maker = view.credential(caller.credential).await?;
+        let limits = limits_of(view, maker.as_ref()).await?;
+        if !standing.credential.key_terms.clone().unwrap_or_default().is_from_within(&limits) {
+            return Err(RotateApiKeyError::AddressesBeyondCaller);
         }
         let before = standing.credential.key_terms.as_ref().and_then(|terms| terms.replaced_by);
         if let Some(id) = before

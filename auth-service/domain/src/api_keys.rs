@@ -10,6 +10,7 @@ use portcullis_types::{
 
 use crate::api_key_rotation::earlier;
 use crate::audit::Actor;
+use crate::service_tokens::key_of;
 use crate::{
     Authority, BeginError, Caller, Credential, CredentialKind, Grant, Identity, IdentityKind, IdentityRef,
     IdentityState, KeyTerms, Label, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS, ReadView, Scopes,
@@ -88,7 +89,7 @@ pub struct NewApiKey {
     pub expires_in: Option<Duration>,
     /// Of what the roles of its identity grant, only this; absent: all of it.
     pub grants: Option<Vec<Grant>>,
-    /// From where it may be presented; empty: from anywhere.
+    /// From where it may be presented; empty: from where its maker's key may, which is anywhere if that has no limit.
     pub addresses: Vec<AddressRange>,
 }
 
@@ -107,6 +108,9 @@ pub enum CreateApiKeyError {
     /// It would be allowed what its maker is not.
     #[error("a key never has scopes that its maker lacks")]
     ScopesBeyondCaller,
+    /// It would be good from where its maker is not.
+    #[error("a key is never good from addresses that its maker's key is not good from")]
+    AddressesBeyondCaller,
     /// A person's key would be allowed something at the authority's API.
     #[error("only keys of services have scopes")]
     ScopesNeedService,
@@ -128,7 +132,8 @@ pub enum CreateApiKeyError {
 }
 
 impl Authority {
-    /// Makes a key with at most the caller's scopes, which does not outlive the caller's own.
+    /// Makes a key with at most the caller's scopes, which does not outlive the caller's own and is good from
+    /// nowhere else.
     pub async fn create_api_key(&self, caller: &Caller, new: NewApiKey) -> Result<IssuedApiKey, CreateApiKeyError> {
         if !new.scopes.is_within(caller.scopes) {
             return Err(CreateApiKeyError::ScopesBeyondCaller);
@@ -136,13 +141,20 @@ impl Authority {
         if new.expires_in.is_some_and(|span| span > MAX_API_KEY_LIFE) {
             return Err(CreateApiKeyError::TooLong);
         }
-        let terms = terms_of(new.grants.clone(), new.addresses.clone())?;
+        let mut terms = terms_of(new.grants.clone(), new.addresses.clone())?;
         let actor = Actor::caller(caller);
         let mut tx = self.begin(&actor).await?;
         let issued = tx.head().revision();
         let identity = self.holder_of(tx.as_mut(), &new).await?;
         let (mut row, secret) = self.draw_api_key(&identity, new.label, new.scopes, issued);
         let maker = tx.credential(caller.credential).await?;
+        let limits = limits_of(tx.as_mut(), maker.as_ref()).await?;
+        if terms.addresses.is_empty() {
+            terms.addresses.clone_from(&limits.addresses);
+        }
+        if !terms.is_from_within(&limits) {
+            return Err(CreateApiKeyError::AddressesBeyondCaller);
+        }
         row.parent = Some(caller.credential);
         row.key_terms = Some(terms);
         row.expires_at =
@@ -214,6 +226,15 @@ impl Authority {
         };
         (row, token.reveal())
     }
+}
+
+/// What the key of a maker is limited to: of a service token, the key that it was issued for.
+pub(crate) async fn limits_of(view: &mut dyn ReadView, maker: Option<&Credential>) -> Result<KeyTerms, StoreError> {
+    let Some(maker) = maker else { return Ok(KeyTerms::default()) };
+    if maker.is_service_token() {
+        return Ok(key_of(view, maker).await?.credential.key_terms.unwrap_or_default());
+    }
+    Ok(maker.key_terms.clone().unwrap_or_default())
 }
 
 /// What a new key is limited to, within the bounds.

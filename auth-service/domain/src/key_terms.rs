@@ -40,6 +40,12 @@ impl KeyTerms {
             || address.is_some_and(|address| self.addresses.iter().any(|range| range.contains(address)))
     }
 
+    /// Whether it may be presented only from where the other may, too.
+    pub(crate) fn is_from_within(&self, other: &Self) -> bool {
+        let within = |range: &AddressRange| other.addresses.iter().any(|wider| range.is_within(wider));
+        other.addresses.is_empty() || (!self.addresses.is_empty() && self.addresses.iter().all(within))
+    }
+
     /// Of these grants, what the key leaves.
     pub fn limit(&self, granted: Vec<Grant>) -> Vec<Grant> {
         let Some(own) = &self.grants else { return granted };

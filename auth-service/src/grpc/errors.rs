@@ -626,6 +626,9 @@ impl From<CreateApiKeyError> for Failure {
             CreateApiKeyError::Disabled => Self::new(Reason::IdentityDisabled, error.to_string()),
             CreateApiKeyError::TooLong => Self::field("expires_in_ms", "must be at most ten years"),
             CreateApiKeyError::ScopesBeyondCaller => Self::new(Reason::ScopesExceeded, error.to_string()),
+            CreateApiKeyError::AddressesBeyondCaller => {
+                Self::field("addresses", "must lie within the addresses of the caller's own key")
+            }
             CreateApiKeyError::ScopesNeedService => Self::new(Reason::ScopesNeedService, error.to_string()),
             CreateApiKeyError::TooManyGrants | CreateApiKeyError::TooManyAddresses | CreateApiKeyError::TooMany => {
                 Self::new(Reason::TooMany, error.to_string())
@@ -657,6 +660,9 @@ impl From<RotateApiKeyError> for Failure {
                 Self::new(Reason::ApiKeyReplaced, error.to_string()).about("successor_id", id.to_string())
             }
             RotateApiKeyError::ScopesBeyondCaller => Self::new(Reason::ScopesExceeded, error.to_string()),
+            RotateApiKeyError::AddressesBeyondCaller => {
+                Self::field("id", "must be a key with addresses within those of the caller's own key")
+            }
             RotateApiKeyError::OverlapTooLong => Self::field("old_ends_in_ms", "must be at most 90 days"),
             RotateApiKeyError::TooLong => Self::field("expires_in_ms", "must be at most ten years"),
             RotateApiKeyError::TooMany => Self::new(Reason::TooMany, error.to_string()),

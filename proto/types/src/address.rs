@@ -16,6 +16,11 @@ impl AddressRange {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
+
+    /// Whether every address in it is in the other.
+    pub fn is_within(&self, other: &Self) -> bool {
+        other.0.contains(&self.0)
+    }
 }
 
 impl TryFrom<&str> for AddressRange {
@@ -64,6 +69,16 @@ mod tests {
 
     fn range(text: &str) -> AddressRange {
         AddressRange::try_from(text).expect("a range")
+    }
+
+    #[test]
+    fn a_range_is_within_itself_and_wider_ones() {
+        for wider in ["10.1.0.0/16", "10.0.0.0/8", "0.0.0.0/0"] {
+            assert!(range("10.1.0.0/16").is_within(&range(wider)), "{wider}");
+        }
+        for other in ["10.1.0.0/17", "10.2.0.0/16", "::/0"] {
+            assert!(!range("10.1.0.0/16").is_within(&range(other)), "{other}");
+        }
     }
 
     #[test]

@@ -101,6 +101,34 @@ async fn a_caller_calls_from_its_addresses_only() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_bound_to_addresses_makes_and_exchanges_none_that_is_good_elsewhere() {
+    let world = World::new().await;
+    let (free, _) = world.service("backend", Scopes::NONE).await;
+    let new = |addresses: &[&str]| NewApiKey { identity: named("backend"), addresses: ranges(addresses), ..plain() };
+    let bound = world.key(new(&["10.0.0.0/8", "192.0.2.1"])).await;
+    let inside = address("10.0.0.1");
+    let key = world.authority.authenticate_caller(&bound.secret, inside).await.expect("a service");
+    let token = world.authority.issue_service_token(&key, None, None).await.expect("a token").token;
+    let token = world.authority.authenticate_caller(&token, inside).await.expect("a service");
+    for maker in [&key, &token] {
+        for (asked, made) in [(&[][..], &["10.0.0.0/8", "192.0.2.1"][..]), (&["10.1.0.0/16"], &["10.1.0.0/16"])] {
+            let issued = world.authority.create_api_key(maker, new(asked)).await.expect("a new key");
+            assert_eq!(issued.key.terms.addresses, ranges(made));
+        }
+        for beyond in [&["0.0.0.0/0"][..], &["10.0.0.0/8", "192.0.2.2"], &["::/0"]] {
+            let refused = world.authority.create_api_key(maker, new(beyond)).await;
+            assert!(matches!(refused, Err(CreateApiKeyError::AddressesBeyondCaller)), "{beyond:?}: {refused:?}");
+        }
+        let asked = RotateApiKey { tenant: tenant(), id: free.key.id, old_ends_in: SECOND, expires_in: None };
+        let refused = world.authority.rotate_api_key(maker, asked).await;
+        assert!(matches!(refused, Err(RotateApiKeyError::AddressesBeyondCaller)), "{refused:?}");
+    }
+    let own = RotateApiKey { tenant: tenant(), id: bound.key.id, old_ends_in: SECOND, expires_in: None };
+    let exchanged = world.authority.rotate_api_key(&key, own).await.expect("its own");
+    assert_eq!(exchanged.issued.key.terms.addresses, bound.key.terms.addresses);
+}
+
+#[tokio::test]
 async fn a_keys_own_grants_only_take_away_and_follow_the_roles() {
     let world = World::new().await;
     let own = vec![grant(Action::Subscribe, "room:1"), grant(Action::Call, "*")];
