@@ -6,7 +6,7 @@ use auth_domain::{
     Action, Audience, Batch, CredentialKind, Grant, Issuer, IssuerAlgorithm, IssuerUrl, Mapping, NameTemplate, Pattern,
     Reason, Role, RoleRule, Target, Tenant,
 };
-use portcullis_types::{IdentityId, IssuerId, IssuerName, RoleName, SessionId, TenantId};
+use portcullis_types::{ClientId, IdentityId, IssuerId, IssuerName, RoleName, SessionId, TenantId};
 
 use crate::seed::write;
 use crate::{Seed, Subject};
@@ -105,12 +105,18 @@ pub async fn what_is_seen_of_an_issuer_is_seen_once(subject: &impl Subject) {
         tx.is_bound(one.id, seed.identity).await.expect("reads") && !tx.is_bound(one.id, bob).await.expect("reads")
     );
 
-    assert!(tx.insert_external_session(one.id, &[3; 32], 0, seed.identity, seed.session).await.expect("writes"));
+    assert!(tx.insert_external_session(one.id, &[3; 32], 0, seed.identity, None, seed.session).await.expect("writes"));
     let other = SessionId::new(seed.ids());
-    assert!(!tx.insert_external_session(one.id, &[3; 32], 0, seed.identity, other).await.expect("answers"));
-    let found = tx.external_session(one.id, &[3; 32], 0, seed.identity).await.expect("reads");
+    assert!(!tx.insert_external_session(one.id, &[3; 32], 0, seed.identity, None, other).await.expect("answers"));
+    let found = tx.external_session(one.id, &[3; 32], 0, seed.identity, None).await.expect("reads");
     assert_eq!(found, Some(seed.session));
-    assert_eq!(tx.external_session(one.id, &[3; 32], 1, seed.identity).await.expect("reads"), None);
+    assert_eq!(tx.external_session(one.id, &[3; 32], 1, seed.identity, None).await.expect("reads"), None);
+    let app = ClientId::try_from("app").expect("a valid id");
+    assert_eq!(tx.external_session(one.id, &[3; 32], 0, seed.identity, Some(&app)).await.expect("reads"), None);
+    let inserted = tx.insert_external_session(one.id, &[3; 32], 0, seed.identity, Some(&app), other).await;
+    assert!(inserted.expect("writes"), "each client application has its own");
+    let found = tx.external_session(one.id, &[3; 32], 0, seed.identity, Some(&app)).await.expect("reads");
+    assert_eq!(found, Some(other));
     assert!(!tx.external_session_is_revoked(one.id, &[3; 32]).await.expect("reads"));
     let ends = seed.session_row(seed.session).expires_at;
     for (until, expected) in [(ends + Duration::from_secs(9), 9), (ends, 9)] {

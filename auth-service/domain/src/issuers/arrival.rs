@@ -159,7 +159,7 @@ impl Authority {
         Ok(row.id)
     }
 
-    /// The session of the token's `sid`, which it shares with the tokens before it.
+    /// The session of the token's `sid`, which it shares with the tokens of the same client application before it.
     async fn session_for(
         &self,
         tx: &mut dyn WriteTx,
@@ -169,7 +169,8 @@ impl Authority {
         actor: &Actor,
     ) -> Result<SessionId, StoreError> {
         let (issuer, identity) = (&token.issuer, &arrival.identity);
-        if let Some(id) = tx.external_session(issuer.id, &token.sid, arrival.epoch, identity.id).await? {
+        let client = token.client.as_ref();
+        if let Some(id) = tx.external_session(issuer.id, &token.sid, arrival.epoch, identity.id, client).await? {
             tx.prolong_session(&issuer.tenant, id, token.expires_at).await?;
             return Ok(id);
         }
@@ -185,7 +186,9 @@ impl Authority {
             revoked_seq: None,
         };
         tx.insert_session(&session).await?;
-        took_place(tx.insert_external_session(issuer.id, &token.sid, arrival.epoch, identity.id, session.id).await?)?;
+        let inserted =
+            tx.insert_external_session(issuer.id, &token.sid, arrival.epoch, identity.id, client, session.id).await?;
+        took_place(inserted)?;
         let target = format!("session:{}", session.id);
         tx.insert_audit(&self.audit(actor, &issuer.tenant, "session.create", target)).await?;
         Ok(session.id)

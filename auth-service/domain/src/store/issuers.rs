@@ -1,7 +1,7 @@
 //! What a store does for external issuers and for what was seen of theirs.
 
 use async_trait::async_trait;
-use portcullis_types::{CredentialId, IdentityId, IssuerId, RoleName, SessionId, TenantId, Timestamp};
+use portcullis_types::{ClientId, CredentialId, IdentityId, IssuerId, RoleName, SessionId, TenantId, Timestamp};
 
 use crate::{Audience, Issuer, IssuerUrl, StoreError};
 
@@ -33,15 +33,16 @@ pub trait IssuerReads: Send {
         issuer: IssuerId,
         digest: &[u8; 32],
     ) -> Result<Option<CredentialId>, StoreError>;
-    /// The session of an issuer's `sid` since an entry.
+    /// The session of an issuer's `sid` since an entry, of one client application or of none.
     async fn external_session(
         &mut self,
         issuer: IssuerId,
         sid: &[u8; 32],
         epoch: u64,
         identity: IdentityId,
+        client: Option<&ClientId>,
     ) -> Result<Option<SessionId>, StoreError>;
-    /// Whether any session of an issuer's `sid` was revoked by itself.
+    /// Whether any session of an issuer's `sid`, of whichever client application, was revoked by itself.
     async fn external_session_is_revoked(&mut self, issuer: IssuerId, sid: &[u8; 32]) -> Result<bool, StoreError>;
 }
 
@@ -68,6 +69,7 @@ pub trait IssuerWrites: Send {
         sid: &[u8; 32],
         epoch: u64,
         identity: IdentityId,
+        client: Option<&ClientId>,
         session: SessionId,
     ) -> Result<bool, StoreError>;
     /// A token that was seen, with the roles that it brought. False where it was seen before.

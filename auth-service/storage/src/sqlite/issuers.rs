@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use auth_domain::{Audience, Issuer, IssuerReads, IssuerUrl, IssuerWrites, StoreError};
-use portcullis_types::{CredentialId, IdentityId, IssuerId, RoleName, SessionId, TenantId, Timestamp};
+use portcullis_types::{ClientId, CredentialId, IdentityId, IssuerId, RoleName, SessionId, TenantId, Timestamp};
 
 use super::tx::SqliteTx;
 use crate::rows::issuers as rows;
@@ -75,14 +75,16 @@ impl IssuerReads for SqliteTx {
         sid: &[u8; 32],
         epoch: u64,
         identity: IdentityId,
+        client: Option<&ClientId>,
     ) -> Result<Option<SessionId>, StoreError> {
         let sql = "SELECT session FROM issuer_sessions
-                   WHERE issuer = ?1 AND sid = ?2 AND epoch = ?3 AND identity = ?4";
+                   WHERE issuer = ?1 AND sid = ?2 AND epoch = ?3 AND identity = ?4 AND client = ?5";
         let query = sqlx::query(sql)
             .bind(&issuer.as_bytes()[..])
             .bind(&sid[..])
             .bind(number(epoch))
-            .bind(&identity.as_bytes()[..]);
+            .bind(&identity.as_bytes()[..])
+            .bind(client.map_or("", ClientId::as_str));
         self.maybe(query).await?.as_ref().map(rows::session_id).transpose()
     }
 
@@ -166,15 +168,17 @@ impl IssuerWrites for SqliteTx {
         sid: &[u8; 32],
         epoch: u64,
         identity: IdentityId,
+        client: Option<&ClientId>,
         session: SessionId,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO issuer_sessions (issuer, sid, epoch, identity, session) VALUES (?1, ?2, ?3, ?4, ?5)
-                   ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO issuer_sessions (issuer, sid, epoch, identity, client, session)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql)
             .bind(&issuer.as_bytes()[..])
             .bind(&sid[..])
             .bind(number(epoch))
             .bind(&identity.as_bytes()[..])
+            .bind(client.map_or("", ClientId::as_str))
             .bind(&session.as_bytes()[..]);
         Ok(self.write(query).await?.rows_affected() == 1)
     }

@@ -3,10 +3,10 @@
 use auth_domain::{
     Audience, DenyReason, IssuerUrl, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
 };
-use portcullis_types::TenantId;
+use portcullis_types::{ClientId, TenantId};
 use serde_json::json;
 
-use crate::issuers::{corp, name, sign};
+use crate::issuers::{MINUTE, SECOND, corp, name, sign};
 use crate::world::{World, actor, denied, named, tenant};
 
 #[tokio::test]
@@ -53,4 +53,22 @@ async fn a_token_of_another_tenants_issuer_is_unknown_and_leaves_no_trace_there(
             "{audience}: whether it is another's is not told"
         );
     }
+}
+
+#[tokio::test]
+async fn two_clients_of_one_sid_have_a_session_each_and_are_revoked_each() {
+    let (world, _) = World::trusting().await;
+    let of = |client: &str| world.token(json!({"azp": client}));
+    let (app, web) = (of("app"), of("web"));
+    let (in_app, in_web) = (world.allowed(&app).await.principal.session, world.allowed(&web).await.principal.session);
+    assert_ne!(in_app, in_web);
+    world.revoke(RevokeTarget::Client(ClientId::try_from("web").expect("a valid id"))).await;
+    assert_eq!(world.denied(&web).await.0, DenyReason::CredentialRevoked, "it came under the other's `sid`");
+    world.allowed(&app).await;
+    world.pass(2 * MINUTE);
+    let next = world.allowed(&of("web")).await.principal.session;
+    assert_ne!(next, in_web, "the old session stays dead");
+    world.revoke(RevokeTarget::Session(in_app.expect("it has one"))).await;
+    world.pass(SECOND);
+    assert_eq!(world.denied(&of("other")).await.0, DenyReason::SessionRevoked, "the `sid` comes back for no client");
 }
