@@ -64,7 +64,7 @@ pub enum RevokeSessionsError {
 }
 
 impl Authority {
-    /// Ends every live session of an identity that has this in common.
+    /// Ends every session of an identity that has this in common and lives, or would again with its issuer's next token.
     pub async fn revoke_sessions(
         &self,
         actor: &Actor,
@@ -96,7 +96,8 @@ impl Authority {
 }
 
 fn filter_of(by: &SessionsBy, now: Timestamp) -> SessionFilter {
-    let live = SessionFilter { live_at: Some(now), ..SessionFilter::default() };
+    // What is only idle at its issuer would come back.
+    let live = SessionFilter { live_at: Some(now), or_dormant: true, ..SessionFilter::default() };
     match by {
         SessionsBy::BegunBefore(at) => SessionFilter { begun_before: Some(*at), ..live },
         SessionsBy::Device(device) => SessionFilter { device: Some(device.clone()), ..live },

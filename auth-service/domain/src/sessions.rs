@@ -102,8 +102,12 @@ impl Authority {
 
 /// What a page token is bound to. The time at which sessions are asked to be live moves on from page to page.
 fn query_of(tenant: &TenantId, identity: &Identity, filter: &SessionFilter) -> String {
-    let SessionFilter { device, client, begun_before, live_at } = filter;
-    format!("sessions:{tenant}/{}:{device:?}:{client:?}:{begun_before:?}:{}", identity.id, live_at.is_some())
+    let SessionFilter { device, client, begun_before, live_at, or_dormant } = filter;
+    format!(
+        "sessions:{tenant}/{}:{device:?}:{client:?}:{begun_before:?}:{}:{or_dormant}",
+        identity.id,
+        live_at.is_some()
+    )
 }
 
 async fn state_of(

@@ -40,6 +40,7 @@ impl Api {
             client: wire::client("client_id", &asked.client_id)?,
             begun_before: None,
             live_at: asked.only_active.then(|| self.clock.now()),
+            or_dormant: false,
         };
         let page = wire::page(asked.page_size, &asked.page_token)?;
         let page = self.authority.sessions(&tenant, &which, filter, page).await?;

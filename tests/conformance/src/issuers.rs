@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use auth_domain::{
     Action, Audience, Batch, CredentialKind, Grant, Issuer, IssuerAlgorithm, IssuerUrl, Mapping, NameTemplate, Pattern,
-    Reason, Role, RoleRule, Target, Tenant,
+    Reason, Role, RoleRule, SessionFilter, Target, Tenant,
 };
 use portcullis_types::{ClientId, IdentityId, IssuerId, IssuerName, RoleName, SessionId, TenantId};
 
@@ -123,6 +123,12 @@ pub async fn what_is_seen_of_an_issuer_is_seen_once(subject: &impl Subject) {
         tx.prolong_session(&seed.tenant, seed.session, until).await.expect("writes");
         let session = tx.session(&seed.tenant, seed.session).await.expect("reads").expect("planted");
         assert_eq!(session.expires_at, ends + Duration::from_secs(expected));
+    }
+    let over = ends + Duration::from_secs(10);
+    for or_dormant in [true, false] {
+        let filter = SessionFilter { live_at: Some(over), or_dormant, ..SessionFilter::default() };
+        let found = tx.find_sessions(&seed.tenant, seed.identity, &filter, None, 9).await.expect("reads");
+        assert_eq!(found.len(), usize::from(or_dormant), "its `sid` may come again");
     }
     tx.commit_with(seed.kill(), seed.now()).await.expect("appends");
     let mut view = store.read().await.expect("reads");

@@ -33,7 +33,11 @@ const SESSIONS: &str = concat!(
     LEFT JOIN clients a ON a.tenant = s.tenant AND a.id = s.client
     WHERE s.tenant = ?1 AND s.identity = ?2 AND s.id < ?3
       AND (?4 IS NULL OR s.device = ?4) AND (?5 IS NULL OR s.client = ?5) AND (?6 IS NULL OR s.created_at < ?6)
-      AND (?7 IS NULL OR (s.expires_at > ?7 AND s.revoked_seq IS NULL AND s.issue_seq >=
+      AND (?7 IS NULL OR ((s.expires_at > ?7 OR (?9 AND EXISTS (
+             SELECT 1 FROM issuer_sessions x JOIN issuers e ON e.id = x.issuer
+             WHERE x.session = s.id AND e.tenant = s.tenant
+               AND NOT EXISTS (SELECT 1 FROM issuer_tokens k WHERE k.issuer = x.issuer AND k.digest = x.sid))))
+           AND s.revoked_seq IS NULL AND s.issue_seq >=
            max(coalesce(i.revoked_seq, 0), coalesce(t.revoked_seq, 0), coalesce(a.revoked_seq, 0))))
     ORDER BY s.id DESC LIMIT ?8"
 );
@@ -83,7 +87,8 @@ impl LifecycleReads for SqliteTx {
             .bind(filter.client.as_ref().map(|client| client.as_str()))
             .bind(filter.begun_before.map(Timestamp::as_micros))
             .bind(filter.live_at.map(Timestamp::as_micros))
-            .bind(limit);
+            .bind(limit)
+            .bind(filter.or_dormant);
         query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::session).collect()
     }
 

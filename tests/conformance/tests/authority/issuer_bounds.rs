@@ -1,13 +1,18 @@
 //! Where what an issuer vouches for ends: at its tenant, at a client application, at a session that was ended.
 
+use std::time::Duration;
+
 use auth_domain::{
-    Audience, DenyReason, IssuerUrl, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
+    Audience, DenyReason, IssuerUrl, PresentationContext, Presented, Reason, RevokeError, RevokeRequest,
+    RevokeSessions, RevokeTarget, SessionsBy,
 };
-use portcullis_types::{ClientId, TenantId};
+use portcullis_types::{ClientId, Clock as _, TenantId};
 use serde_json::json;
 
 use crate::issuers::{MINUTE, SECOND, corp, name, sign};
 use crate::world::{World, actor, denied, named, tenant};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
 async fn a_token_of_another_tenants_issuer_is_unknown_and_leaves_no_trace_there() {
@@ -71,4 +76,27 @@ async fn two_clients_of_one_sid_have_a_session_each_and_are_revoked_each() {
     world.revoke(RevokeTarget::Session(in_app.expect("it has one"))).await;
     world.pass(SECOND);
     assert_eq!(world.denied(&of("other")).await.0, DenyReason::SessionRevoked, "the `sid` comes back for no client");
+}
+
+#[tokio::test]
+async fn a_session_that_idles_past_its_end_is_revoked_with_the_others() {
+    for by in [|_| SessionsBy::Device("corp".try_into().expect("a label")), SessionsBy::BegunBefore] {
+        let (world, _) = World::trusting().await;
+        world.allowed(&world.token(json!({}))).await;
+        world.allowed(&world.token(json!({"sid": null}))).await;
+        world.pass(2 * HOUR);
+        let request = RevokeSessions {
+            tenant: tenant(),
+            which: named("corp:u1"),
+            by: by(world.clock.now()),
+            reason: Reason::Administrative,
+            pace: None,
+        };
+        let ended = world.authority.revoke_sessions(&actor(), request.clone()).await.expect("revokes");
+        assert_eq!(ended.sessions, 1, "no later token is of the session that had no `sid`");
+        world.pass(2 * MINUTE);
+        assert_eq!(world.denied(&world.token(json!({}))).await, (DenyReason::SessionRevoked, true));
+        let again = world.authority.revoke_sessions(&actor(), request).await.expect("answers");
+        assert_eq!(again.sessions, 0, "once");
+    }
 }
