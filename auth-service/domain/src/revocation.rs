@@ -202,6 +202,10 @@ impl Authority {
             return Ok(Form::Opaque(token));
         }
         if claims_another_issuer(text, &self.settings().issuer) {
+            // What was seen before needs no signature to be known again, so it dies even while its issuer is silent.
+            if let Some(id) = self.seen_external(text, within).await? {
+                return Ok(Form::External(id));
+            }
             return match self.read_external_bearer(text, Some(within)).await? {
                 Ok(form) => Ok(form),
                 // It is dead already, or will never be good.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
-use portcullis_types::{ClientId, IdentityName, RoleName, TenantId, Timestamp};
+use portcullis_types::{ClientId, CredentialId, IdentityName, RoleName, TenantId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -97,6 +97,17 @@ impl Authority {
         }
     }
 
+    /// The row of a token that was seen, by what was signed, byte for byte.
+    pub(crate) async fn seen_external(
+        &self,
+        text: &str,
+        within: &TenantId,
+    ) -> Result<Option<CredentialId>, VerifyError> {
+        let Some(unverified) = part::<Map<String, Value>>(text, 1) else { return Ok(None) };
+        let Ok(issuer) = self.trusted(&unverified, Some(within)).await? else { return Ok(None) };
+        Ok(self.store().read().await?.external_token_by(issuer.id, &digest_of(text)).await?)
+    }
+
     /// The one issuer that these claims name, by `iss` and `aud`.
     async fn trusted(
         &self,
@@ -177,8 +188,7 @@ fn read_claims(
     }
     let text_of = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let subject = text_of("sub").filter(|subject| subject.len() <= 255).ok_or(invalid)?;
-    let signed = text.rsplit_once('.').map_or(text, |(signed, _)| signed);
-    let digest = Sha256::digest(signed).into();
+    let digest = digest_of(text);
     let client = text_of("client_id").or_else(|| text_of("azp"));
     Ok(ExternalToken {
         digest,
@@ -191,6 +201,11 @@ fn read_claims(
         expires_at,
         issuer,
     })
+}
+
+/// SHA-256 over what was signed.
+fn digest_of(text: &str) -> [u8; 32] {
+    Sha256::digest(text.rsplit_once('.').map_or(text, |(signed, _)| signed)).into()
 }
 
 /// A part of a JWT that is JSON.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Audience, DenyReason, IssuerUrl, PresentationContext, Presented, Reason, RevokeError, RevokeRequest,
+    Audience, DenyReason, IssuerUrl, NewIssuer, PresentationContext, Presented, Reason, RevokeError, RevokeRequest,
     RevokeSessions, RevokeTarget, SessionsBy,
 };
 use portcullis_types::{ClientId, Clock as _, TenantId};
@@ -99,4 +99,26 @@ async fn a_session_that_idles_past_its_end_is_revoked_with_the_others() {
         let again = world.authority.revoke_sessions(&actor(), request).await.expect("answers");
         assert_eq!(again.sessions, 0, "once");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_was_seen_is_revoked_while_its_issuer_is_silent() {
+    let world = World::new().await;
+    let once = NewIssuer { url: IssuerUrl::try_from("https://once.example").expect("a valid issuer"), ..corp() };
+    world.authority.put_issuer(&actor(), once).await.expect("trusts");
+    let signed = |id: &str| sign(1, |_| (), &world.claims(json!({"iss": "https://once.example", "jti": id})));
+    let seen = signed("seen");
+    let good = world.allowed(&seen).await;
+    world.revoke(RevokeTarget::Presented(seen)).await;
+    let verdict = world.authority.batch_verify(&[good.reference]).await.expect("verdicts").remove(0);
+    assert_eq!(denied(verdict), (DenyReason::CredentialRevoked, true));
+    let request = RevokeRequest {
+        tenant: tenant(),
+        target: RevokeTarget::Presented(signed("unseen")),
+        reason: Reason::Compromised,
+        pace: None,
+        request_id: None,
+    };
+    let refused = world.authority.revoke(&actor(), request).await;
+    assert!(matches!(refused, Err(RevokeError::Issuer(_))), "nothing proves it: {refused:?}");
 }

@@ -1,5 +1,6 @@
 //! Tokens that others sign.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,7 +22,10 @@ pub(crate) const URL: &str = "https://id.example";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// An issuer that publishes one key, at two URLs; a third URL does not answer.
+/// Whether the issuer that answers once has answered.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Issuers that publish one key each, at two URLs; a third URL answers once, and others do not.
 #[derive(Debug)]
 pub(crate) struct PublishedSet;
 
@@ -31,6 +35,7 @@ impl IssuerKeys for PublishedSet {
         match issuer.as_str() {
             URL => Ok(keys(0).1.get(kid).cloned()),
             "https://other.example" => Ok(keys(1).1.get(kid).cloned()),
+            "https://once.example" if !ASKED.swap(true, Ordering::Relaxed) => Ok(keys(1).1.get(kid).cloned()),
             _ => Err(IssuerSilent),
         }
     }
