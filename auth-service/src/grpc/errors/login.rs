@@ -1,8 +1,30 @@
 //! How what logging in, passwords and second factors lack is told.
 
-use auth_domain::{ChangePasswordError, ContinueError, SecondFactorError, UnfitHash};
+use auth_domain::{
+    ChangePasswordError, ContinueError, HashError, InvalidPassword, LoginError, SecondFactorError, SetPasswordError,
+    UnfitHash,
+};
 
 use super::{Failure, Reason, identity_not_found};
+
+impl From<HashError> for Failure {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Overloaded => Self::new(Reason::HashingOverloaded, "too many passwords are being checked"),
+            HashError::Leaving => Self::new(Reason::Leaving, "this authority is shutting down"),
+            HashError::Failed => {
+                tracing::error!("a password could not be hashed");
+                Self::new(Reason::Internal, "internal error")
+            }
+        }
+    }
+}
+
+impl From<InvalidPassword> for Failure {
+    fn from(rule: InvalidPassword) -> Self {
+        Self::new(Reason::PasswordInvalid, rule.to_string())
+    }
+}
 
 impl From<UnfitHash> for Failure {
     fn from(error: UnfitHash) -> Self {
@@ -43,6 +65,28 @@ impl From<SecondFactorError> for Failure {
             SecondFactorError::NotFound => Self::new(Reason::SecondFactorNotFound, error.to_string()),
             SecondFactorError::Begin(error) => error.into(),
             SecondFactorError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LoginError> for Failure {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Hash(error) => error.into(),
+            LoginError::Begin(error) => error.into(),
+            LoginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetPasswordError> for Failure {
+    fn from(error: SetPasswordError) -> Self {
+        match error {
+            SetPasswordError::NotFound => identity_not_found(),
+            SetPasswordError::Password(rule) => rule.into(),
+            SetPasswordError::Hash(error) => error.into(),
+            SetPasswordError::Begin(error) => error.into(),
+            SetPasswordError::Store(error) => error.into(),
         }
     }
 }
