@@ -1,5 +1,6 @@
 //! What can go wrong, what to do next, and the exit code that says it.
 
+use std::error::Error as _;
 use std::io;
 use std::process::ExitCode;
 
@@ -80,10 +81,15 @@ impl Failure {
             Code::Unavailable | Code::DeadlineExceeded => true,
             // A broken connection, or our own deadline: an authority gives a reason with these.
             Code::Unknown | Code::Cancelled => reason.is_none(),
-            _ => false,
+            // What was made here has a cause: the other side does not speak gRPC, or broke off. What was received has none.
+            _ => status.source().is_some(),
         };
         if no_answer {
-            let why = reason.map_or_else(|| message.clone(), |reason| format!("{message} ({reason})"));
+            let why = match (reason, root_cause(status)) {
+                (Some(reason), _) => format!("{message} ({reason})"),
+                (None, Some(cause)) if cause != message => format!("{message}: {cause}"),
+                (None, _) => message,
+            };
             return Self::Unreachable { endpoint: endpoint.to_owned(), why };
         }
         Self::Refused(Refusal { code: status.code(), reason, message })
@@ -117,8 +123,8 @@ impl Failure {
     pub(crate) fn next_step(&self) -> Option<String> {
         match self {
             Self::Unreachable { .. } => Some(
-                "start the authority, or name its gRPC address with --endpoint or PORTCULLIS_ENDPOINT; \
-                 give it longer with --timeout"
+                "start the authority, or name its gRPC address with --endpoint or PORTCULLIS_ENDPOINT (https:// where it \
+                 speaks TLS); give it longer with --timeout"
                     .to_owned(),
             ),
             Self::Refused(refusal) => next_after(refusal.code).map(str::to_owned),
@@ -144,6 +150,15 @@ impl Failure {
             "next": self.next_step()});
         json!({ "error": error })
     }
+}
+
+/// What a transport's error began with: the errors above it say no more than that there is one.
+fn root_cause(status: &Status) -> Option<String> {
+    let mut cause = status.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause.to_string())
 }
 
 /// The code's name in the gRPC specification, in lower case.
@@ -196,6 +211,7 @@ const fn next_after(code: Code) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::sync::Arc;
 
     use tonic_types::ErrorDetails;
 
@@ -220,6 +236,17 @@ mod tests {
         for code in [Code::NotFound, Code::Internal, Code::Unauthenticated, Code::ResourceExhausted] {
             let failure = Failure::from_status("http://127.0.0.1:1", &Status::new(code, "no"));
             assert_eq!(failure.exit_code(), ExitCode::from(1), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_broke_on_the_way_is_no_refusal_whatever_its_code() {
+        for code in [Code::Internal, Code::PermissionDenied, Code::ResourceExhausted, Code::Unknown] {
+            let mut status = Status::new(code, "protocol error");
+            status.set_source(Arc::new(io::Error::other("a frame of an invalid size")));
+            let failure = Failure::from_status("http://127.0.0.1:1", &status);
+            assert_eq!(failure.exit_code(), ExitCode::from(3), "{code:?}");
+            assert!(failure.to_string().ends_with("protocol error: a frame of an invalid size"), "{failure}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! Guarantees that a question ends by its deadline whatever the network does, and that the API key is only ever in the
 //! call's metadata. Refuses nothing by itself: what an answer means is for others.
 
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -80,7 +81,9 @@ impl NoAnswer {
         use tonic::Code;
         match self {
             Self::Late => true,
-            Self::Failed(status) => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled),
+            Self::Failed(status) => {
+                was_made_here(status) || matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
+            }
         }
     }
 
@@ -89,12 +92,24 @@ impl NoAnswer {
         use tonic::Code;
         match self {
             Self::Late => false,
-            Self::Failed(status) => matches!(
-                status.code(),
-                Code::OutOfRange | Code::ResourceExhausted | Code::InvalidArgument | Code::Internal | Code::DataLoss
-            ),
+            Self::Failed(status) => {
+                !was_made_here(status)
+                    && matches!(
+                        status.code(),
+                        Code::OutOfRange
+                            | Code::ResourceExhausted
+                            | Code::InvalidArgument
+                            | Code::Internal
+                            | Code::DataLoss
+                    )
+            }
         }
     }
+}
+
+/// A connection that broke, or an answer that is no gRPC, is a status of any code. It has a cause; one that was received has none.
+fn was_made_here(status: &Status) -> bool {
+    status.source().is_some()
 }
 
 /// The line to the authority.
@@ -275,4 +290,25 @@ fn read_key(path: &std::path::Path) -> Result<MetadataValue<Ascii>, AuthorityErr
     let mut value: MetadataValue<Ascii> = format!("Bearer {text}").parse().map_err(|_| not_a_key())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_broke_is_told_apart_from_an_answer_of_the_same_code() {
+        for code in [Code::Internal, Code::ResourceExhausted, Code::PermissionDenied] {
+            let answer = failed(Status::new(code, "said by the authority"));
+            assert!(!answer.is_about_the_line(), "{code:?}");
+            let mut status = Status::new(code, "protocol error");
+            status.set_source(Arc::new(std::io::Error::other("a frame of an invalid size")));
+            let broken = failed(status);
+            assert!(broken.is_about_the_line() && !broken.is_about_the_call(), "{code:?}");
+        }
+    }
 }

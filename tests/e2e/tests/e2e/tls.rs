@@ -1,5 +1,7 @@
 //! gRPC over TLS: the authority shows a certificate, and the gateway and the command line check it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -31,6 +33,35 @@ fn exit_code(authority: &Authority, endpoint: &str, ca: &Path, name: &str) -> Op
     command.args(["tenant", "list", "--timeout", "5s", "--endpoint", endpoint, "--server-name", name, "--ca-file"]);
     command.arg(ca).arg("--api-key-file").arg(authority.admin_key_file());
     command.output().expect("it runs").status.code()
+}
+
+/// A listener that answers everything with these bytes and holds its connections. Ends with the process.
+fn answering(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it listens");
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            std::thread::spawn(move || {
+                let mut buffer = [0; 1024];
+                while connection.read(&mut buffer).is_ok_and(|read| read > 0) && connection.write_all(bytes).is_ok() {}
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn what_speaks_no_grpc_is_no_answer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::start(folder.path(), &[], "").await;
+    issue(folder.path(), "unused");
+    let ca = folder.path().join("unused.pem");
+    // Two TLS alerts, as what speaks TLS answers plaintext; and a web server.
+    let alerts = b"\x15\x03\x03\x00\x02\x02\x46\x15\x03\x03\x00\x02\x02\x46";
+    for answer in [&alerts[..], b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"] {
+        assert_eq!(exit_code(&authority, &answering(answer), &ca, NAME), Some(3));
+    }
 }
 
 #[tokio::test]
