@@ -1,5 +1,6 @@
 //! The pool on which passwords are hashed: a bounded number at once, a bounded number waiting in each of two queues.
 //!
+//! Owns the threads on which they are hashed, which give way to all others: see [`NICE`].
 //! Guarantees: a client that leaves does not free the place of a hash that still runs, because the blocking task owns
 //! its permit; so memory is at most `workers` evaluations, whatever clients do. When the queue is full, the answer is
 //! [`HashError::Overloaded`] at once.
@@ -9,11 +10,53 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use auth_domain::{Argon2id, HashError, PasswordHasher, PasswordHashes, UnfitHash};
 use portcullis_types::Secret;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::startup::Surroundings;
+
+/// By how much a hash gives way (`setpriority(2)`): where there is more to do than the processor can, it gets a tenth of
+/// what a verdict gets, so that logins go on, and a flood of them is not felt by those who are verified.
+const NICE: i32 = 10;
+
+/// The threads that hash, apart from those that answer. A thread cannot be given its old priority back.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    /// At most so many; each begins when it is needed.
+    fn new(workers: usize) -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(workers)
+            .thread_name("hash")
+            .on_thread_start(|| {
+                // In Linux these are about the thread that asks.
+                let inherited = rustix::process::getpriority_process(None);
+                let lowered = inherited.and_then(|nice| rustix::process::setpriority_process(None, nice + NICE));
+                if let Err(error) = lowered {
+                    tracing::warn!(%error, "logins may delay verdicts: a thread that hashes cannot give way");
+                }
+            })
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, HashError> {
+        let runtime = self.0.as_ref().ok_or(HashError::Failed)?;
+        runtime.spawn_blocking(work).await.map_err(|_| HashError::Failed)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // What still hashes is not waited for: a runtime must not wait within another one.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// The pool.
 #[derive(Debug)]
@@ -24,6 +67,7 @@ pub(crate) struct HashPool {
     checks: Lane,
     makings: Lane,
     workers: Arc<Semaphore>,
+    threads: Threads,
 }
 
 /// A queue of its own for those who come unknown, to log in, and another for those who were let in: a flood of logins
@@ -65,6 +109,7 @@ impl HashPool {
             checks: Lane::new(password.workers, password.queue),
             makings: Lane::new(password.workers, password.queue),
             workers: Arc::new(Semaphore::new(password.workers)),
+            threads: Threads::new(password.workers).map_err(|_| HashError::Failed)?,
         })
     }
 
@@ -96,11 +141,12 @@ impl HashPool {
         let turn = self.wait_for(&lane.turns).await?;
         let worker = self.wait_for(&self.workers).await?;
         self.metrics.hash_wait.observe(self.around.clock.boottime().saturating_since(began).as_secs_f64());
-        let task = tokio::task::spawn_blocking(move || {
-            let _held = (place, turn, worker);
-            work()
-        });
-        task.await.map_err(|_| HashError::Failed)?
+        self.threads
+            .run(move || {
+                let _held = (place, turn, worker);
+                work()
+            })
+            .await?
     }
 }
 
@@ -181,6 +227,15 @@ mod tests {
         assert!(futures_util::poll!(&mut next).is_pending());
         go.send(()).expect("it waits");
         assert!(next.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_hash_gives_way_to_whatever_else_is_to_be_done() {
+        let pool = pool(1, 1);
+        let priority = || rustix::process::getpriority_process(None).map_err(|_| HashError::Failed);
+        let before = priority().expect("it can be read");
+        assert_eq!(pool.run(&pool.checks, priority).await.expect("there is room"), (before + NICE).min(19));
+        assert_eq!(priority().expect("it can be read"), before, "nobody else does");
     }
 
     /// Memory is at most so many evaluations: whatever is asked for at once, of whatever kind, and whoever leaves.
