@@ -6,6 +6,7 @@ mod http_limits;
 mod issuers;
 mod keys;
 mod login;
+mod retention;
 mod store;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub(crate) use self::http_limits::HttpLimits;
 pub(crate) use self::issuers::Issuers;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::login::{Cookie, Import, LoginGuard, Policy, SecondFactor};
+pub(crate) use self::retention::Retention;
 pub(crate) use self::store::{Store, StoreKind};
 
 use crate::guarantee::Guarantee;
@@ -58,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) cookie: Cookie,
     /// What is asked for beside a password.
     pub(crate) second_factor: SecondFactor,
+    /// What is kept, and for how long.
+    pub(crate) retention: Retention,
     /// What is promised about revocation.
     pub(crate) guarantee: Guarantee,
     /// Where metrics are read.
@@ -206,6 +210,7 @@ impl Default for Config {
             login_guard: LoginGuard::default(),
             cookie: Cookie::default(),
             second_factor: SecondFactor::default(),
+            retention: Retention::default(),
             guarantee: Guarantee::default(),
             metrics: MetricsConfig::default(),
             traces: TracesConfig::default(),
@@ -287,6 +292,7 @@ impl Config {
             .into_iter()
             .chain(self.issuers.rules())
             .chain(self.store.rules())
+            .chain(self.retention.rules())
             .chain(self.guarantee.rules())
             .chain([self.metrics.rule()])
             .chain(self.traces.rules());
@@ -481,6 +487,8 @@ mod tests {
             ("issuers", "refresh_ms = 3600000", "issuers.refresh_ms"),
             ("issuers", "fetch_timeout_ms = 1", "issuers.fetch_timeout_ms"),
             ("keys", "jwks_max_age_ms = 0", "keys.jwks_max_age_ms"),
+            ("retention", "resume_window_hours = 23", "retention.resume_window_hours"),
+            ("retention", "every_ms = 0", "retention.every_ms"),
             ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),
         ] {
             assert!(refused(&format!("[{section}]\n{line}")).contains(key), "{key}");

@@ -23,6 +23,7 @@ mod private_file;
 mod ready_file;
 mod receipts;
 mod replica;
+mod retention;
 mod sealer;
 mod startup;
 mod store;

@@ -88,6 +88,12 @@ struct EffectLabels {
     effect: &'static str,
 }
 
+/// What is kept for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeptLabels {
+    what: &'static str,
+}
+
 /// An HTTP request: where, and how it was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answer {
@@ -116,6 +122,12 @@ pub(crate) struct Metrics {
     bound: Gauge<f64, AtomicU64>,
     lease: Family<ClassLabel, Gauge<f64, AtomicU64>>,
     beats: Family<BeatLabels, Counter>,
+    removed: Family<KeptLabels, Counter>,
+    removal: Histogram,
+    /// Removals that failed.
+    pub(crate) retention_failed: Counter,
+    /// The last entry that the log no longer keeps.
+    pub(crate) log_horizon: Gauge,
     /// From when an entry was read as committed until the last gateway acknowledged it.
     pub(crate) enforced: Histogram,
     /// The newest entry of the log that the tailer has read.
@@ -174,6 +186,10 @@ impl Metrics {
             bound: Gauge::default(),
             lease: Family::default(),
             beats: Family::default(),
+            removed: Family::default(),
+            removal: seconds(),
+            retention_failed: Counter::default(),
+            log_horizon: Gauge::default(),
             enforced: seconds(),
             log_head: Gauge::default(),
             watchers: Gauge::default(),
@@ -217,6 +233,14 @@ impl Metrics {
             self.lease.clone(),
         );
         registry.register("beats", "Proofs of the head by a write, by outcome", self.beats.clone());
+        registry.register("removed_rows", "Rows removed because they were kept long enough", self.removed.clone());
+        registry.register(
+            "removal_seconds",
+            "How long one removal may have kept other writers waiting",
+            self.removal.clone(),
+        );
+        registry.register("removals_failed", "Removals that failed", self.retention_failed.clone());
+        registry.register("log_horizon_seq", "Last entry that the log no longer keeps", self.log_horizon.clone());
         registry.register(
             "forks",
             "Cursors of gateways that stand on a branch of the log which is gone",
@@ -297,6 +321,12 @@ impl Metrics {
     pub(crate) fn beat(&self, proven: bool) {
         let outcome = if proven { "proven" } else { "failed" };
         self.beats.get_or_create(&BeatLabels { outcome }).inc();
+    }
+
+    /// So many rows were removed, in one transaction of this length.
+    pub(crate) fn removed(&self, what: &'static str, rows: u64, held: Duration) {
+        self.removed.get_or_create(&KeptLabels { what }).inc_by(rows);
+        self.removal.observe(held.as_secs_f64());
     }
 
     /// So many runs of gateways stand like this.

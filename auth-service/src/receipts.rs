@@ -313,11 +313,12 @@ impl Receipts {
     async fn sweep(&self, replica: &Replica) {
         let fleet = replica.fleet();
         let gone = self.lock().gone(self.clock.boottime());
-        let up_to = self.log.head().seq.saturating_sub(KEPT);
         let swept = async {
             for (run, renewals) in gone {
                 fleet.forget(&run, renewals).await?;
             }
+            // Of an entry that the log does not keep there is no receipt.
+            let up_to = self.log.head().seq.saturating_sub(KEPT).max(self.store.horizon().await?);
             fleet.forget_notes(up_to).await
         };
         if let Err(error) = swept.await {

@@ -116,10 +116,19 @@ impl LogTail {
             };
             backoff.reset();
             if let Err(error) = appended {
-                tracing::error!(%error, "the revocation log is not the one that was read before; stopping");
+                self.tell_why(&error, known).await;
                 self.give_up(&shutdown);
                 return;
             }
+        }
+    }
+
+    /// A process that was stopped for long finds that what it had not read is forgotten; its log is the same nevertheless.
+    async fn tell_why(&self, error: &Stop, known: u64) {
+        if self.store.horizon().await.is_ok_and(|horizon| horizon > known) {
+            tracing::error!(known, "this process stood still for longer than the log is kept; stopping");
+        } else {
+            tracing::error!(%error, "the revocation log is not the one that was read before; stopping");
         }
     }
 

@@ -3,8 +3,10 @@
 //! Guarantees: what is said to be whole was read entry by entry, each hashed anew and chained to the one before, up to
 //! the head that its row names. A log that grows meanwhile is read to the head it had at the beginning.
 
+use portcullis_types::Chain;
+
 use crate::watch::Entry;
-use crate::{Head, Store, StoreError};
+use crate::{Head, LogEntry, Store, StoreError};
 
 const PAGE: u32 = 1_000;
 
@@ -41,7 +43,18 @@ pub struct WholeLog {
 
 /// Reads all of it.
 pub async fn check_log(store: &dyn Store) -> Result<WholeLog, LogFault> {
-    let (horizon, head) = (store.horizon().await?, store.head().await?);
+    let head = store.head().await?;
+    loop {
+        let horizon = store.horizon().await?;
+        match check_after(store, horizon, head).await {
+            // Forgotten while it was looked for: what is kept is read from where it begins now.
+            Err(LogFault::Missing(seq)) if store.horizon().await? >= seq => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn check_after(store: &dyn Store, horizon: u64, head: Head) -> Result<WholeLog, LogFault> {
     let mut whole = WholeLog { head, horizon, newest: None };
     let (mut seq, mut chain) = (horizon, None);
     while seq < head.seq {
@@ -51,13 +64,7 @@ pub async fn check_log(store: &dyn Store) -> Result<WholeLog, LogFault> {
         }
         // What was appended meanwhile follows the head, and is not asked about.
         for entry in page.into_iter().take_while(|entry| entry.seq <= head.seq) {
-            if entry.seq != seq + 1 {
-                return Err(LogFault::Missing(seq + 1));
-            }
-            let follows = chain.is_none_or(|chain| chain == entry.previous);
-            if !follows || entry.previous.extended_by(&entry.payload) != entry.chain {
-                return Err(LogFault::Changed(entry.seq));
-            }
+            follows(&entry, seq, chain)?;
             (seq, chain, whole.newest) = (entry.seq, Some(entry.chain), Some(entry.committed_at));
             Entry::from_log(entry).map_err(|_| LogFault::Undecodable(seq))?;
         }
@@ -66,4 +73,16 @@ pub async fn check_log(store: &dyn Store) -> Result<WholeLog, LogFault> {
         return Err(LogFault::Head(seq));
     }
     Ok(whole)
+}
+
+/// Whether an entry is the one after `seq`, and follows from the running hash there, where that is known.
+pub(crate) fn follows(entry: &LogEntry, seq: u64, chain: Option<Chain>) -> Result<(), LogFault> {
+    if entry.seq != seq + 1 {
+        return Err(LogFault::Missing(seq + 1));
+    }
+    let fits = chain.is_none_or(|chain| chain == entry.previous);
+    if !fits || entry.previous.extended_by(&entry.payload) != entry.chain {
+        return Err(LogFault::Changed(entry.seq));
+    }
+    Ok(())
 }

@@ -64,7 +64,8 @@ impl Standing {
         Ok((head, rows.map(|rows| Self::from_rows(head, rows))))
     }
 
-    /// Below the horizon nothing is known any more: a row of this store is then believed, because it came with the store.
+    /// Below the horizon nothing is known any more: a row of this store is then believed, because it was inserted while its
+    /// position was known ([`may_begin`]), or came with the store.
     fn from_rows(head: Head, rows: StandingRows) -> Self {
         let StandingRows {
             credential,
@@ -194,6 +195,12 @@ pub(crate) fn digest_matches(row: &Credential, token: &OpaqueToken) -> bool {
 /// Whether what was begun at `issued` is older than the end of something that it rests on.
 fn is_ended(issued: u64, ended: Option<u64>) -> bool {
     ended.is_some_and(|ended| issued < ended) && !is_broken(Fault::IssueRevisionIgnored)
+}
+
+/// Whether something that was begun at a position may be inserted. What is not *known* to be on this log is refused, so
+/// that the row can be believed when the log forgets the position.
+pub(crate) fn may_begin(issued: Revision, known: Option<Revision>) -> bool {
+    known == Some(issued) || is_broken(Fault::LoginSpansFailover)
 }
 
 /// Whether a position is on this log, which ends at `head` and has `known` there.

@@ -21,6 +21,7 @@ mod keys;
 mod lease_classes;
 mod lifecycle;
 mod login;
+mod retention;
 mod sealed;
 mod standing;
 
@@ -42,6 +43,7 @@ pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
 pub use self::login::{LoginReads, LoginWrites};
+pub use self::retention::RetentionWrites;
 pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
@@ -259,6 +261,7 @@ pub trait WriteTx:
     + LifecycleWrites
     + LeaseClassWrites
     + LoginWrites
+    + RetentionWrites
     + SealedWrites
     + AuditWrites
 {

@@ -14,7 +14,7 @@ use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::outrun::unless_outrun;
-use crate::standing::{Standing, digest_matches};
+use crate::standing::{Standing, digest_matches, may_begin};
 use crate::verification::Form;
 use crate::{
     Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef, IdentityState, Label,
@@ -242,6 +242,11 @@ impl Authority {
         identity: Identity,
         opening: Opening,
     ) -> Result<NewSession, StoreError> {
+        // A failover between the two leaves another log here: the login is done again.
+        let is_head = opening.issued == tx.head().revision();
+        if !is_head && !may_begin(opening.issued, tx.revision_at(opening.issued.seq).await?) {
+            return Err(StoreError::Conflict);
+        }
         let now = self.now();
         let session = Session {
             id: SessionId::new(self.ids()),

@@ -24,7 +24,7 @@ const DEFAULT_RANGE: u32 = 1_000;
 const MOST_RANGE: u32 = 10_000;
 
 type Watch = ReceiverStream<Result<v1::WatchResponse, Status>>;
-type Range = ReceiverStream<Result<v1::FetchRangeResponse, Status>>;
+type Entries = ReceiverStream<Result<v1::FetchRangeResponse, Status>>;
 
 impl Api {
     async fn open_watch(&self, request: Request<Streaming<v1::WatchRequest>>) -> Result<Watch, Failure> {
@@ -39,7 +39,7 @@ impl Api {
         Ok(ReceiverStream::new(responses))
     }
 
-    async fn open_range(&self, request: Request<v1::FetchRangeRequest>) -> Result<Range, Failure> {
+    async fn open_range(&self, request: Request<v1::FetchRangeRequest>) -> Result<Entries, Failure> {
         admitted(&request)?.act_anywhere(Scope::Watch)?;
         let asked = request.into_inner();
         let limit = match asked.limit {
@@ -47,6 +47,7 @@ impl Api {
             limit @ 1..=MOST_RANGE => limit,
             _ => return Err(Failure::field("limit", "must be 0 to 10000")),
         };
+        let named = asked.after.is_some();
         let after = self.range_start(asked.after).await?;
         let (out, responses) = mpsc::channel(BUFFERED);
         let (store, most) = (Arc::clone(self.authority.store()), self.max_deadline);
@@ -55,7 +56,7 @@ impl Api {
             tokio::select! {
                 () = shutdown.requested() => {}
                 // A reader that stalls is dropped with the call's deadline.
-                _ = tokio::time::timeout(most, send_range(store, after, limit, out)) => {}
+                _ = tokio::time::timeout(most, send_range(store, Range { after, left: limit, named }, out)) => {}
             }
         });
         Ok(ReceiverStream::new(responses))
@@ -64,25 +65,34 @@ impl Api {
     /// The last entry before the range, which must be on this log.
     async fn range_start(&self, after: Option<v1::Revision>) -> Result<u64, Failure> {
         let store = self.authority.store();
-        let horizon = store.horizon().await?;
-        let Some(after) = after else { return Ok(horizon) };
+        let Some(after) = after else { return Ok(store.horizon().await?) };
         let after = Revision::try_from(after).map_err(Failure::wire("after"))?;
-        if after.seq < horizon {
-            return Err(Failure::new(Reason::RangeGone, "the log no longer keeps what follows this revision"));
+        let found = store.revision_at(after.seq).await?;
+        // After it, because it may be forgotten meanwhile, and is then not on another branch.
+        if after.seq < store.horizon().await? {
+            return Err(gone());
         }
-        if store.revision_at(after.seq).await? != Some(after) {
+        if found != Some(after) {
             return Err(Failure::new(Reason::RangeForked, "the revision is not on this log"));
         }
         Ok(after.seq)
     }
 }
 
-async fn send_range(
-    store: Arc<dyn Store>,
-    mut after: u64,
-    mut left: u32,
-    out: mpsc::Sender<Result<v1::FetchRangeResponse, Status>>,
-) {
+fn gone() -> Failure {
+    Failure::new(Reason::RangeGone, "the log no longer keeps what follows this revision")
+}
+
+/// What is still to be sent.
+struct Range {
+    after: u64,
+    left: u32,
+    /// It goes on from an entry that the caller has. Otherwise it begins with whatever is kept.
+    named: bool,
+}
+
+async fn send_range(store: Arc<dyn Store>, range: Range, out: mpsc::Sender<Result<v1::FetchRangeResponse, Status>>) {
+    let Range { mut after, mut left, mut named } = range;
     while left > 0 {
         let page = match store.log_after(after, left.min(PAGE)).await {
             Ok(page) if page.is_empty() => return,
@@ -90,7 +100,11 @@ async fn send_range(
             Err(error) => return drop(out.send(Err(Failure::from(error).into())).await),
         };
         for entry in page {
-            (after, left) = (entry.seq, left - 1);
+            // Forgotten since the range began: nothing is left out in silence.
+            if named && entry.seq != after + 1 {
+                return drop(out.send(Err(gone().into())).await);
+            }
+            (after, left, named) = (entry.seq, left - 1, true);
             let response = match Entry::from_log(entry) {
                 Ok(entry) => Ok(v1::FetchRangeResponse { entry: Some(entry.to_wire()) }),
                 Err(error) => {
@@ -109,7 +123,7 @@ async fn send_range(
 #[tonic::async_trait]
 impl RevocationsService for Api {
     type WatchStream = Watch;
-    type FetchRangeStream = Range;
+    type FetchRangeStream = Entries;
 
     async fn watch(
         &self,

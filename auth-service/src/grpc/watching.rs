@@ -171,12 +171,12 @@ impl Watching {
 
     async fn open(&self, start: &Start) -> Result<Watcher, Ended> {
         let store = self.api.authority.store();
-        let horizon = store.horizon().await?;
         let head = store.head().await?.revision();
         let at_cursor = match start.cursor {
             Some(cursor) => store.revision_at(cursor.seq).await?,
             None => None,
         };
+        let horizon = store.horizon().await?;
         let position =
             watch::judge(start.cursor, at_cursor, horizon, head).map_err(|reason| self.refuse(start, reason, head))?;
         let admitted = self.admitted.again(&self.api.authority).await?;

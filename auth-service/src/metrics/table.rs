@@ -22,6 +22,7 @@ fn the_table_in_the_documentation_is_complete_and_true() {
     metrics.pools(&[PoolUse { pool: "", busy: 0, idle: 0, most: 0, waiting: 0 }]);
     metrics.registrations("", 0);
     metrics.beat(true);
+    metrics.removed("", 0, Duration::ZERO);
     metrics.lease.get_or_create(&ClassLabel { class: "" }).set(0.0);
     let gateway = GatewayId::try_from("gateway-1").expect("a name");
     metrics.gateways.applied(&gateway, Duration::ZERO);

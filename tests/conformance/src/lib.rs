@@ -10,6 +10,7 @@ mod lease_classes;
 mod lifecycle;
 mod log;
 mod login;
+mod retention;
 mod rows;
 mod seed;
 mod standing;
@@ -27,6 +28,7 @@ pub use lease_classes::*;
 pub use lifecycle::*;
 pub use log::*;
 pub use login::*;
+pub use retention::*;
 pub use rows::*;
 pub use seed::Seed;
 pub use standing::*;
@@ -105,6 +107,9 @@ macro_rules! suite {
             one_token_sets_a_password_once,
             a_password_that_was_judged_is_replaced_by_one_of_many,
             a_session_cookie_has_one_successor,
+            entries_that_are_forgotten_and_the_horizon_go_together,
+            a_log_that_was_compacted_goes_on,
+            readers_beside_a_compaction_see_it_whole_or_not_at_all,
         );
     };
     ($subject:path: $($sentence:ident,)*) => {

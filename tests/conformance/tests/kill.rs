@@ -1,5 +1,7 @@
 //! A process that is killed in mid-burst loses nothing that it acknowledged (I4, short of a power cut).
 //!
+//! Nor does one that is killed while it forgets old entries leave a log with a hole.
+//!
 //! It runs itself as the process to be killed, so it has no test harness: without arguments it is the test, with
 //! a directory it is the writer.
 
@@ -18,8 +20,14 @@ const ACKNOWLEDGED: usize = 200;
 #[tokio::main]
 async fn main() {
     match std::env::args().nth(1) {
-        Some(directory) if Path::new(&directory).is_dir() => write(Path::new(&directory)).await,
-        Some(_) | None => a_killed_process_loses_nothing_that_it_acknowledged().await,
+        Some(directory) if Path::new(&directory).is_dir() => match std::env::args().nth(2) {
+            Some(_) => compact(Path::new(&directory)).await,
+            None => write(Path::new(&directory)).await,
+        },
+        Some(_) | None => {
+            a_killed_process_loses_nothing_that_it_acknowledged().await;
+            a_process_that_is_killed_while_it_compacts_leaves_a_whole_log().await;
+        }
     }
 }
 
@@ -42,6 +50,42 @@ async fn write(directory: &Path) {
         })
     });
     futures_util::future::join_all(writers).await;
+}
+
+/// Writes and forgets what it wrote until it is killed, and says up to where it has forgotten.
+async fn compact(directory: &Path) {
+    let store = open(directory).await;
+    let seed = Seed::plant(&store).await;
+    let mut horizon = 0;
+    loop {
+        for _ in 0..4 {
+            store.write().await.expect("writes").commit_with(seed.kill(), seed.now()).await.expect("appends");
+        }
+        let mut tx = store.write().await.expect("writes");
+        assert!(tx.move_horizon(horizon, horizon + 3).await.expect("writes"));
+        tx.commit().await.expect("commits");
+        horizon += 3;
+        writeln!(std::io::stdout(), "{horizon}").expect("somebody reads");
+    }
+}
+
+async fn a_process_that_is_killed_while_it_compacts_leaves_a_whole_log() {
+    for rounds in 20..26 {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let myself = std::env::current_exe().expect("a test has a file");
+        let mut compacting = Command::new(myself);
+        let compacting = compacting.arg(directory.path()).arg("compact").stdout(Stdio::piped());
+        let mut compacting = compacting.spawn().expect("starts");
+        let lines = BufReader::new(compacting.stdout.take().expect("piped")).lines();
+        let said: Vec<_> = lines.take(rounds).map(|line| line.expect("text")).collect();
+        compacting.kill().expect("is killed");
+        compacting.wait().expect("ends");
+        let said: u64 = said.last().expect("it said something").parse().expect("a number");
+        let store = open(directory.path()).await;
+        let whole = auth_domain::check_log(&*store).await.expect("what is kept is whole");
+        let first = store.log_after(0, 1).await.expect("reads")[0].seq;
+        assert!(whole.horizon >= said && first == whole.horizon + 1, "{first} after {}", whole.horizon);
+    }
 }
 
 async fn a_killed_process_loses_nothing_that_it_acknowledged() {

@@ -39,6 +39,19 @@ impl Subject for Postgres {
 
 storage_conformance::suite!(postgres);
 
+/// Two processes do not tidy at once; the other one goes on with what it is for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_transaction_tidies_at_a_time() {
+    let subject = postgres();
+    let (one, other) = (subject.open(1).await, subject.open(2).await);
+    let mut tidying = one.write().await.expect("writes");
+    assert!(tidying.take_turn().await.expect("answers"));
+    let mut waiting = other.write().await.expect("writes");
+    assert!(!waiting.take_turn().await.expect("answers"));
+    tidying.commit().await.expect("commits");
+    assert!(waiting.take_turn().await.expect("answers"), "it ended with its transaction");
+}
+
 /// Whoever revokes is not behind a queue of logins, though each holds the connection that it writes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_urgent_writer_needs_no_turn_of_the_others() {

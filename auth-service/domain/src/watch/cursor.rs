@@ -23,8 +23,9 @@ impl Position {
     }
 }
 
-/// Judges a cursor. `at_cursor` is what the store has at the cursor's `seq`, read after `head`; `horizon` is the
-/// last entry that the log no longer keeps.
+/// Judges a cursor. `at_cursor` is what the store has at the cursor's `seq`, read after `head`; `horizon` is the last entry
+/// that the log no longer keeps, read after both: of a cursor that is forgotten meanwhile it would seem otherwise that it was
+/// never on the log.
 pub fn judge(
     cursor: Option<Revision>,
     at_cursor: Option<Revision>,

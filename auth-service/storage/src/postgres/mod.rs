@@ -23,6 +23,7 @@ mod log;
 mod login;
 mod pools;
 mod reads;
+mod retention;
 mod sealed;
 mod server;
 mod session;

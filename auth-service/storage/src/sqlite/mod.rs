@@ -17,6 +17,7 @@ mod lock;
 mod log;
 mod login;
 mod reads;
+mod retention;
 mod sealed;
 mod standing;
 mod store;

@@ -16,6 +16,7 @@ mod password_changes;
 mod passwords;
 mod refresh;
 mod restore;
+mod retention;
 mod revocation;
 mod second_factor;
 mod service_tokens;

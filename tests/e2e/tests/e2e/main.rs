@@ -16,6 +16,7 @@ mod page;
 mod postgres;
 mod receipts;
 mod replicas;
+mod retention;
 mod revocation;
 mod sdk;
 mod secrets;
