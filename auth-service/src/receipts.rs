@@ -181,43 +181,57 @@ impl Receipts {
         if !self.is_on_log(revision).await? {
             return Ok(());
         }
-        if let Some(replica) = &self.replica {
-            replica.say(run, revision, said);
+        let now = self.clock.boottime();
+        let is_news = self.lock().said(run, revision).is_none();
+        if is_news && let Some(after) = self.since_commit(revision, now) {
+            self.metrics.gateways.applied(&run.gateway, after);
         }
-        self.acknowledged(run, revision, said);
+        self.acknowledged(run, revision, said, now);
+        self.tell_others(run, revision);
         Ok(())
     }
 
-    fn acknowledged(&self, run: &Run, revision: Revision, said: Acknowledgement) {
-        let now = self.clock.boottime();
-        let (is_news, is_last) = {
-            let mut registrations = self.lock();
-            let is_news = registrations.said(run, revision).is_none();
-            (is_news, registrations.acknowledge(run, revision, said, now))
-        };
-        if let Some(after) = self.since_commit(revision, now) {
-            if is_news {
-                self.metrics.gateways.applied(&run.gateway, after);
-            }
-            if is_last {
-                self.metrics.enforced.observe(after.as_secs_f64());
-            }
+    /// Whoever said it, and to whom.
+    fn acknowledged(&self, run: &Run, revision: Revision, said: Acknowledgement, now: Boottime) {
+        let is_last = self.lock().acknowledge(run, revision, said, now);
+        if is_last && let Some(after) = self.since_commit(revision, now) {
+            self.metrics.enforced.observe(after.as_secs_f64());
         }
         self.changed.send_replace(());
     }
 
-    /// A gateway has closed so many of the sockets that it fenced for this entry.
-    pub(crate) fn closed(&self, run: &Run, revision: Revision, closed: u64) {
-        let are_all = self.lock().closed(run, revision, closed);
-        if are_all && let Some(after) = self.since_commit(revision, self.clock.boottime()) {
+    /// A gateway has closed so many of the sockets that it fenced for this entry. What it says `again` it said on another
+    /// watch, which may have been at another process: that one has measured it.
+    pub(crate) async fn closed(
+        &self,
+        run: &Run,
+        revision: Revision,
+        said: Acknowledgement,
+        again: bool,
+    ) -> Result<(), StoreError> {
+        let is_known = self.lock().said(run, revision).is_some();
+        if !is_known && !self.is_on_log(revision).await? {
+            return Ok(());
+        }
+        let are_all = self.lock().closed(run, revision, said);
+        if are_all
+            && !again
+            && let Some(after) = self.since_commit(revision, self.clock.boottime())
+        {
             self.metrics.gateways.closed(&run.gateway, after);
         }
+        self.tell_others(run, revision);
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// What is known here of what a gateway here said.
+    fn tell_others(&self, run: &Run, revision: Revision) {
         if let Some(replica) = &self.replica
             && let Some(said) = self.lock().said(run, revision)
         {
             replica.say(run, revision, said);
         }
-        self.changed.send_replace(());
     }
 
     /// A gateway's run is over. Other processes forget it when its lease would have run out.
@@ -301,8 +315,8 @@ impl Receipts {
         }
         for Noted { run, revision, said } in fleet.noted(&followed).await? {
             if self.is_on_log(revision).await? {
-                self.acknowledged(&run, revision, said);
-                self.lock().closed(&run, revision, said.closed);
+                self.acknowledged(&run, revision, said, self.clock.boottime());
+                self.lock().closed(&run, revision, said);
             }
         }
         self.changed.send_replace(());

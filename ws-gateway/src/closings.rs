@@ -2,10 +2,12 @@
 //!
 //! Owns the counts of the newest entries that fenced somebody, at most [`MOST`]; when there is one more, one whose sockets
 //! are all closed is forgotten, or the oldest where there is none. The authority keeps the last count it was told.
-//! Guarantees that counting waits for nothing but other counting.
+//! Guarantees that counting waits for nothing but other counting, and that whoever listens on a new watch hears every
+//! count with what it is a part of: it may be another replica, which knows nothing of the entry from us.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portcullis_types::Revision;
 
@@ -16,14 +18,38 @@ const MOST: usize = 256;
 struct Count {
     revision: Revision,
     fenced: u64,
+    /// From the entry's arrival to the last fence.
+    apply: Duration,
     closed: u64,
-    told: u64,
+    /// On this watch; none: not even that it is counted.
+    told: Option<u64>,
+    /// On any watch.
+    ever_told: u64,
 }
 
 impl Count {
-    const fn is_settled(&self) -> bool {
-        self.closed >= self.fenced && self.told == self.closed
+    fn is_settled(&self) -> bool {
+        self.closed >= self.fenced && !self.is_news()
     }
+
+    fn is_news(&self) -> bool {
+        self.told != Some(self.closed)
+    }
+}
+
+/// What the authority is told of an entry's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Which entry.
+    pub revision: Revision,
+    /// How many sockets it fenced.
+    pub fenced: u64,
+    /// From its arrival to the last fence.
+    pub apply: Duration,
+    /// How many of them are closed.
+    pub closed: u64,
+    /// No more of them than was said on an earlier watch.
+    pub again: bool,
 }
 
 /// See the module.
@@ -35,6 +61,13 @@ impl Closings {
     pub fn fenced(&self, revision: Revision, fenced: u64) {
         if fenced > 0 {
             self.change(revision, |count| count.fenced = fenced);
+        }
+    }
+
+    /// Fencing them took so long, from the arrival of the entry; nothing to an entry that fenced none.
+    pub fn took(&self, revision: Revision, apply: Duration) {
+        if let Some(count) = self.lock().iter_mut().rev().find(|count| count.revision == revision) {
+            count.apply = apply;
         }
     }
 
@@ -53,26 +86,30 @@ impl Closings {
             let settled = counts.iter().position(Count::is_settled);
             counts.remove(settled.unwrap_or(0));
         }
-        let mut count = Count { revision, fenced: 0, closed: 0, told: 0 };
+        // `Applied` tells of it.
+        let told = Some(0);
+        let mut count = Count { revision, fenced: 0, apply: Duration::ZERO, closed: 0, told, ever_told: 0 };
         change(&mut count);
         counts.push_back(count);
     }
 
     /// At most `most` counts that the authority does not know; from now on they count as told.
-    pub fn take_news(&self, most: usize) -> Vec<(Revision, u64)> {
+    pub fn take_news(&self, most: usize) -> Vec<News> {
         let mut counts = self.lock();
-        let news = counts.iter_mut().filter(|count| count.told != count.closed).take(most);
+        let news = counts.iter_mut().filter(|count| count.is_news()).take(most);
         news.map(|count| {
-            count.told = count.closed;
-            (count.revision, count.closed)
+            let Count { revision, fenced, apply, closed, ever_told, .. } = *count;
+            (count.told, count.ever_told) = (Some(closed), closed);
+            News { revision, fenced, apply, closed, again: closed <= ever_told }
         })
         .collect()
     }
 
-    /// What was told may not have arrived: it is told again.
+    /// There is a new watch: what was told may not have arrived, or elsewhere. It is told again, what no socket is closed
+    /// of as well.
     pub fn tell_again(&self) {
         for count in self.lock().iter_mut() {
-            count.told = 0;
+            count.told = None;
         }
     }
 
@@ -90,19 +127,38 @@ mod tests {
         Revision { seq, chain: seq }
     }
 
+    fn told(closings: &Closings, most: usize) -> Vec<(Revision, u64, bool)> {
+        closings.take_news(most).into_iter().map(|news| (news.revision, news.closed, news.again)).collect()
+    }
+
     #[test]
     fn a_count_is_told_when_it_has_grown_and_again_on_a_new_watch() {
         let closings = Closings::default();
         for seq in [1, 2, 1] {
             closings.count(at(seq));
         }
-        assert_eq!(closings.take_news(9), [(at(1), 2), (at(2), 1)]);
-        assert_eq!(closings.take_news(9), []);
+        assert_eq!(told(&closings, 9), [(at(1), 2, false), (at(2), 1, false)]);
+        assert_eq!(told(&closings, 9), []);
         closings.count(at(2));
-        assert_eq!(closings.take_news(9), [(at(2), 2)]);
+        assert_eq!(told(&closings, 9), [(at(2), 2, false)]);
         closings.tell_again();
-        assert_eq!(closings.take_news(1), [(at(1), 2)]);
-        assert_eq!(closings.take_news(1), [(at(2), 2)]);
+        assert_eq!(told(&closings, 1), [(at(1), 2, true)]);
+        closings.count(at(2));
+        assert_eq!(told(&closings, 1), [(at(2), 3, false)], "it has grown meanwhile, and that was not said before");
+    }
+
+    #[test]
+    fn a_new_watch_hears_what_was_fenced_before_anybody_is_closed() {
+        let closings = Closings::default();
+        let apply = Duration::from_micros(80);
+        closings.fenced(at(1), 10);
+        closings.took(at(1), apply);
+        assert_eq!(closings.take_news(9), [], "as long as `Applied` has said so");
+        closings.tell_again();
+        let fenced = News { revision: at(1), fenced: 10, apply, closed: 0, again: true };
+        assert_eq!(closings.take_news(9), [fenced]);
+        closings.count(at(1));
+        assert_eq!(closings.take_news(9), [News { closed: 1, again: false, ..fenced }]);
     }
 
     #[test]
@@ -116,7 +172,7 @@ mod tests {
             closings.take_news(9);
         }
         closings.count(at(0));
-        assert_eq!(closings.take_news(9), [(at(0), 2)]);
+        assert_eq!(told(&closings, 9), [(at(0), 2, false)]);
         assert_eq!(closings.lock().len(), MOST);
     }
 
@@ -128,6 +184,6 @@ mod tests {
             closings.count(at(seq));
         }
         assert_eq!(closings.lock().len(), MOST);
-        assert_eq!(closings.take_news(1), [(at(44), 1)]);
+        assert_eq!(told(&closings, 1), [(at(44), 1, false)]);
     }
 }

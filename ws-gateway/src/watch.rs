@@ -24,6 +24,7 @@ use tonic::Streaming;
 use self::line::{Event, Line};
 use self::moving::{Next, arrival};
 use crate::authority::Authority;
+use crate::closings::News;
 use crate::enforcement::Enforcement;
 use crate::metrics::{Metrics, Reason};
 use crate::reverify::{BATCH, Question, Reverifier};
@@ -238,11 +239,17 @@ impl Driver {
             return self.nonsense("entry");
         };
         let previous_chain = entry.previous_chain;
+        let before = self.parts.enforcement.applied();
         self.step(Input::Entry { revision, previous_chain, payload: entry.payload });
+        if self.parts.enforcement.applied() == before {
+            // Refused; or known, because it came on the watch before this one as well.
+            return;
+        }
         let took = self.parts.clock.boottime().saturating_since(received);
+        self.parts.enforcement.closings().took(revision, took);
         let of_this = Some(v1::Revision::from(revision));
         if let Some(applied) = self.acknowledgements.back_mut().filter(|applied| applied.revision == of_this) {
-            applied.apply_us = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+            applied.apply_us = micros(took);
         }
         self.acknowledge();
         self.parts.metrics.entries.inc();
@@ -340,8 +347,10 @@ impl Driver {
 
     /// Says how many sockets are closed, as far as there is room.
     fn tell_closings(&self) {
-        for (revision, closed) in self.parts.enforcement.closings().take_news(self.room()) {
-            self.send(Said::Closed(v1::Closed { revision: Some(revision.into()), closed }));
+        for News { revision, fenced, apply, closed, again } in self.parts.enforcement.closings().take_news(self.room())
+        {
+            let (revision, apply_us) = (Some(revision.into()), micros(apply));
+            self.send(Said::Closed(v1::Closed { revision, closed, fenced, apply_us, again }));
         }
     }
 
@@ -365,6 +374,10 @@ impl Driver {
             }
         }
     }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn read_welcome(welcome: v1::WatchWelcome) -> Option<Welcome> {

@@ -277,7 +277,7 @@ impl Watching {
                 None => Ok(()),
             },
             Some(v1::watch_request::Message::Closed(closed)) => match &following.run {
-                Some(run) => self.hear_closed(run, closed),
+                Some(run) => self.hear_closed(run, &closed).await,
                 None => Ok(()),
             },
             Some(v1::watch_request::Message::Released(v1::Released {})) => {
@@ -314,14 +314,16 @@ impl Watching {
 
     async fn hear_applied(&self, run: &Run, applied: &v1::Applied) -> Result<(), Ended> {
         let revision = named("applied.revision", applied.revision)?;
-        let apply = u64::try_from(applied.apply_us).map_err(|_| Failure::field("applied.apply_us", "is negative"))?;
-        let said = Acknowledgement { fenced: applied.fenced, closed: 0, apply: Duration::from_micros(apply) };
+        let apply = micros("applied.apply_us", applied.apply_us)?;
+        let said = Acknowledgement { fenced: applied.fenced, closed: 0, apply };
         Ok(self.api.receipts.acknowledge(run, revision, said).await?)
     }
 
-    fn hear_closed(&self, run: &Run, closed: v1::Closed) -> Result<(), Ended> {
-        self.api.receipts.closed(run, named("closed.revision", closed.revision)?, closed.closed);
-        Ok(())
+    async fn hear_closed(&self, run: &Run, closed: &v1::Closed) -> Result<(), Ended> {
+        let revision = named("closed.revision", closed.revision)?;
+        let apply = micros("closed.apply_us", closed.apply_us)?;
+        let said = Acknowledgement { fenced: closed.fenced, closed: closed.closed, apply };
+        Ok(self.api.receipts.closed(run, revision, said, closed.again).await?)
     }
 
     /// One step, when there is room for what it says.
@@ -450,6 +452,10 @@ impl Following {
         }
         now.saturating_since(*self.held_since.get_or_insert(now))
     }
+}
+
+fn micros(field: &'static str, micros: i64) -> Result<Duration, Failure> {
+    u64::try_from(micros).map(Duration::from_micros).map_err(|_| Failure::field(field, "is negative"))
 }
 
 fn named(field: &'static str, revision: Option<v1::Revision>) -> Result<Revision, Failure> {

@@ -12,6 +12,8 @@ pub struct GatewayOptions {
     pub id: String,
     /// The authority's gRPC address.
     pub authority: SocketAddr,
+    /// The authority's other replicas.
+    pub others: Vec<SocketAddr>,
     /// Its API key.
     pub key: String,
     /// Keys of `[authority]` by which it is spoken to over TLS, as TOML; none: in the clear.
@@ -34,18 +36,20 @@ pub struct Gateway {
 impl Gateway {
     /// Starts one; it need not be ready to admit anybody.
     pub async fn start(folder: &Path, options: &GatewayOptions) -> Self {
-        let GatewayOptions { id, authority, key, tls, hub, more } = options;
+        let GatewayOptions { id, authority, others, key, tls, hub, more } = options;
         std::fs::create_dir_all(folder).expect("the folder can be made");
         let file = |suffix: &str| folder.join(format!("{id}.{suffix}"));
         let (ready, key_file, config) = (file("ready.json"), file("key"), file("toml"));
         let _ = std::fs::remove_file(&ready);
         remember("a gateway's key", key);
         let (scheme, tls) = tls.as_ref().map_or(("http", ""), |tls| ("https", tls));
+        let endpoints: Vec<_> =
+            std::iter::once(authority).chain(others).map(|replica| format!("{scheme}://{replica}")).collect();
         let log = if more.contains("[log]") { String::new() } else { log_config() };
         std::fs::write(&key_file, key).expect("the key can be written");
         let text = format!(
             "gateway_id = {id:?}\nlisten = \"127.0.0.1:0\"\nready_file = {ready:?}\n\
-             [authority]\nendpoint = \"{scheme}://{authority}\"\napi_key_file = {key_file:?}\n{tls}\n\
+             [authority]\nendpoints = {endpoints:?}\napi_key_file = {key_file:?}\n{tls}\n\
              [hub]\n{hub}\n{log}\n{more}\n",
         );
         std::fs::write(&config, text).expect("the configuration can be written");

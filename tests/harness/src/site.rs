@@ -75,6 +75,7 @@ impl Site {
         GatewayOptions {
             id: id.to_owned(),
             authority: self.link.address(),
+            others: Vec::new(),
             key: self.gateway_key.clone(),
             tls: None,
             hub: HUB.to_owned(),

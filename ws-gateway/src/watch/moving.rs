@@ -3,7 +3,9 @@
 //! A replica that leaves says so and goes on for a moment. The next watch is opened elsewhere with a cursor; when that
 //! replica welcomes it as resumed it takes the old one's place, and the old one is left. So the lease is renewed without a
 //! pause, and no entry is lost or applied twice: what the old one brought meanwhile comes again, and is known.
-//! Where there is only one endpoint, or no other takes the watch, it is opened again when the old one ends.
+//! Where there is only one endpoint there is nothing to open first: the watch is left at once, so that the replica need not
+//! wait, and opened again, behind a load balancer at another one. Where no other takes the watch, it is opened again when
+//! the old one ends.
 
 use gateway_core::Input;
 use portcullis_proto::auth::v1;

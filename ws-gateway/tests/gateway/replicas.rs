@@ -50,6 +50,8 @@ async fn entries_that_come_on_both_watches_are_applied_once() {
     stage.authority.revokes_session_of(2);
     assert_eq!(bob.closed().await.code, Some(4511));
     assert_eq!(metric(&stage, "portcullis_gateway_applied_seq").await, 21.0);
+    assert_eq!(metric(&stage, "portcullis_gateway_entries_applied_total").await, 21.0);
+    assert_eq!(metric(&stage, "portcullis_gateway_fence_seconds_count").await, 21.0);
     assert_eq!(metric(&stage, "portcullis_gateway_resyncs_total").await, 0.0);
     assert_eq!(metric(&stage, "portcullis_gateway_watches_total").await, 2.0, "it did not have to begin again");
 }

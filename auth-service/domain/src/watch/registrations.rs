@@ -244,9 +244,15 @@ impl Registrations {
         self.runs.get(run)?.acknowledgement(revision)
     }
 
-    /// So many of the sockets that it fenced for this entry are closed. True if by this word all of them are.
-    pub fn closed(&mut self, run: &Run, revision: Revision, closed: u64) -> bool {
+    /// So many of the sockets that it fenced for this entry, which is on this log, are closed. Where this process has not
+    /// heard that it enforces the entry, because it said so to another one or in vain, this says that too. True if by this
+    /// word all of them are closed.
+    pub fn closed(&mut self, run: &Run, revision: Revision, said: Acknowledgement) -> bool {
         let Some(registration) = self.runs.get_mut(run) else { return false };
+        if said.fenced > 0 {
+            registration.acknowledge(revision, Acknowledgement { closed: 0, ..said });
+        }
+        let closed = said.closed;
         let at = registration.acknowledged.binary_search_by_key(&revision.seq, |(of, _)| of.seq);
         let found = at.ok().and_then(|at| registration.acknowledged.get_mut(at));
         let Some((_, said)) = found.filter(|(of, _)| *of == revision) else { return false };

@@ -9,6 +9,8 @@ use test_harness::{Api, Authority, Closed, Database, Gateway, GatewayOptions, Si
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+mod moving;
+
 const SHORT: &str = "[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n";
 
 /// A site on a database of its own, whose leases are short.

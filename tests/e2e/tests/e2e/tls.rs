@@ -81,6 +81,7 @@ async fn programs_speak_to_the_authority_over_tls_and_its_certificate_is_exchang
         id: "gateway-1".to_owned(),
         authority: authority.grpc,
         key: authority.admin_key(),
+        others: Vec::new(),
         tls: Some(format!("ca_file = {first:?}\nserver_name = {NAME:?}")),
         hub: String::new(),
         more: String::new(),

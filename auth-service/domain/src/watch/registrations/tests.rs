@@ -61,7 +61,7 @@ fn it_is_enforced_when_the_last_gateway_has_said_so_and_names_what_each_did() {
     let whole = known.receipt(committed, at(103));
     assert_eq!((whole.status, whole.certain_in), (Status::EnforcedByAcknowledgement, Duration::ZERO));
     assert!(!whole.is_settled(), "two sockets are not closed yet");
-    known.closed(&one, rev(5), 2);
+    known.closed(&one, rev(5), Acknowledgement { closed: 2, ..said(2) });
     let settled = known.receipt(committed, at(110));
     assert!(settled.is_settled() && settled.differs(&whole));
     assert_eq!(settled.gateways[0].acknowledgement, Some(Acknowledgement { closed: 2, ..said(2) }));
@@ -214,4 +214,24 @@ fn a_run_that_said_that_it_is_over_is_not_waited_for_and_one_that_probes_again_i
     assert_eq!(known.receipt(committed, at(41)).status, Status::Pending);
     known.released(&run("gateway-3", 3), at(50));
     assert_eq!(known.count(at(51)), (2, 0), "a word about a run that is not known says nothing");
+}
+
+#[test]
+fn a_count_of_closed_sockets_says_what_was_fenced_to_a_process_that_was_not_told() {
+    let mut known = first();
+    let one = run("gateway-1", 1);
+    hear(&mut known, &one, 0);
+    let committed = of(5, at(5));
+    // It came here in the middle, and told another process what it fenced.
+    assert!(!known.closed(&one, rev(5), Acknowledgement { closed: 3, ..said(10) }));
+    let half = known.receipt(committed, at(10));
+    assert_eq!(half.status, Status::EnforcedByAcknowledgement);
+    assert_eq!(half.gateways[0].acknowledgement, Some(Acknowledgement { closed: 3, ..said(10) }));
+    assert!(!known.closed(&one, rev(5), Acknowledgement { closed: 2, ..said(10) }), "it never goes back");
+    assert!(known.closed(&one, rev(5), Acknowledgement { closed: 10, ..said(10) }), "the last one");
+    assert!(!known.closed(&one, rev(5), Acknowledgement { closed: 10, ..said(10) }), "they were");
+    assert!(known.receipt(committed, at(20)).is_settled());
+    // Gateways from before say only how many are closed.
+    known.closed(&one, rev(6), Acknowledgement { closed: 1, ..said(0) });
+    assert_eq!(known.said(&one, rev(6)), None);
 }
