@@ -26,6 +26,15 @@ struct Which {
     name: Option<String>,
 }
 
+/// Which identity, and a name for what is asked about it.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct NamedIdentityArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
 /// A name for a request.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RequestArgs {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, TenantId, Timestamp};
 
 use crate::api_keys::limits_of;
+use crate::asking::{Before, Begun};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::{Denial, Standing};
@@ -93,9 +94,12 @@ impl Authority {
             return Err(RotateApiKeyError::TooLong);
         }
         let actor = Actor::caller(caller);
-        let mut tx = self.begin_urgently(&actor).await?;
-        let (standing, before) = self.exchangeable(tx.as_mut(), caller, &asked).await?;
-        let (row, secret) = self.draw_successor(tx.as_mut(), caller, &standing, asked.expires_in).await?;
+        let mut tx = match self.begin_named_urgently(&actor, &asked.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(rotated_before(before, asked.id).await?),
+        };
+        let (standing, before) = self.exchangeable(&mut *tx, caller, &asked).await?;
+        let (row, secret) = self.draw_successor(&mut *tx, caller, &standing, asked.expires_in).await?;
         let now = self.now();
         let end = if asked.old_ends_in.is_zero() { None } else { Some(now + asked.old_ends_in) };
         if !tx.replace_api_key(asked.id, before, row.id, end).await? {
@@ -110,10 +114,10 @@ impl Authority {
             None => Batch::kill(target, Reason::CredentialChanged),
             Some(_) => Batch::reauthorize(target),
         };
-        let committed = tx.commit_with(batch, now).await?;
+        let committed = tx.commit_with(batch, row.id.to_string(), now).await?;
         let mut old = ApiKey::from(old);
         old.revoked |= end.is_none();
-        Ok(RotatedApiKey { issued: IssuedApiKey { key: row.into(), secret }, old, committed })
+        Ok(RotatedApiKey { issued: IssuedApiKey { key: row.into(), secret: Some(secret) }, old, committed })
     }
 
     /// The key, when the caller may exchange it now; and its successor from before, which is dead.
@@ -171,6 +175,12 @@ impl Authority {
             Some(crate::KeyTerms { replaces: Some(old.credential.id), replaced_by: None, last_used_at: None, ..terms });
         Ok((row, secret))
     }
+}
+
+/// What was answered before, with the keys as they are now.
+async fn rotated_before(mut before: Before, old: CredentialId) -> Result<RotatedApiKey, StoreError> {
+    let issued = IssuedApiKey { key: before.api_key().await?, secret: None };
+    Ok(RotatedApiKey { issued, old: before.credential(old).await?.into(), committed: before.committed()? })
 }
 
 /// The earlier of two ends, either of which may be never.

@@ -9,6 +9,7 @@ use portcullis_types::{
 };
 
 use crate::api_key_rotation::earlier;
+use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::service_tokens::key_of;
 use crate::{
@@ -70,8 +71,9 @@ impl From<Credential> for ApiKey {
 pub struct IssuedApiKey {
     /// The key.
     pub key: ApiKey,
-    /// `pk_…`.
-    pub secret: Secret,
+    /// `pk_…`; none where the same request was answered before, and showed it then. Whoever did not receive it exchanges
+    /// the key.
+    pub secret: Option<Secret>,
 }
 
 /// A new key.
@@ -143,12 +145,15 @@ impl Authority {
         }
         let mut terms = terms_of(new.grants.clone(), new.addresses.clone())?;
         let actor = Actor::caller(caller);
-        let mut tx = self.begin(&actor).await?;
+        let mut tx = match self.begin_named(&actor, &new.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(mut before) => return Ok(IssuedApiKey { key: before.api_key().await?, secret: None }),
+        };
         let issued = tx.head().revision();
-        let identity = self.holder_of(tx.as_mut(), &new).await?;
+        let identity = self.holder_of(&mut *tx, &new).await?;
         let (mut row, secret) = self.draw_api_key(&identity, new.label, new.scopes, issued);
         let maker = tx.credential(caller.credential).await?;
-        let limits = limits_of(tx.as_mut(), maker.as_ref()).await?;
+        let limits = limits_of(&mut *tx, maker.as_ref()).await?;
         if terms.addresses.is_empty() {
             terms.addresses.clone_from(&limits.addresses);
         }
@@ -162,8 +167,8 @@ impl Authority {
         tx.insert_credential(&row).await?;
         let target = format!("credential:{}", row.id);
         tx.insert_audit(&self.audit(&actor, &row.tenant, "api_key.create", target)).await?;
-        tx.commit().await?;
-        Ok(IssuedApiKey { key: row.into(), secret })
+        tx.commit(row.id.to_string(), self.now()).await?;
+        Ok(IssuedApiKey { key: row.into(), secret: Some(secret) })
     }
 
     /// Whose the key would be, when it may have one more.

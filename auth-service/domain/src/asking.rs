@@ -1,20 +1,20 @@
 //! Requests that their callers name, so that one that is sent twice is done once.
 //!
 //! Guarantees: the answer is remembered in the transaction that it answers; the same name with the same content is
-//! answered from there, and with other content it is refused. Each actor names its own requests, in each tenant.
-//! Answers are forgotten after [`ANSWERS_KEPT`].
+//! answered from there, and with other content it is refused. Whoever asks names its own requests, in each tenant, and asks
+//! again with whichever of its keys: a retry after a key was exchanged is the same request. Answers are forgotten after [`ANSWERS_KEPT`].
 //! Refuses: to keep a secret. An answer is what it was about and the entry it made; what was shown once is not shown again,
 //! and the digest of what was asked is keyed, because there may be a password in it.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use portcullis_types::{IdentityId, Secret, TenantId, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, Secret, TenantId, Timestamp};
 
 use crate::audit::Actor;
 use crate::{
-    Answered, Authority, Batch, BeginError, Committed, Identity, IdentityRef, Request, RequestId, StoreError, Tenant,
-    WriteTx,
+    Answered, ApiKey, Authority, Batch, BeginError, Committed, Credential, Identity, IdentityRef, ReadView, Request,
+    RequestId, StoreError, Tenant, WriteTx,
 };
 
 /// For how long a named request is answered as it was.
@@ -34,6 +34,16 @@ pub struct Asked {
     pub before: Vec<[u8; 32]>,
 }
 
+impl Asked {
+    fn is_answered_by(&self, answered: &Answered) -> bool {
+        answered.content == self.content || self.before.contains(&answered.content)
+    }
+
+    fn of(&self, actor: &Actor, tenant: &TenantId) -> Request {
+        Request { tenant: tenant.clone(), actor: actor.clone(), id: self.id.clone() }
+    }
+}
+
 /// How a change begins that may have been asked for before.
 pub(crate) enum Begun {
     /// It was not.
@@ -50,7 +60,7 @@ pub(crate) struct Change {
 
 /// An answer from before, and a snapshot to tell it from.
 pub(crate) struct Before {
-    tx: Box<dyn WriteTx>,
+    view: Box<dyn ReadView>,
     answered: Answered,
 }
 
@@ -74,6 +84,17 @@ impl Authority {
         begun(tx, actor, tenant).await
     }
 
+    /// The answer to the same request with the same content, where trying again would not find out: a password that was
+    /// changed is no longer the current one. Another content is nothing here and is refused by the transaction, after
+    /// what counts guesses: nobody finds out by a name what was in the request before.
+    pub(crate) async fn answer_before(&self, actor: &Actor, tenant: &TenantId) -> Result<Option<Before>, StoreError> {
+        let Some(asked) = actor.asked() else { return Ok(None) };
+        let mut view = self.store().read().await?;
+        let answered = view.answered(&asked.of(actor, tenant)).await?;
+        let answered = answered.filter(|answered| asked.is_answered_by(answered));
+        Ok(answered.map(|answered| Before { view, answered }))
+    }
+
     /// Forgets answers that were given long enough ago. False when there may be more.
     pub async fn forget_answers(&self) -> Result<bool, StoreError> {
         let mut tx = self.store().write().await?;
@@ -86,20 +107,21 @@ impl Authority {
 }
 
 async fn begun(mut tx: Box<dyn WriteTx>, actor: &Actor, tenant: &TenantId) -> Result<Begun, BeginError> {
-    let Some(Asked { id, content, before }) = actor.asked().cloned() else {
-        return Ok(Begun::New(Change { tx, named: None }));
-    };
-    let request = Request { tenant: tenant.clone(), actor: actor.clone(), id };
+    let Some(asked) = actor.asked() else { return Ok(Begun::New(Change::unnamed(tx))) };
+    let request = asked.of(actor, tenant);
     match tx.answered(&request).await? {
-        None => Ok(Begun::New(Change { tx, named: Some((request, content)) })),
-        Some(answered) if answered.content == content || before.contains(&answered.content) => {
-            Ok(Begun::Before(Before { tx, answered }))
-        }
+        None => Ok(Begun::New(Change { tx, named: Some((request, asked.content)) })),
+        Some(answered) if asked.is_answered_by(&answered) => Ok(Begun::Before(Before { view: tx, answered })),
         Some(_) => Err(BeginError::RequestIdReused),
     }
 }
 
 impl Change {
+    /// Of what has no name.
+    pub(crate) fn unnamed(tx: Box<dyn WriteTx>) -> Self {
+        Self { tx, named: None }
+    }
+
     /// Commits what neither kills nor alters authority.
     pub(crate) async fn commit(mut self, subject: String, at: Timestamp) -> Result<(), StoreError> {
         if let Some((request, content)) = &self.named {
@@ -162,13 +184,29 @@ impl Before {
 
     /// The tenant that it was about, as it is now. Tenants are never removed.
     pub(crate) async fn tenant(&mut self, name: &TenantId) -> Result<Tenant, StoreError> {
-        self.tx.tenant(name).await?.ok_or(StoreError::Corrupt { what: "an answer without its tenant" })
+        self.view.tenant(name).await?.ok_or(StoreError::Corrupt { what: "an answer without its tenant" })
     }
 
     /// The identity that it was about, as it is now. Identities are never removed.
     pub(crate) async fn identity(&mut self, tenant: &TenantId) -> Result<Identity, StoreError> {
         let id: IdentityId = self.subject()?;
-        let found = self.tx.identity(tenant, &IdentityRef::Id(id)).await?;
+        let found = self.view.identity(tenant, &IdentityRef::Id(id)).await?;
         found.ok_or(StoreError::Corrupt { what: "an answer without its identity" })
+    }
+
+    /// A credential, as it is now. None is removed while answers about it are kept.
+    pub(crate) async fn credential(&mut self, id: CredentialId) -> Result<Credential, StoreError> {
+        self.view.credential(id).await?.ok_or(StoreError::Corrupt { what: "an answer without its credential" })
+    }
+
+    /// The API key that it was about, as it is now.
+    pub(crate) async fn api_key(&mut self) -> Result<ApiKey, StoreError> {
+        let id = self.subject()?;
+        self.credential(id).await.map(ApiKey::from)
+    }
+
+    /// The snapshot.
+    pub(crate) fn view(&mut self) -> &mut dyn ReadView {
+        &mut *self.view
     }
 }

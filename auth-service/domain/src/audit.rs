@@ -12,6 +12,9 @@ use crate::{Caller, RequestId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     text: Box<str>,
+    /// The same for every key of a service.
+    who: Box<str>,
+    home: TenantId,
     key: Option<CredentialId>,
     asked: Option<Asked>,
 }
@@ -19,8 +22,15 @@ pub struct Actor {
 impl Actor {
     /// The service that calls the API, by the key it calls with. What it asks for begins only while that key is good.
     pub fn caller(caller: &Caller) -> Self {
-        let Caller { tenant, identity, credential, .. } = caller;
-        Self { text: format!("identity:{tenant}/{identity}/{credential}").into(), key: Some(*credential), asked: None }
+        let Caller { tenant, identity, credential, asked, .. } = caller;
+        let who = format!("identity:{tenant}/{identity}");
+        Self {
+            text: format!("{who}/{credential}").into(),
+            who: who.into(),
+            home: tenant.clone(),
+            key: Some(*credential),
+            asked: asked.clone(),
+        }
     }
 
     /// The same, asking for what has this name.
@@ -32,32 +42,49 @@ impl Actor {
 
     /// An identity acting for itself.
     pub fn identity(tenant: &TenantId, identity: IdentityId) -> Self {
-        Self::of(format!("identity:{tenant}/{identity}"))
+        Self::of(tenant.clone(), format!("identity:{tenant}/{identity}"))
     }
 
     /// Whoever presents a credential.
     pub fn holder(tenant: &TenantId, credential: CredentialId) -> Self {
-        Self::of(format!("credential:{tenant}/{credential}"))
+        Self::of(tenant.clone(), format!("credential:{tenant}/{credential}"))
     }
 
     /// An external issuer, by a token that it signed.
     pub fn issuer(tenant: &TenantId, issuer: IssuerId) -> Self {
-        Self::of(format!("issuer:{tenant}/{issuer}"))
+        Self::of(tenant.clone(), format!("issuer:{tenant}/{issuer}"))
     }
 
     /// Somebody at the HTTP edge who is not known yet.
     pub fn edge() -> Self {
-        Self::of("edge")
+        Self::of(TenantId::system(), "edge")
     }
 
     /// The authority itself.
     pub fn authority() -> Self {
-        Self::of("authority")
+        Self::of(TenantId::system(), "authority")
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Who asks, whichever of its keys it asks with: whoever asks again after its key was exchanged, or with the next
+    /// service token, is the same.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// The tenant that it is of, in which it names requests that are about no tenant; whoever is of none is at home in
+    /// `system`.
+    pub(crate) const fn home(&self) -> &TenantId {
+        &self.home
+    }
+
+    /// Whether this is the text of the same one, asking with any of its keys.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        text.strip_prefix(&*self.who).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The key that must be good when a change begins; none for whoever needs no key.
@@ -70,8 +97,9 @@ impl Actor {
         self.asked.as_ref()
     }
 
-    fn of(text: impl Into<Box<str>>) -> Self {
-        Self { text: text.into(), key: None, asked: None }
+    fn of(home: TenantId, text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        Self { who: text.clone(), text, home, key: None, asked: None }
     }
 }
 
@@ -103,4 +131,25 @@ pub struct AuditEntry {
     pub reason: Option<String>,
     /// The caller's name for the request, when it had one.
     pub request: Option<RequestId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_who_asks_with_another_key_is_the_same_and_nobody_else_is() {
+        let (tenant, identity) = (TenantId::system(), IdentityId::from_bytes([1; 16]));
+        let by = |credential| {
+            let who = Actor::identity(&tenant, identity);
+            Actor { text: format!("{}/{}", who.text, CredentialId::from_bytes([credential; 16])).into(), ..who }
+        };
+        assert!(by(1).is(by(2).as_str()) && by(1).is(by(1).as_str()));
+        assert!(Actor::edge().is("edge"));
+        let other = Actor::identity(&tenant, IdentityId::from_bytes([2; 16]));
+        for text in [other.as_str(), "edge", "", "identity:system"] {
+            assert!(!by(1).is(text), "{text}");
+        }
+        assert!(!Actor::edge().is(&format!("edge{}", by(1).as_str())));
+    }
 }

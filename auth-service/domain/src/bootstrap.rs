@@ -47,6 +47,6 @@ impl Authority {
         tx.insert_audit(&self.audit(&Actor::authority(), &admin.tenant, "authority.bootstrap", target)).await?;
         keep(&secret).map_err(BootstrapError::NotKept)?;
         tx.commit().await?;
-        Ok(Some(IssuedApiKey { key: row.into(), secret }))
+        Ok(Some(IssuedApiKey { key: row.into(), secret: Some(secret) }))
     }
 }

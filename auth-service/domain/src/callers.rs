@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use portcullis_types::{CredentialId, IdentityId, KeyDigest, OpaqueKind, OpaqueToken, Revision, Secret, TenantId};
 
+use crate::asking::Asked;
 use crate::service_tokens::key_of;
 use crate::standing::{Standing, digest_matches};
 use crate::{Authority, CredentialKind, IdentityKind, Scope, Scopes, StoreError};
@@ -23,6 +24,8 @@ pub struct Caller {
     pub keys: Vec<KeyDigest>,
     /// The head, read before the state that this rests on.
     pub revision: Revision,
+    /// What it names what it asks for, when it does.
+    pub asked: Option<Asked>,
 }
 
 /// The caller may not do this.
@@ -54,6 +57,13 @@ impl Caller {
             return Err(Forbidden::Scope(scope));
         }
         if self.tenant.is_system() || self.tenant == *tenant { Ok(()) } else { Err(Forbidden::Tenant) }
+    }
+
+    /// The same, asking for what has this name.
+    #[must_use]
+    pub fn asking(mut self, asked: Option<Asked>) -> Self {
+        self.asked = asked;
+        self
     }
 
     /// Whether it may do this in every tenant.
@@ -116,5 +126,6 @@ fn caller(standing: &Standing, scopes: Scopes, keys: Vec<KeyDigest>, revision: R
         scopes,
         keys,
         revision,
+        asked: None,
     }
 }

@@ -6,6 +6,7 @@
 
 use portcullis_types::{ClassOverBound, LeaseClass, TenantId};
 
+use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::{Authority, BeginError, Committed, StoreError, Tenant};
@@ -36,9 +37,13 @@ impl Authority {
         class: Option<LeaseClass>,
     ) -> Result<(Tenant, Option<Committed>), SetLeaseClassError> {
         self.fits(class)?;
-        let mut tx = self.begin_urgently(actor).await?;
+        let mut tx = match self.begin_named_urgently(actor, name).await? {
+            Begun::New(change) => change,
+            Begun::Before(mut before) => return Ok((before.tenant(name).await?, before.maybe_committed())),
+        };
         let mut tenant = tx.tenant(name).await?.ok_or(SetLeaseClassError::TenantNotFound)?;
         if tenant.lease_class == class {
+            tx.commit(name.to_string(), self.now()).await?;
             return Ok((tenant, None));
         }
         if !tx.set_lease_class(name, class).await? {
@@ -47,7 +52,7 @@ impl Authority {
         (tenant.lease_class, tenant.version) = (class, tenant.version + 1);
         tx.insert_audit(&self.audit(actor, name, action(class), format!("tenant:{name}"))).await?;
         let batch = Batch::reauthorize_for(Target::Tenant(name.clone()), Reason::Administrative);
-        Ok((tenant, Some(tx.commit_with(batch, self.now()).await?)))
+        Ok((tenant, Some(tx.commit_with(batch, name.to_string(), self.now()).await?)))
     }
 
     /// Tenants with a class that does not fit into the bound, at most `limit` of them: they are served as `standard`.

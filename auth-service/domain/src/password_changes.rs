@@ -11,6 +11,7 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Secret, SessionId, TenantId, Timestamp};
 use subtle::ConstantTimeEq as _;
 
+use crate::asking::{Begun, Change};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::guard::{AttemptKey, Door, Slot};
@@ -91,6 +92,8 @@ pub struct PasswordWasReset {
     pub committed: Committed,
     /// The one-time token, and until it ends.
     pub token: Option<(Secret, Duration)>,
+    /// Whether the same request was answered before, and showed the token then.
+    pub shown_before: bool,
 }
 
 /// Why a password was not changed.
@@ -145,6 +148,9 @@ impl Authority {
         change: ChangePassword,
     ) -> Result<PasswordChange, ChangePasswordError> {
         let ChangePassword { tenant, identity, current, new, from, goes_on } = change;
+        if let Some(before) = self.answer_before(actor, &tenant).await? {
+            return Ok(PasswordChange::Changed { committed: before.committed()?, session: None });
+        }
         let identity = self.identity(&tenant, &identity).await?.ok_or(ChangePasswordError::NotFound)?;
         self.check_password(&new, &identity.name)?;
         if new == current {
@@ -155,10 +161,15 @@ impl Authority {
         let Some(password) = right else { return Ok(refused) };
         let renewed = self.new_password(new).await?;
 
-        let mut tx = self.begin_urgently(actor).await?;
+        let mut tx = match self.begin_named_urgently(actor, &tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => {
+                return Ok(PasswordChange::Changed { committed: before.committed()?, session: None });
+            }
+        };
         tx.hold_identity(&tenant, identity.id).await?;
-        let Some(identity) = still_good(tx.as_mut(), &identity, password.id).await? else { return Ok(refused) };
-        self.give_back(tx.as_mut(), &slot).await?;
+        let Some(identity) = still_good(&mut *tx, &identity, password.id).await? else { return Ok(refused) };
+        self.give_back(&mut *tx, &slot).await?;
         let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
         let session = match goes_on {
             Some((session, mode)) => self.go_on(actor, &identity, renewed.id, committed, (session, mode)).await?,
@@ -227,7 +238,7 @@ impl Authority {
     /// Sets the password in place of any other, and ends every session: one transaction, which this commits.
     pub(crate) async fn replace_password(
         &self,
-        mut tx: Box<dyn WriteTx>,
+        mut tx: Change,
         actor: &Actor,
         identity: &Identity,
         password: &StoredPassword,
@@ -237,7 +248,7 @@ impl Authority {
         let target = format!("identity:{id}");
         tx.insert_audit(&self.audit(actor, tenant, "identity.change_password", target)).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), *id), Reason::CredentialChanged);
-        tx.commit_with(batch, self.now()).await
+        tx.commit_with(batch, id.to_string(), self.now()).await
     }
 
     /// Makes an unknown password go away, and ends every session.
@@ -249,6 +260,7 @@ impl Authority {
         reset: Reset,
     ) -> Result<PasswordWasReset, ChangePasswordError> {
         let identity = self.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let by_token = matches!(reset, Reset::Token);
         let temporary = match reset {
             Reset::Temporary(password) => {
                 self.check_password(&password, &identity.name)?;
@@ -256,20 +268,26 @@ impl Authority {
             }
             Reset::Token => None,
         };
-        let mut tx = self.begin_urgently(actor).await?;
-        let identity = held(tx.as_mut(), tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let mut tx = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => {
+                let committed = before.committed()?;
+                return Ok(PasswordWasReset { committed, token: None, shown_before: by_token });
+            }
+        };
+        let identity = held(&mut *tx, tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
         let token = match temporary {
             Some(password) => {
                 tx.set_password(tenant, identity.id, &password).await?;
                 None
             }
-            None => Some(self.draw_reset(tx.as_mut(), &identity).await?),
+            None => Some(self.draw_reset(&mut *tx, &identity).await?),
         };
         let target = format!("identity:{}", identity.id);
         tx.insert_audit(&self.audit(actor, tenant, "identity.reset_password", target)).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
-        let committed = tx.commit_with(batch, self.now()).await?;
-        Ok(PasswordWasReset { committed, token: token.map(|token| (token, RESET_LIFE)) })
+        let committed = tx.commit_with(batch, identity.id.to_string(), self.now()).await?;
+        Ok(PasswordWasReset { committed, token: token.map(|token| (token, RESET_LIFE)), shown_before: false })
     }
 
     async fn draw_reset(&self, tx: &mut dyn WriteTx, identity: &Identity) -> Result<Secret, StoreError> {
@@ -300,6 +318,9 @@ impl Authority {
         let refused = PasswordChange::Refused(Refusal::default());
         let token = token.expose_str().and_then(|text| OpaqueToken::parse(text).ok());
         let Some(token) = token.filter(|token| token.kind == OpaqueKind::PasswordReset) else { return Ok(refused) };
+        if let Some(before) = self.answer_before(actor, actor.home()).await? {
+            return Ok(PasswordChange::Changed { committed: before.committed()?, session: None });
+        }
         let mut view = self.store().read().await?;
         let found = self.resettable(view.as_mut(), &token).await?;
         drop(view);
@@ -311,9 +332,14 @@ impl Authority {
             return Ok(PasswordChange::Refused(Refusal { retry_after }));
         }
         let password = self.new_password(password).await?;
-        let mut tx = self.begin_urgently(actor).await?;
+        let mut tx = match self.begin_named_urgently(actor, actor.home()).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => {
+                return Ok(PasswordChange::Changed { committed: before.committed()?, session: None });
+            }
+        };
         tx.hold_identity(&identity.tenant, identity.id).await?;
-        let Some(identity) = self.resettable(tx.as_mut(), &token).await? else { return Ok(refused) };
+        let Some(identity) = self.resettable(&mut *tx, &token).await? else { return Ok(refused) };
         if !tx.spend_password_reset(token.id, self.now()).await? {
             return Ok(refused);
         }
@@ -349,13 +375,16 @@ impl Authority {
         hash: &str,
     ) -> Result<Committed, ChangePasswordError> {
         self.passwords().check_foreign(hash)?;
-        let mut tx = self.begin_urgently(actor).await?;
-        let identity = held(tx.as_mut(), tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let mut tx = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(before.committed()?),
+        };
+        let identity = held(&mut *tx, tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
         tx.set_password(tenant, identity.id, &self.stored_password(hash.to_owned())).await?;
         let target = format!("identity:{}", identity.id);
         tx.insert_audit(&self.audit(actor, tenant, "identity.import_password", target)).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
-        Ok(tx.commit_with(batch, self.now()).await?)
+        Ok(tx.commit_with(batch, identity.id.to_string(), self.now()).await?)
     }
 }
 

@@ -49,7 +49,7 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// A request by its name: each actor names its own, in each tenant.
+/// A request by its name: each who asks names its own, in each tenant, whichever of its keys it asks with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The tenant.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
-use portcullis_types::{Entropy, Secret};
+use portcullis_types::{CredentialId, Entropy, Secret};
 use sha2::{Digest, Sha256};
 
 /// The key that protects what the store must not read.
@@ -135,6 +135,17 @@ impl KeyEncryptionKey {
         bytes_of(&hmac::sign(&self.refresh, token.expose_bytes()))
     }
 
+    /// The secret of the ticket of this id that a named request makes from a credential. It takes the credential, which no
+    /// store has: neither the key nor the rows are enough to foresee it.
+    pub(crate) fn ticket_of(&self, parent: &Secret, id: CredentialId) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.refresh);
+        // No opaque credential begins so, and no decoy's name.
+        for part in [b"ticket of ".as_slice(), id.as_bytes(), parent.expose_bytes()] {
+            context.update(part);
+        }
+        bytes_of(&context.sign())
+    }
+
     /// The digest of what a named request asks. Keyed, so that whoever reads the rows cannot try passwords on it.
     pub(crate) fn request_content(&self, method: &str, message: &Secret) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.requests);
@@ -193,6 +204,18 @@ mod tests {
         assert_eq!(kek.refresh_successor(&token), KeyEncryptionKey::new(&[1; 32]).refresh_successor(&token));
         assert_ne!(kek.refresh_successor(&token), kek.refresh_successor(&Secret::from("rt_2")));
         assert_ne!(kek.refresh_successor(&token), KeyEncryptionKey::new(&[2; 32]).refresh_successor(&token));
+    }
+
+    #[test]
+    fn a_ticket_depends_on_the_key_the_credential_and_its_id() {
+        let (kek, parent) = (KeyEncryptionKey::new(&[1; 32]), Secret::from("at_1"));
+        let id = |byte| CredentialId::from_bytes([byte; 16]);
+        let ticket = kek.ticket_of(&parent, id(1));
+        assert_eq!(ticket, KeyEncryptionKey::new(&[1; 32]).ticket_of(&parent, id(1)));
+        assert_ne!(ticket, kek.ticket_of(&parent, id(2)));
+        assert_ne!(ticket, kek.ticket_of(&Secret::from("at_2"), id(1)));
+        assert_ne!(ticket, KeyEncryptionKey::new(&[2; 32]).ticket_of(&parent, id(1)));
+        assert_ne!(ticket, kek.refresh_successor(&Secret::new([id(1).as_bytes(), parent.expose_bytes()].concat())));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use data_encoding::BASE32_NOPAD;
 use portcullis_types::{CredentialId, IdentityId, Secret, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
+use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::guard::{AttemptKey, Slot};
 use crate::{Authority, BeginError, Identity, IdentityRef, Refusal, StoreError, WriteTx, totp};
@@ -59,6 +60,8 @@ pub struct TotpEnrolment {
 pub enum TotpConfirmation {
     /// The app counts from now on. The recovery codes are shown once.
     Confirmed(Vec<Secret>),
+    /// The same request made it count before, and showed the recovery codes then.
+    ConfirmedBefore,
     /// The code is not of this app and this time, or came too early after others.
     Refused(Refusal),
 }
@@ -95,14 +98,17 @@ pub enum SecondFactorError {
 }
 
 impl Authority {
-    /// Makes an app's secret, which counts once it is confirmed.
+    /// Makes an app's secret, which counts once it is confirmed; none where the same request did before, and showed it then.
     pub async fn enrol_totp(
         &self,
         actor: &Actor,
         tenant: &TenantId,
         which: &IdentityRef,
-    ) -> Result<TotpEnrolment, SecondFactorError> {
-        let mut tx = self.begin(actor).await?;
+    ) -> Result<Option<TotpEnrolment>, SecondFactorError> {
+        let mut tx = match self.begin_named(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(_) => return Ok(None),
+        };
         let identity = tx.identity(tenant, which).await?.ok_or(SecondFactorError::IdentityNotFound)?;
         let secret: [u8; totp::SECRET_BYTES] = self.entropy().array();
         let (secret, id) = (Secret::new(secret), CredentialId::new(self.ids()));
@@ -119,10 +125,10 @@ impl Authority {
         if !tx.put_totp_factor(&factor).await? {
             return Err(SecondFactorError::Exists);
         }
-        self.note_factor(tx.as_mut(), actor, &identity, "second_factor.enrol").await?;
-        tx.commit().await?;
+        self.note_factor(&mut *tx, actor, &identity, "second_factor.enrol").await?;
+        tx.commit(identity.id.to_string(), self.now()).await?;
         let uri = totp::uri_of(&secret, &self.settings().display_name, identity.name.as_str());
-        Ok(TotpEnrolment { secret: totp::text_of(&secret), uri })
+        Ok(Some(TotpEnrolment { secret: totp::text_of(&secret), uri }))
     }
 
     /// Makes an app count, by a code of it.
@@ -133,13 +139,19 @@ impl Authority {
         which: &IdentityRef,
         code: &Secret,
     ) -> Result<TotpConfirmation, SecondFactorError> {
+        if self.answer_before(actor, tenant).await?.is_some() {
+            return Ok(TotpConfirmation::ConfirmedBefore);
+        }
         let identity = self.identity(tenant, which).await?.ok_or(SecondFactorError::IdentityNotFound)?;
         let slot = self.knock_at(AttemptKey::second_factor(tenant, identity.id)).await?;
         let refused = Ok(TotpConfirmation::Refused(Refusal { retry_after: slot.retry_after() }));
         if matches!(slot, Slot::Delayed { .. }) {
             return refused;
         }
-        let mut tx = self.begin(actor).await?;
+        let mut tx = match self.begin_named(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(_) => return Ok(TotpConfirmation::ConfirmedBefore),
+        };
         let now = self.now();
         let factor = tx.totp_factor(tenant, identity.id).await?.filter(|factor| !factor.is_confirmed());
         let factor = factor.ok_or(SecondFactorError::NotFound)?;
@@ -147,10 +159,10 @@ impl Authority {
         if !tx.confirm_totp_factor(&factor, step, now).await? {
             return refused;
         }
-        let codes = self.draw_recovery_codes(tx.as_mut(), &identity).await?;
-        self.give_back(tx.as_mut(), &slot).await?;
-        self.note_factor(tx.as_mut(), actor, &identity, "second_factor.confirm").await?;
-        tx.commit().await?;
+        let codes = self.draw_recovery_codes(&mut *tx, &identity).await?;
+        self.give_back(&mut *tx, &slot).await?;
+        self.note_factor(&mut *tx, actor, &identity, "second_factor.confirm").await?;
+        tx.commit(identity.id.to_string(), now).await?;
         Ok(TotpConfirmation::Confirmed(codes))
     }
 
@@ -161,30 +173,36 @@ impl Authority {
         tenant: &TenantId,
         which: &IdentityRef,
     ) -> Result<(), SecondFactorError> {
-        let mut tx = self.begin(actor).await?;
+        let mut tx = match self.begin_named(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(_) => return Ok(()),
+        };
         let identity = tx.identity(tenant, which).await?.ok_or(SecondFactorError::IdentityNotFound)?;
         if !tx.remove_second_factor(tenant, identity.id).await? {
             return Err(SecondFactorError::NotFound);
         }
-        self.note_factor(tx.as_mut(), actor, &identity, "second_factor.remove").await?;
-        Ok(tx.commit().await?)
+        self.note_factor(&mut *tx, actor, &identity, "second_factor.remove").await?;
+        Ok(tx.commit(identity.id.to_string(), self.now()).await?)
     }
 
-    /// New recovery codes in place of those before. Shown once.
+    /// New recovery codes in place of those before. Shown once: none where the same request was answered before.
     pub async fn renew_recovery_codes(
         &self,
         actor: &Actor,
         tenant: &TenantId,
         which: &IdentityRef,
-    ) -> Result<Vec<Secret>, SecondFactorError> {
-        let mut tx = self.begin(actor).await?;
+    ) -> Result<Option<Vec<Secret>>, SecondFactorError> {
+        let mut tx = match self.begin_named(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(_) => return Ok(None),
+        };
         let identity = tx.identity(tenant, which).await?.ok_or(SecondFactorError::IdentityNotFound)?;
         let factor = tx.totp_factor(tenant, identity.id).await?.filter(TotpFactor::is_confirmed);
         factor.ok_or(SecondFactorError::NotFound)?;
-        let codes = self.draw_recovery_codes(tx.as_mut(), &identity).await?;
-        self.note_factor(tx.as_mut(), actor, &identity, "second_factor.recovery_codes").await?;
-        tx.commit().await?;
-        Ok(codes)
+        let codes = self.draw_recovery_codes(&mut *tx, &identity).await?;
+        self.note_factor(&mut *tx, actor, &identity, "second_factor.recovery_codes").await?;
+        tx.commit(identity.id.to_string(), self.now()).await?;
+        Ok(Some(codes))
     }
 
     /// What an identity has.

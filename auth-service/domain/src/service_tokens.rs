@@ -9,6 +9,7 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, Secret, Timestamp};
 
 use crate::access_token::looks_like_jwt;
+use crate::asking::{Before, Begun};
 use crate::audit::Actor;
 use crate::standing::Standing;
 use crate::verification::Form;
@@ -19,8 +20,8 @@ use crate::{
 /// A token for a service.
 #[derive(Clone, Debug)]
 pub struct ServiceToken {
-    /// A JWT.
-    pub token: Secret,
+    /// A JWT; none where the same request was answered before, and showed it then.
+    pub token: Option<Secret>,
     /// Its id.
     pub id: CredentialId,
     /// What it may do.
@@ -66,13 +67,16 @@ impl Authority {
             return Err(ServiceTokenError::TooLong);
         }
         let actor = Actor::caller(caller);
-        let mut tx = self.begin(&actor).await?;
+        let mut tx = match self.begin_named(&actor, &caller.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(self.service_token_before(before).await?),
+        };
         let key = tx.credential(caller.credential).await?;
         let key = key.filter(|key| key.kind == CredentialKind::ApiKey).ok_or(ServiceTokenError::NotByKey)?;
         let identity = tx.identity(&caller.tenant, &IdentityRef::Id(caller.identity)).await?;
         identity.ok_or(StoreError::Corrupt { what: "a credential without its identity" })?;
         let (now, issued) = (self.now(), tx.head().revision());
-        let signer = self.keyring().signer(tx.as_mut(), self.keks()).await?;
+        let signer = self.keyring().signer(&mut *tx, self.keks()).await?;
         let end = key.expires_at.map_or(now + life, |end| end.min(now + life));
         let row = Credential {
             id: CredentialId::new(self.ids()),
@@ -97,10 +101,16 @@ impl Authority {
         tx.insert_credential(&row).await?;
         let target = format!("credential:{}", row.id);
         tx.insert_audit(&self.audit(&actor, &row.tenant, "service_token.issue", target)).await?;
-        tx.commit().await?;
+        tx.commit(row.id.to_string(), now).await?;
         let expires_in = row.expires_at.unwrap_or(now).saturating_since(now);
         let token = self.sign_access_token(&signer, &row, None);
-        Ok(ServiceToken { token, id: row.id, scopes, expires_in })
+        Ok(ServiceToken { token: Some(token), id: row.id, scopes, expires_in })
+    }
+
+    async fn service_token_before(&self, mut before: Before) -> Result<ServiceToken, StoreError> {
+        let row = before.credential(before.subject()?).await?;
+        let expires_in = row.expires_at.unwrap_or_default().saturating_since(self.now());
+        Ok(ServiceToken { token: None, id: row.id, scopes: row.scopes, expires_in })
     }
 
     /// Whom a service token is for: the authority, by the name that it gives itself.

@@ -1,19 +1,21 @@
 //! One-time connection tickets: the only credential that may stand in a URL.
 //!
 //! Guarantees: a ticket opens one handshake, over all processes; its socket rests on the ticket and on the credential
-//! it was issued from, and ends with that credential. It is good nowhere that its parent is not.
+//! it was issued from, and ends with that credential. It is good nowhere that its parent is not. A named request makes the
+//! same ticket from the same credential, so that a lost answer is given again and nothing is stored for it.
 
 use std::time::Duration;
 
-use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, RedemptionId, Revision, Secret, Timestamp};
+use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, RedemptionId, Revision, Secret, TenantId, Timestamp};
 
 use crate::access_token::looks_like_jwt;
+use crate::asking::{Before, Begun};
 use crate::audit::Actor;
-use crate::standing::{Denial, Standing};
+use crate::standing::{Denial, Standing, digest_matches};
 use crate::verification::{Form, VerifyError, parent_of};
 use crate::{
-    Allowed, Audience, Authority, BeginError, Credential, CredentialKind, DenyReason, IssuerSilent, Origin,
-    PresentationContext, ReadView, Scopes, Spent, StoreError, Verdict,
+    Allowed, Audience, Authority, BeginError, Credential, CredentialKind, DenyReason, IssuerSilent, KeyEncryptionKey,
+    Origin, PresentationContext, ReadView, Scopes, Spent, StoreError, Verdict,
 };
 
 /// From what, and for where.
@@ -25,6 +27,8 @@ pub struct NewTicket {
     pub audience: Option<Audience>,
     /// The origin it must be presented from; absent: any.
     pub origin: Option<Origin>,
+    /// The tenant whose credentials alone are known; absent: of any, for whoever presents it for itself.
+    pub within: Option<TenantId>,
 }
 
 /// What became of the request.
@@ -70,7 +74,7 @@ impl From<VerifyError> for CreateTicketError {
 impl Authority {
     /// Issues a ticket from a credential that is good now.
     pub async fn create_ticket(&self, actor: &Actor, request: NewTicket) -> Result<TicketOutcome, CreateTicketError> {
-        let form = match self.read_bearer(&request.parent, None).await? {
+        let form = match self.read_bearer(&request.parent, request.within.as_ref()).await? {
             Ok(form) => form,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
@@ -78,18 +82,32 @@ impl Authority {
         if let Err(denial) = self.parent_for(self.store().read().await?.as_mut(), &form, &request).await? {
             return Ok(TicketOutcome::Denied(denial.reason));
         }
-        let mut tx = self.begin(actor).await?;
-        let parent = match self.parent_for(tx.as_mut(), &form, &request).await? {
+        let mut tx = match self.begin_named(actor, actor.home()).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(self.ticket_before(before, &request.parent).await?),
+        };
+        let parent = match self.parent_for(&mut *tx, &form, &request).await? {
             Ok(parent) => parent,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
         let (now, issued) = (self.now(), tx.head().revision());
-        let (row, ticket) = self.draw_ticket(&parent, request, issued, now);
+        let (row, ticket) = self.draw_ticket(&parent, request, actor.asked().is_some(), issued, now);
         tx.insert_credential(&row).await?;
         tx.insert_audit(&self.audit(actor, &row.tenant, "ticket.create", format!("credential:{}", row.id))).await?;
-        tx.commit().await?;
+        tx.commit(row.id.to_string(), now).await?;
         let expires_in = row.expires_at.unwrap_or(now).saturating_since(now);
         Ok(TicketOutcome::Granted { ticket, id: row.id, expires_in })
+    }
+
+    /// The same ticket again, derived from the same credential.
+    async fn ticket_before(&self, mut before: Before, parent: &Secret) -> Result<TicketOutcome, StoreError> {
+        let row = before.credential(before.subject()?).await?;
+        // The key-encryption key may have changed since.
+        let derived = self.keks().iter().map(|kek| named_ticket(kek, parent, row.id));
+        let ticket = derived.into_iter().find(|ticket| digest_matches(&row, ticket));
+        let ticket = ticket.ok_or(StoreError::Corrupt { what: "a named ticket that is not derived" })?;
+        let expires_in = row.expires_at.unwrap_or_default().saturating_since(self.now());
+        Ok(TicketOutcome::Granted { ticket: ticket.reveal(), id: row.id, expires_in })
     }
 
     /// The credential that a ticket would be issued from, when it is good now and wherever the ticket would be.
@@ -99,7 +117,7 @@ impl Authority {
         form: &Form,
         request: &NewTicket,
     ) -> Result<Result<Standing, Denial>, StoreError> {
-        let parent = self.bearer_standing(view, form, None, self.now()).await?;
+        let parent = self.bearer_standing(view, form, request.within.as_ref(), self.now()).await?;
         Ok(parent.and_then(|parent| self.covers(&parent.credential, request).map(|()| parent)))
     }
 
@@ -120,10 +138,16 @@ impl Authority {
         &self,
         parent: &Standing,
         request: NewTicket,
+        is_named: bool,
         issued: Revision,
         now: Timestamp,
     ) -> (Credential, Secret) {
-        let ticket = OpaqueToken::generate(OpaqueKind::Ticket, CredentialId::new(self.ids()), self.entropy());
+        let id = CredentialId::new(self.ids());
+        let ticket = if is_named {
+            named_ticket(self.kek(), &request.parent, id)
+        } else {
+            OpaqueToken::generate(OpaqueKind::Ticket, id, self.entropy())
+        };
         let end = now + self.settings().ticket_ttl;
         let row = Credential {
             id: ticket.id,
@@ -206,6 +230,11 @@ impl Authority {
             Err(denial) => Err(denial),
         })
     }
+}
+
+/// The ticket of a named request: derived and not drawn, so that the same request is answered with the same ticket.
+fn named_ticket(kek: &KeyEncryptionKey, parent: &Secret, id: CredentialId) -> OpaqueToken {
+    OpaqueToken::from_secret(OpaqueKind::Ticket, id, kek.ticket_of(parent, id))
 }
 
 /// A ticket that may be redeemed, and the verdict when it is.

@@ -9,7 +9,7 @@ use portcullis_types::{AddressRange, CredentialId};
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
-use super::credentials::text_of;
+use super::credentials::once;
 use super::errors::{Failure, Reason, identity_not_found};
 use super::{Api, wire};
 
@@ -20,8 +20,9 @@ impl Api {
     ) -> Result<v1::CreateApiKeyResponse, Failure> {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
-        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         admitted.act(Scope::Issue, &tenant)?;
+        let caller = self.named_caller(admitted.caller(), "CreateApiKey", &asked.request_id, &asked)?;
         let new = NewApiKey {
             tenant,
             identity,
@@ -31,9 +32,9 @@ impl Api {
             grants: (!asked.grants.is_empty()).then(|| wire::grants(&asked.grants)).transpose()?,
             addresses: addresses(&asked.addresses)?,
         };
-        let issued = self.authority.create_api_key(admitted.caller(), new).await?;
-        let secret = text_of(&issued.secret)?;
-        Ok(v1::CreateApiKeyResponse { api_key: Some(to_wire(issued.key)), secret })
+        let issued = self.authority.create_api_key(&caller, new).await?;
+        let (secret, shown_before) = once(issued.secret.as_ref())?;
+        Ok(v1::CreateApiKeyResponse { api_key: Some(to_wire(issued.key)), secret, shown_before })
     }
 
     async fn read_api_keys(
@@ -65,15 +66,18 @@ impl Api {
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
         admitted.act(Scope::Issue, &tenant)?;
+        let caller = self.named_caller(admitted.caller(), "RotateApiKey", &asked.request_id, &asked)?;
         let rotation = RotateApiKey {
             tenant,
             id: key_id(&asked.id)?,
             old_ends_in: span("old_ends_in_ms", asked.old_ends_in_ms)?.unwrap_or_default(),
             expires_in: span("expires_in_ms", asked.expires_in_ms)?,
         };
-        let rotated = self.authority.rotate_api_key(admitted.caller(), rotation).await?;
+        let rotated = self.authority.rotate_api_key(&caller, rotation).await?;
+        let (secret, shown_before) = once(rotated.issued.secret.as_ref())?;
         Ok(v1::RotateApiKeyResponse {
-            secret: text_of(&rotated.issued.secret)?,
+            secret,
+            shown_before,
             api_key: Some(to_wire(rotated.issued.key)),
             old: Some(to_wire(rotated.old)),
             revision: Some(rotated.committed.revision.into()),

@@ -2,7 +2,7 @@
 //!
 //! What a named request asks is its method and its whole message: the same name with anything else in it is refused.
 
-use auth_domain::{Actor, RequestId};
+use auth_domain::{Actor, Asked, Caller, RequestId};
 use portcullis_types::Secret;
 use prost::Message;
 
@@ -18,12 +18,27 @@ impl Api {
         id: &str,
         message: &impl Message,
     ) -> Result<Actor, Failure> {
+        Ok(actor.asking(self.name_of(method, id, message)?))
+    }
+
+    /// The same for a caller.
+    pub(crate) fn named_caller(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        id: &str,
+        message: &impl Message,
+    ) -> Result<Caller, Failure> {
+        Ok(caller.clone().asking(self.name_of(method, id, message)?))
+    }
+
+    fn name_of(&self, method: &'static str, id: &str, message: &impl Message) -> Result<Option<Asked>, Failure> {
         if id.is_empty() {
-            return Ok(actor);
+            return Ok(None);
         }
         let id = RequestId::try_from(id).map_err(Failure::name("request_id"))?;
         // There may be a password in it.
         let content = Secret::new(message.encode_to_vec());
-        Ok(actor.asking(Some(self.authority.asked(id, method, &content))))
+        Ok(Some(self.authority.asked(id, method, &content)))
     }
 }

@@ -175,6 +175,14 @@ pub(super) fn text_of(secret: &Secret) -> Result<String, Failure> {
     secret.expose_str().map(str::to_owned).ok_or_else(|| internal("an issued credential that is not text"))
 }
 
+/// A secret that is shown once, or that it was shown before.
+pub(super) fn once(secret: Option<&Secret>) -> Result<(String, bool), Failure> {
+    Ok(match secret {
+        Some(secret) => (text_of(secret)?, false),
+        None => (String::new(), true),
+    })
+}
+
 fn internal(what: &'static str) -> Failure {
     tracing::error!(what, "a bug");
     Failure::new(errors::Reason::Internal, "internal error")

@@ -19,7 +19,9 @@ const MOST_VALUE_BYTES: usize = 255;
 impl Api {
     async fn trust(&self, request: Request<v1::PutIssuerRequest>) -> Result<v1::PutIssuerResponse, Failure> {
         let actor = admitted(&request)?.act_anywhere(Scope::Keys)?;
-        let asked = request.into_inner().issuer.ok_or_else(|| Failure::field("issuer", "is needed"))?;
+        let asked = request.into_inner();
+        let actor = self.named(actor, "PutIssuer", &asked.request_id, &asked)?;
+        let asked = asked.issuer.ok_or_else(|| Failure::field("issuer", "is needed"))?;
         let issuer = self.authority.put_issuer(&actor, from_wire(&asked)?).await?;
         Ok(v1::PutIssuerResponse { issuer: Some(to_wire(issuer)) })
     }
@@ -38,6 +40,7 @@ impl Api {
     ) -> Result<v1::RevokeIssuerResponse, Failure> {
         let actor = admitted(&request)?.act_anywhere(Scope::Keys)?;
         let asked = request.into_inner();
+        let actor = self.named(actor, "RevokeIssuer", &asked.request_id, &asked)?;
         let (tenant, name) = (wire::tenant("tenant", &asked.tenant)?, issuer_name(&asked.name)?);
         let committed = self.authority.revoke_issuer(&actor, &tenant, &name, reason_of(asked.reason())).await?;
         let (revision, committed_at) = told(committed);
@@ -47,6 +50,7 @@ impl Api {
     async fn distrust(&self, request: Request<v1::RemoveIssuerRequest>) -> Result<v1::RemoveIssuerResponse, Failure> {
         let actor = admitted(&request)?.act_anywhere(Scope::Keys)?;
         let asked = request.into_inner();
+        let actor = self.named(actor, "RemoveIssuer", &asked.request_id, &asked)?;
         let (tenant, name) = (wire::tenant("tenant", &asked.tenant)?, issuer_name(&asked.name)?);
         let (revision, committed_at) = told(self.authority.remove_issuer(&actor, &tenant, &name).await?);
         Ok(v1::RemoveIssuerResponse { revision, enforced_within_ms: self.enforced_within_ms(), committed_at })

@@ -27,6 +27,7 @@ impl Api {
     ) -> Result<v1::RotateSigningKeyResponse, Failure> {
         let actor = admitted(&request)?.act_anywhere(Scope::Keys)?;
         let asked = request.into_inner();
+        let actor = self.named(actor, "RotateSigningKey", &asked.request_id, &asked)?;
         let instead_of = match asked.instead_of.as_str() {
             "" => None,
             id => Some(SigningKeyId::try_from(id).map_err(Failure::name("instead_of"))?),

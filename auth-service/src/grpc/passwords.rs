@@ -19,9 +19,10 @@ impl Api {
         use v1::change_password_response::Outcome;
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
-        let (current, new) = (Secret::from(asked.current_password), Secret::from(asked.new_password));
-        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.named(actor, "ChangePassword", &asked.request_id, &asked)?;
+        let (current, new) = (Secret::from(asked.current_password), Secret::from(asked.new_password));
         let from = client_address(&asked.client_address)?;
         let change = ChangePassword { tenant, identity, current, new, from, goes_on: None };
         let outcome = match self.authority.change_password(&actor, change).await? {
@@ -34,9 +35,10 @@ impl Api {
     async fn reset(&self, request: Request<v1::ResetPasswordRequest>) -> Result<v1::ResetPasswordResponse, Failure> {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
-        let temporary = Secret::from(asked.temporary_password);
-        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "ResetPassword", &asked.request_id, &asked)?;
+        let temporary = Secret::from(asked.temporary_password);
         let reset = if temporary.is_empty() { Reset::Token } else { Reset::Temporary(temporary) };
         let was_reset = self.authority.reset_password(&actor, &tenant, &identity, reset).await?;
         let (reset_token, expires_in_ms) = match &was_reset.token {
@@ -48,6 +50,7 @@ impl Api {
             enforced_within_ms: self.enforced_within_ms(),
             reset_token,
             expires_in_ms,
+            shown_before: was_reset.shown_before,
         })
     }
 
@@ -59,8 +62,9 @@ impl Api {
         // Whoever holds the token may use it, at the HTTP edge without any key; so no tenant is asked for.
         let admitted = admitted(&request)?;
         admitted.holds(Scope::Issue)?;
-        let actor = Actor::caller(admitted.caller());
         let asked = request.into_inner();
+        let actor = Actor::caller(admitted.caller());
+        let actor = self.named(actor, "RedeemPasswordReset", &asked.request_id, &asked)?;
         let (token, password) = (Secret::from(asked.reset_token), Secret::from(asked.new_password));
         let outcome = match self.authority.redeem_reset(&actor, &token, password).await? {
             PasswordChange::Changed { committed, .. } => Outcome::Changed(self.password_changed(committed)),
@@ -72,8 +76,9 @@ impl Api {
     async fn import(&self, request: Request<v1::ImportPasswordRequest>) -> Result<v1::ImportPasswordResponse, Failure> {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
-        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "ImportPassword", &asked.request_id, &asked)?;
         let committed = self.authority.import_password(&actor, &tenant, &identity, &asked.hash).await?;
         Ok(v1::ImportPasswordResponse {
             revision: Some(committed.revision.into()),

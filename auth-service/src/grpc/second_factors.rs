@@ -7,28 +7,37 @@ use portcullis_types::Secret;
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
+use super::credentials::once;
 use super::errors::{Failure, identity_not_found};
 use super::{Api, wire};
 
 impl Api {
     async fn enrol(&self, request: Request<v1::EnrolTotpRequest>) -> Result<v1::EnrolTotpResponse, Failure> {
         let admitted = admitted(&request)?;
-        let (tenant, identity) = wire::identity_ref(request.into_inner().identity)?;
+        let asked = request.into_inner();
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "EnrolTotp", &asked.request_id, &asked)?;
         let enrolment = self.authority.enrol_totp(&actor, &tenant, &identity).await?;
-        Ok(v1::EnrolTotpResponse { secret: wire::secret(&enrolment.secret)?, uri: wire::secret(&enrolment.uri)? })
+        let (secret, shown_before) = once(enrolment.as_ref().map(|enrolment| &enrolment.secret))?;
+        let (uri, _) = once(enrolment.as_ref().map(|enrolment| &enrolment.uri))?;
+        Ok(v1::EnrolTotpResponse { secret, uri, shown_before })
     }
 
     async fn confirm(&self, request: Request<v1::ConfirmTotpRequest>) -> Result<v1::ConfirmTotpResponse, Failure> {
         use v1::confirm_totp_response::Outcome;
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
-        let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "ConfirmTotp", &asked.request_id, &asked)?;
         let code = Secret::from(asked.code);
         let outcome = match self.authority.confirm_totp(&actor, &tenant, &identity, &code).await? {
             TotpConfirmation::Confirmed(codes) => {
-                Outcome::Confirmed(v1::TotpConfirmed { recovery_codes: texts(&codes)? })
+                Outcome::Confirmed(v1::TotpConfirmed { recovery_codes: texts(&codes)?, shown_before: false })
+            }
+            TotpConfirmation::ConfirmedBefore => {
+                Outcome::Confirmed(v1::TotpConfirmed { recovery_codes: Vec::new(), shown_before: true })
             }
             TotpConfirmation::Refused(refusal) => {
                 Outcome::Refused(v1::TotpRefused { retry_after_ms: wire::millis_up(refusal.retry_after) })
@@ -42,8 +51,10 @@ impl Api {
         request: Request<v1::RemoveSecondFactorRequest>,
     ) -> Result<v1::RemoveSecondFactorResponse, Failure> {
         let admitted = admitted(&request)?;
-        let (tenant, identity) = wire::identity_ref(request.into_inner().identity)?;
+        let asked = request.into_inner();
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "RemoveSecondFactor", &asked.request_id, &asked)?;
         self.authority.remove_second_factor(&actor, &tenant, &identity).await?;
         Ok(v1::RemoveSecondFactorResponse {})
     }
@@ -53,10 +64,13 @@ impl Api {
         request: Request<v1::RenewRecoveryCodesRequest>,
     ) -> Result<v1::RenewRecoveryCodesResponse, Failure> {
         let admitted = admitted(&request)?;
-        let (tenant, identity) = wire::identity_ref(request.into_inner().identity)?;
+        let asked = request.into_inner();
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
         let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.named(actor, "RenewRecoveryCodes", &asked.request_id, &asked)?;
         let codes = self.authority.renew_recovery_codes(&actor, &tenant, &identity).await?;
-        Ok(v1::RenewRecoveryCodesResponse { recovery_codes: texts(&codes)? })
+        let shown_before = codes.is_none();
+        Ok(v1::RenewRecoveryCodesResponse { recovery_codes: texts(&codes.unwrap_or_default())?, shown_before })
     }
 
     async fn read_factors(

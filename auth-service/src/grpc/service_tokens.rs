@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::api_keys::{scopes, span};
 use super::caller::admitted;
-use super::credentials::text_of;
+use super::credentials::once;
 use super::errors::Failure;
 use super::{Api, wire};
 
@@ -18,11 +18,14 @@ impl Api {
         // Whoever is known may have less for itself: no scope is asked for.
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
+        let caller = self.named_caller(admitted.caller(), "IssueServiceToken", &asked.request_id, &asked)?;
         let wanted = if asked.scopes.is_empty() { None } else { Some(scopes(&asked.scopes)?) };
         let expires_in = span("expires_in_ms", asked.expires_in_ms)?;
-        let issued = self.authority.issue_service_token(admitted.caller(), wanted, expires_in).await?;
+        let issued = self.authority.issue_service_token(&caller, wanted, expires_in).await?;
+        let (token, shown_before) = once(issued.token.as_ref())?;
         Ok(v1::IssueServiceTokenResponse {
-            token: text_of(&issued.token)?,
+            token,
+            shown_before,
             id: issued.id.to_string(),
             scopes: issued.scopes.iter().map(|scope| scope.name().to_owned()).collect(),
             expires_in_ms: wire::millis(issued.expires_in),

@@ -31,6 +31,7 @@ impl Api {
         let asked = request.into_inner();
         let (name, class) = (wire::tenant("tenant", &asked.tenant)?, lease_class(asked.lease_class)?);
         let actor = admitted.act(Scope::Admin, &name)?;
+        let actor = self.named(actor, "SetLeaseClass", &asked.request_id, &asked)?;
         let (tenant, committed) = self.authority.set_lease_class(&actor, &name, class).await?;
         Ok(v1::SetLeaseClassResponse {
             tenant: Some(wire::tenant_to_wire(tenant)),

@@ -17,15 +17,16 @@ impl Api {
         &self,
         request: Request<v1::CreateTicketRequest>,
     ) -> Result<v1::CreateTicketResponse, Failure> {
-        // Whoever holds a credential may turn it into a ticket, at the HTTP edge without any key; so no tenant is asked.
+        // The parent names its tenant: to a caller of another one it is as unknown as to Verify.
         let admitted = admitted(&request)?;
         admitted.holds(Scope::Issue)?;
-        let actor = Actor::caller(admitted.caller());
-        let asked = request.into_inner();
+        let (caller, asked) = (admitted.caller(), request.into_inner());
+        let actor = self.named(Actor::caller(caller), "CreateTicket", &asked.request_id, &asked)?;
         let new = NewTicket {
             parent: Secret::from(asked.parent_credential),
             audience: audience("audience", &asked.audience)?,
             origin: origin("origin", &asked.origin)?,
+            within: (!caller.tenant.is_system()).then(|| caller.tenant.clone()),
         };
         match self.authority.create_ticket(&actor, new).await? {
             TicketOutcome::Granted { ticket, id, expires_in } => Ok(v1::CreateTicketResponse {

@@ -97,6 +97,8 @@ pub(super) async fn enrol(
     let asker = Asker::of(&edge, &headers).await?;
     asker.prove(&edge, asked.password, from).await?;
     let enrolment = edge.authority.enrol_totp(&asker.actor, &asker.tenant, &asker.which).await?;
+    // Nobody names a request at this edge, so none was answered before.
+    let enrolment = enrolment.ok_or(Problem::Internal)?;
     let answer = EnrolResponse { secret: text_of(&enrolment.secret)?, uri: text_of(&enrolment.uri)? };
     Ok(Json(answer).into_response())
 }
@@ -114,6 +116,8 @@ pub(super) async fn confirm(
             let recovery_codes = codes.iter().map(text_of).collect::<Result<_, _>>()?;
             asker.answer(&edge, ConfirmResponse { recovery_codes }).await
         }
+        // Nobody names a request at this edge.
+        TotpConfirmation::ConfirmedBefore => Err(Problem::Internal),
         TotpConfirmation::Refused(refusal) => {
             Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
         }

@@ -40,6 +40,7 @@ pub(super) async fn ws_ticket(
         parent,
         audience: audience.map_err(|invalid| Problem::InvalidField(invalid.rule))?,
         origin: origin(&headers)?,
+        within: None,
     };
     match edge.authority.create_ticket(&Actor::edge(), new).await? {
         TicketOutcome::Granted { ticket, expires_in, .. } => {

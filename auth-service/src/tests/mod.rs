@@ -1,5 +1,6 @@
 //! The whole service in this process, on port 0, over its real transports and its real store.
 
+mod asking;
 mod attacks;
 mod audit;
 mod edge;

@@ -331,7 +331,8 @@ async fn logins(world: &World, truth: &mut Truth) {
     let wrong = json!({ "continuation": text(&asked, "continuation"), "proof": { "recovery_code": "no such code" } });
     let (_, again) = truth.post(world, further, &[], &wrong, 202).await;
     assert_eq!((&again["challenge"], &again["refused_before"]), (&json!("second_factor"), &json!(true)));
-    let request = by(&world.admin, v1::RemoveSecondFactorRequest { identity: Some(named("demo", "ada")) });
+    let request =
+        by(&world.admin, v1::RemoveSecondFactorRequest { identity: Some(named("demo", "ada")), ..Default::default() });
     world.second_factors().remove_second_factor(request).await.expect("the administrator may");
 }
 

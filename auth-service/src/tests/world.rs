@@ -207,15 +207,17 @@ impl World {
 
     /// Ada has a password that she must replace.
     pub(super) async fn set_temporary_password(&self, password: &str) {
-        let request =
-            v1::ResetPasswordRequest { identity: Some(named("demo", "ada")), temporary_password: password.to_owned() };
+        let request = v1::ResetPasswordRequest {
+            identity: Some(named("demo", "ada")),
+            temporary_password: password.to_owned(),
+            ..Default::default()
+        };
         self.passwords().reset_password(by(&self.admin, request)).await.expect("the administrator may");
     }
 
     /// A one-time token for Ada's password.
     pub(super) async fn reset_token(&self) -> String {
-        let request =
-            v1::ResetPasswordRequest { identity: Some(named("demo", "ada")), temporary_password: String::new() };
+        let request = v1::ResetPasswordRequest { identity: Some(named("demo", "ada")), ..Default::default() };
         let reset = self.passwords().reset_password(by(&self.admin, request)).await.expect("the administrator may");
         reset.into_inner().reset_token
     }
@@ -223,11 +225,11 @@ impl World {
     /// Ada has an authenticator app.
     pub(super) async fn enrol(&self) {
         let identity = || Some(named("demo", "ada"));
-        let request = by(&self.admin, v1::EnrolTotpRequest { identity: identity() });
+        let request = by(&self.admin, v1::EnrolTotpRequest { identity: identity(), ..Default::default() });
         let secret =
             self.second_factors().enrol_totp(request).await.expect("the administrator may").into_inner().secret;
         let code = totp_code(&secret);
-        let request = by(&self.admin, v1::ConfirmTotpRequest { identity: identity(), code });
+        let request = by(&self.admin, v1::ConfirmTotpRequest { identity: identity(), code, ..Default::default() });
         let confirmed = self.second_factors().confirm_totp(request).await.expect("the administrator may").into_inner();
         assert!(matches!(confirmed.outcome, Some(v1::confirm_totp_response::Outcome::Confirmed(_))), "{confirmed:?}");
     }

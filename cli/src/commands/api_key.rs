@@ -12,7 +12,7 @@ use super::role::grants_json;
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
-use crate::reference::{IdentityArgs, credential_id};
+use crate::reference::{IdentityArgs, RequestArgs, credential_id};
 use crate::table::View;
 use crate::{grant, span, words};
 
@@ -76,6 +76,8 @@ pub(crate) struct RotateArgs {
     /// Until the successor ends: 12h, 90d.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     expires_in: Option<Duration>,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +99,8 @@ pub(crate) struct CreateArgs {
     /// From where it may be presented: an address or a range such as 10.0.0.0/8; may be repeated. Otherwise anywhere.
     #[arg(long = "address", value_name = "RANGE", value_delimiter = ',')]
     addresses: Vec<String>,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 pub(crate) async fn run(command: ApiKeyCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
@@ -104,7 +108,7 @@ pub(crate) async fn run(command: ApiKeyCommand, authority: &Authority, printer: 
         ApiKeyCommand::Create(args) => create(args, authority, printer).await,
         ApiKeyCommand::List(args) => list(&args, authority, printer).await,
         ApiKeyCommand::Get(args) => get(args, authority, printer).await,
-        ApiKeyCommand::Rotate(args) => rotate(&args, authority, printer).await,
+        ApiKeyCommand::Rotate(args) => rotate(args, authority, printer).await,
     }
 }
 
@@ -116,16 +120,17 @@ async fn create(args: CreateArgs, authority: &Authority, printer: &Printer) -> R
         expires_in_ms: args.expires_in.map_or(0, span::millis),
         grants: args.grants,
         addresses: args.addresses,
+        request_id: args.request.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| ApiKeysServiceClient::new(channel).create_api_key(request).await)
         .await?;
     let key = present(answer.api_key, "API key")?;
-    let mut fields = vec![("secret", answer.secret.clone())];
+    let mut fields = vec![("secret", secret(&answer.secret, answer.shown_before))];
     fields.extend(in_words(&key));
-    let json = json!({ "api_key": as_json(&key), "secret": answer.secret });
+    let json = json!({ "api_key": as_json(&key), "secret": answer.secret, "shown_before": answer.shown_before });
     printer.report(&Report { json, view: View::Fields(fields) })?;
-    printer.note("Keep the secret now: it is not shown again.");
+    keep(answer.shown_before, printer);
     Ok(())
 }
 
@@ -138,18 +143,19 @@ async fn get(args: GetArgs, authority: &Authority, printer: &Printer) -> Result<
     printer.report(&Report { json: json!({ "api_key": as_json(&key) }), view: View::Fields(in_words(&key)) })
 }
 
-async fn rotate(args: &RotateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn rotate(args: RotateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let request = v1::RotateApiKeyRequest {
-        tenant: args.tenant.clone(),
+        tenant: args.tenant,
         id: credential_id(&args.id)?,
         old_ends_in_ms: args.overlap.map_or(0, span::millis),
         expires_in_ms: args.expires_in.map_or(0, span::millis),
+        request_id: args.request.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| ApiKeysServiceClient::new(channel).rotate_api_key(request).await)
         .await?;
     let (key, old) = (present(answer.api_key, "API key")?, present(answer.old, "old API key")?);
-    let mut fields = vec![("secret", answer.secret.clone())];
+    let mut fields = vec![("secret", secret(&answer.secret, answer.shown_before))];
     fields.extend(in_words(&key));
     let end = if old.revoked { "revoked now".to_owned() } else { words::time(old.expires_at.as_ref()) };
     fields.push(("the old key ends", end));
@@ -157,13 +163,27 @@ async fn rotate(args: &RotateArgs, authority: &Authority, printer: &Printer) -> 
     let json = json!({
         "api_key": as_json(&key),
         "secret": answer.secret,
+        "shown_before": answer.shown_before,
         "old": as_json(&old),
         "revision": words::revision_json(answer.revision.as_ref()),
         "enforced_within_ms": answer.enforced_within_ms,
     });
     printer.report(&Report { json, view: View::Fields(fields) })?;
-    printer.note("Keep the secret now: it is not shown again.");
+    keep(answer.shown_before, printer);
     Ok(())
+}
+
+fn secret(shown: &str, before: bool) -> String {
+    if before { "shown before, once".to_owned() } else { shown.to_owned() }
+}
+
+/// What to do about the secret.
+fn keep(shown_before: bool, printer: &Printer) {
+    printer.note(if shown_before {
+        "This request was answered before, with the secret. If nobody kept it: portcullis api-key rotate --at-once"
+    } else {
+        "Keep the secret now: it is not shown again."
+    });
 }
 
 fn in_words(key: &v1::ApiKey) -> Vec<(&'static str, String)> {

@@ -12,6 +12,7 @@ use super::revoke::{self, Reason};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
+use crate::reference::RequestArgs;
 use crate::table::View;
 use crate::{span, words};
 
@@ -79,6 +80,8 @@ pub(crate) struct PutArgs {
     /// A role by a claim's value; may be repeated. Rules that are not named are taken away.
     #[arg(long = "role", value_name = "CLAIM=VALUE:ROLE", value_parser = rule)]
     roles: Vec<v1::RoleRule>,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +110,8 @@ pub(crate) struct RevokeArgs {
     reason: Reason,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +120,8 @@ pub(crate) struct RemoveArgs {
     which: WhichArgs,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -155,9 +162,10 @@ async fn put(args: PutArgs, authority: &Authority, printer: &Printer) -> Result<
         ..v1::Issuer::default()
     };
     let answer = authority
-        .call(v1::PutIssuerRequest { issuer: Some(issuer) }, async |channel, request| {
-            IssuersServiceClient::new(channel).put_issuer(request).await
-        })
+        .call(
+            v1::PutIssuerRequest { issuer: Some(issuer), request_id: args.request.request_id },
+            async |channel, request| IssuersServiceClient::new(channel).put_issuer(request).await,
+        )
         .await?;
     let issuer = present(answer.issuer, "issuer")?;
     let view = View::Fields(vec![
@@ -196,9 +204,11 @@ async fn list(args: ListArgs, authority: &Authority, printer: &Printer) -> Resul
 }
 
 async fn revoke_issuer(args: RevokeArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let RevokeArgs { which, reason, wait } = args;
+    let RevokeArgs { which, reason, wait, request } = args;
     let reason: v1::RevocationReason = reason.into();
-    let request = v1::RevokeIssuerRequest { tenant: which.tenant, name: which.name, reason: reason.into() };
+    let WhichArgs { tenant, name } = which;
+    let (reason, request_id) = (reason.into(), request.request_id);
+    let request = v1::RevokeIssuerRequest { tenant, name, reason, request_id };
     let answer = authority
         .call(request, async |channel, request| IssuersServiceClient::new(channel).revoke_issuer(request).await)
         .await?;
@@ -212,7 +222,8 @@ async fn revoke_issuer(args: RevokeArgs, authority: &Authority, printer: &Printe
 }
 
 async fn remove(args: RemoveArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let request = v1::RemoveIssuerRequest { tenant: args.which.tenant, name: args.which.name };
+    let WhichArgs { tenant, name } = args.which;
+    let request = v1::RemoveIssuerRequest { tenant, name, request_id: args.request.request_id };
     let answer = authority
         .call(request, async |channel, request| IssuersServiceClient::new(channel).remove_issuer(request).await)
         .await?;

@@ -11,6 +11,7 @@ use super::revoke::{self, NoteArgs};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
+use crate::reference::RequestArgs;
 use crate::table::View;
 use crate::words;
 
@@ -64,6 +65,8 @@ pub(crate) struct RotateArgs {
     /// Signs with the next key at once: verifiers that cache the key set refuse new tokens until they read it again.
     #[arg(long)]
     at_once: bool,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -109,7 +112,8 @@ async fn list(authority: &Authority, printer: &Printer) -> Result<(), Failure> {
 
 async fn rotate(args: RotateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let instead_of = args.instead_of.as_deref().map(signing_key_id).transpose()?.unwrap_or_default();
-    let request = v1::RotateSigningKeyRequest { instead_of, at_once: args.at_once };
+    let (at_once, request_id) = (args.at_once, args.request.request_id);
+    let request = v1::RotateSigningKeyRequest { instead_of, at_once, request_id };
     let answer = authority
         .call(request, async |channel, request| KeysServiceClient::new(channel).rotate_signing_key(request).await)
         .await?;

@@ -22,17 +22,19 @@ mod totp;
 mod verify;
 
 use clap::Subcommand;
+use serde_json::json;
 
 use crate::args::Cli;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::print::Printer;
+use crate::print::{Printer, Report};
+use crate::table::View;
 
 /// Everything the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
-    Remote(Remote),
+    Remote(Box<Remote>),
     /// Says what a credential's form tells, without asking anyone; never prints its secret part.
     Explain(explain::ExplainArgs),
 }
@@ -99,7 +101,7 @@ pub(crate) enum Remote {
 pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
     let remote = match cli.command {
         Command::Explain(args) => return explain::run(&args, printer),
-        Command::Remote(remote) => remote,
+        Command::Remote(remote) => *remote,
     };
     let authority = Authority::connect(&cli.globals).await?;
     match remote {
@@ -131,4 +133,11 @@ pub(crate) fn present<T>(part: Option<T>, name: &str) -> Result<T, Failure> {
         what: format!("the authority's answer has no {name}"),
         next: "compare the versions of the authority and of this program".to_owned(),
     })
+}
+
+/// Says that this request was answered before, with what is shown once, and what brings another.
+pub(crate) fn shown_before(what: &str, next: &str, printer: &Printer) -> Result<(), Failure> {
+    let shown = format!("shown before, once: this request was answered then; for another: {next}");
+    let view = View::Fields(vec![("nothing more", shown)]);
+    printer.report(&Report { json: json!({ what: null, "shown_before": true }), view })
 }

@@ -12,7 +12,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
 use crate::print::{Printer, Report};
-use crate::reference::IdentityArgs;
+use crate::reference::{IdentityArgs, NamedIdentityArgs, RequestArgs};
 use crate::span;
 use crate::table::View;
 use crate::words;
@@ -21,16 +21,16 @@ use crate::words;
 pub(crate) enum PasswordCommand {
     /// Changes a password by whoever knows the current one; every session made before ends.
     #[command(after_help = CHANGE_HELP)]
-    Change(IdentityArgs),
+    Change(NamedIdentityArgs),
     /// Makes an unknown password go away: by a one-time token, or by a temporary password.
     #[command(after_help = RESET_HELP)]
     Reset(ResetArgs),
     /// Sets a password by a one-time token of `reset`.
     #[command(after_help = REDEEM_HELP)]
-    Redeem,
+    Redeem(RequestArgs),
     /// Sets a hash that another program made: argon2, scrypt or bcrypt.
     #[command(after_help = IMPORT_HELP)]
-    Import(IdentityArgs),
+    Import(NamedIdentityArgs),
 }
 
 const CHANGE_HELP: &str = "\
@@ -67,23 +67,26 @@ pub(crate) struct ResetArgs {
     /// Reads a temporary password from standard input, instead of making a one-time token.
     #[arg(long)]
     temporary_stdin: bool,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 pub(crate) async fn run(command: PasswordCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     match command {
-        PasswordCommand::Change(args) => change(&args, authority, printer).await,
-        PasswordCommand::Reset(args) => reset(&args, authority, printer).await,
-        PasswordCommand::Redeem => redeem(authority, printer).await,
-        PasswordCommand::Import(args) => import(&args, authority, printer).await,
+        PasswordCommand::Change(args) => change(args, authority, printer).await,
+        PasswordCommand::Reset(args) => reset(args, authority, printer).await,
+        PasswordCommand::Redeem(args) => redeem(args, authority, printer).await,
+        PasswordCommand::Import(args) => import(args, authority, printer).await,
     }
 }
 
-async fn change(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn change(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let request = v1::ChangePasswordRequest {
-        identity: Some(args.reference()?),
+        identity: Some(args.identity.reference()?),
         current_password: text(&input::password(false)?)?,
         new_password: text(&input::replacing_password()?)?,
         client_address: String::new(),
+        request_id: args.request.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| PasswordsServiceClient::new(channel).change_password(request).await)
@@ -96,16 +99,18 @@ async fn change(args: &IdentityArgs, authority: &Authority, printer: &Printer) -
     }
 }
 
-async fn reset(args: &ResetArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn reset(args: ResetArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let identity = Some(args.identity.reference()?);
     let temporary_password =
         if args.temporary_stdin { text(&input::from_standard_input("password")?)? } else { String::new() };
-    let request = v1::ResetPasswordRequest { identity, temporary_password };
+    let request = v1::ResetPasswordRequest { identity, temporary_password, request_id: args.request.request_id };
     let answer = authority
         .call(request, async |channel, request| PasswordsServiceClient::new(channel).reset_password(request).await)
         .await?;
     let mut fields = vec![("revision", words::revision(answer.revision.as_ref()))];
-    if answer.reset_token.is_empty() {
+    if answer.shown_before {
+        fields.insert(0, ("reset token", "shown before, once: reset again, under another name".to_owned()));
+    } else if answer.reset_token.is_empty() {
         fields.insert(0, ("password", "temporary: the next login must replace it".to_owned()));
     } else {
         fields.insert(0, ("reset token", answer.reset_token.clone()));
@@ -115,14 +120,16 @@ async fn reset(args: &ResetArgs, authority: &Authority, printer: &Printer) -> Re
         "revision": words::revision_json(answer.revision.as_ref()),
         "reset_token": answer.reset_token,
         "expires_in_ms": answer.expires_in_ms,
+        "shown_before": answer.shown_before,
     });
     printer.report(&Report { json, view: View::Fields(fields) })
 }
 
-async fn redeem(authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn redeem(args: RequestArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let request = v1::RedeemPasswordResetRequest {
         reset_token: text(&input::credential("reset token")?)?,
         new_password: text(&input::replacing_password()?)?,
+        request_id: args.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| {
@@ -137,9 +144,12 @@ async fn redeem(authority: &Authority, printer: &Printer) -> Result<(), Failure>
     }
 }
 
-async fn import(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let identity = Some(args.reference()?);
-    let request = v1::ImportPasswordRequest { identity, hash: text(&input::from_standard_input("hash")?)? };
+async fn import(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::ImportPasswordRequest {
+        identity: Some(args.identity.reference()?),
+        hash: text(&input::from_standard_input("hash")?)?,
+        request_id: args.request.request_id,
+    };
     let answer = authority
         .call(request, async |channel, request| PasswordsServiceClient::new(channel).import_password(request).await)
         .await?;

@@ -93,6 +93,8 @@ pub(crate) struct LeaseClassArgs {
     /// The class. Live sockets are judged again and have it from then on.
     #[arg(value_enum)]
     class: Class,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -203,7 +205,8 @@ fn print(tenant: Option<v1::Tenant>, printer: &Printer) -> Result<(), Failure> {
 
 async fn lease_class(args: LeaseClassArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let class: v1::LeaseClass = args.class.into();
-    let request = v1::SetLeaseClassRequest { tenant: args.name, lease_class: class.into() };
+    let request =
+        v1::SetLeaseClassRequest { tenant: args.name, lease_class: class.into(), request_id: args.request.request_id };
     let answer = authority
         .call(request, async |channel, request| TenantsServiceClient::new(channel).set_lease_class(request).await)
         .await?;

@@ -9,6 +9,7 @@ use super::identity::text;
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
+use crate::reference::RequestArgs;
 use crate::table::View;
 use crate::{input, span};
 
@@ -34,12 +35,15 @@ pub(crate) struct CreateArgs {
     /// The origin it must be presented from; otherwise any.
     #[arg(long, default_value = "")]
     origin: String,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 pub(crate) async fn run(command: TicketCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let TicketCommand::Create(args) = command;
     let parent_credential = text(&input::credential("parent credential")?)?;
-    let request = v1::CreateTicketRequest { parent_credential, audience: args.audience, origin: args.origin };
+    let CreateArgs { audience, origin, request: RequestArgs { request_id } } = args;
+    let request = v1::CreateTicketRequest { parent_credential, audience, origin, request_id };
     let answer = authority
         .call(request, async |channel, request| TicketsServiceClient::new(channel).create_ticket(request).await)
         .await?;

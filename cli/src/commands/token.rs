@@ -47,6 +47,8 @@ pub(crate) struct ServiceArgs {
     /// Until it ends: 30s, 5m; otherwise as long as access tokens live.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     expires_in: Option<Duration>,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 #[derive(Debug, Args)]
@@ -79,21 +81,27 @@ pub(crate) async fn run(command: TokenCommand, authority: &Authority, printer: &
 }
 
 async fn service(args: ServiceArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let request =
-        v1::IssueServiceTokenRequest { scopes: args.scopes, expires_in_ms: args.expires_in.map_or(0, span::millis) };
+    let request = v1::IssueServiceTokenRequest {
+        scopes: args.scopes,
+        expires_in_ms: args.expires_in.map_or(0, span::millis),
+        request_id: args.request.request_id,
+    };
     let answer = authority
         .call(request, async |channel, request| {
             ServiceTokensServiceClient::new(channel).issue_service_token(request).await
         })
         .await?;
+    let shown =
+        if answer.shown_before { "shown before, once: ask for another one, under another name" } else { &answer.token };
     let view = View::Fields(vec![
-        ("token", answer.token.clone()),
+        ("token", shown.to_owned()),
         ("id", answer.id.clone()),
         ("scopes", answer.scopes.join(" ")),
         ("expires in", span::millis_in_words(answer.expires_in_ms)),
     ]);
     let json = json!({
         "token": answer.token,
+        "shown_before": answer.shown_before,
         "id": answer.id,
         "scopes": answer.scopes,
         "expires_in_ms": answer.expires_in_ms,

@@ -7,12 +7,12 @@ use portcullis_proto::auth::v1::second_factors_service_client::SecondFactorsServ
 use serde_json::json;
 
 use super::identity::text;
-use super::present;
+use super::{present, shown_before};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
 use crate::print::{Printer, Report};
-use crate::reference::IdentityArgs;
+use crate::reference::{IdentityArgs, NamedIdentityArgs};
 use crate::span;
 use crate::table::View;
 use crate::words;
@@ -21,14 +21,14 @@ use crate::words;
 pub(crate) enum TotpCommand {
     /// Shows the secret of a new authenticator app, once; it counts when it is confirmed.
     #[command(after_help = ENROL_HELP)]
-    Enrol(IdentityArgs),
+    Enrol(NamedIdentityArgs),
     /// Makes the app count by a code of it, and shows recovery codes, once.
     #[command(after_help = "The code comes from PORTCULLIS_SECOND_FACTOR or a prompt.")]
-    Confirm(IdentityArgs),
+    Confirm(NamedIdentityArgs),
     /// Takes the app and the recovery codes away: the password alone logs in again.
-    Remove(IdentityArgs),
+    Remove(NamedIdentityArgs),
     /// Shows new recovery codes, once, in place of those before.
-    RecoveryCodes(IdentityArgs),
+    RecoveryCodes(NamedIdentityArgs),
     /// Says what an identity has.
     Show(IdentityArgs),
 }
@@ -41,33 +41,42 @@ Examples:
 
 pub(crate) async fn run(command: TotpCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     match command {
-        TotpCommand::Enrol(args) => enrol(&args, authority, printer).await,
-        TotpCommand::Confirm(args) => confirm(&args, authority, printer).await,
-        TotpCommand::Remove(args) => remove(&args, authority, printer).await,
-        TotpCommand::RecoveryCodes(args) => renew(&args, authority, printer).await,
+        TotpCommand::Enrol(args) => enrol(args, authority, printer).await,
+        TotpCommand::Confirm(args) => confirm(args, authority, printer).await,
+        TotpCommand::Remove(args) => remove(args, authority, printer).await,
+        TotpCommand::RecoveryCodes(args) => renew(args, authority, printer).await,
         TotpCommand::Show(args) => show(&args, authority, printer).await,
     }
 }
 
-async fn enrol(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn enrol(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let identity = Some(args.identity.reference()?);
+    let request = v1::EnrolTotpRequest { identity, request_id: args.request.request_id };
     let answer = authority
-        .call(v1::EnrolTotpRequest { identity: Some(args.reference()?) }, async |channel, request| {
-            SecondFactorsServiceClient::new(channel).enrol_totp(request).await
-        })
+        .call(request, async |channel, request| SecondFactorsServiceClient::new(channel).enrol_totp(request).await)
         .await?;
+    if answer.shown_before {
+        return shown_before("secret", "portcullis totp enrol, under another name", printer);
+    }
     let view = View::Fields(vec![("secret", answer.secret.clone()), ("uri", answer.uri.clone())]);
     printer.report(&Report { json: json!({ "secret": answer.secret, "uri": answer.uri }), view })?;
     printer.note("It counts once it is confirmed: portcullis totp confirm");
     Ok(())
 }
 
-async fn confirm(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let identity = Some(args.reference()?);
-    let request = v1::ConfirmTotpRequest { identity, code: text(&input::second_factor("Code of the app")?)? };
+async fn confirm(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::ConfirmTotpRequest {
+        identity: Some(args.identity.reference()?),
+        code: text(&input::second_factor("Code of the app")?)?,
+        request_id: args.request.request_id,
+    };
     let answer = authority
         .call(request, async |channel, request| SecondFactorsServiceClient::new(channel).confirm_totp(request).await)
         .await?;
     match present(answer.outcome, "outcome")? {
+        Outcome::Confirmed(confirmed) if confirmed.shown_before => {
+            shown_before("recovery_codes", "portcullis totp recovery-codes", printer)
+        }
         Outcome::Confirmed(confirmed) => codes(&confirmed.recovery_codes, printer),
         Outcome::Refused(refused) => {
             let mut fields = vec![("refused", "the code is not of this app and this time".to_owned())];
@@ -81,9 +90,11 @@ async fn confirm(args: &IdentityArgs, authority: &Authority, printer: &Printer) 
     }
 }
 
-async fn remove(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn remove(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let identity = Some(args.identity.reference()?);
+    let request = v1::RemoveSecondFactorRequest { identity, request_id: args.request.request_id };
     authority
-        .call(v1::RemoveSecondFactorRequest { identity: Some(args.reference()?) }, async |channel, request| {
+        .call(request, async |channel, request| {
             SecondFactorsServiceClient::new(channel).remove_second_factor(request).await
         })
         .await?;
@@ -91,12 +102,17 @@ async fn remove(args: &IdentityArgs, authority: &Authority, printer: &Printer) -
     printer.report(&Report { json: json!({ "removed": true }), view })
 }
 
-async fn renew(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn renew(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let identity = Some(args.identity.reference()?);
+    let request = v1::RenewRecoveryCodesRequest { identity, request_id: args.request.request_id };
     let answer = authority
-        .call(v1::RenewRecoveryCodesRequest { identity: Some(args.reference()?) }, async |channel, request| {
+        .call(request, async |channel, request| {
             SecondFactorsServiceClient::new(channel).renew_recovery_codes(request).await
         })
         .await?;
+    if answer.shown_before {
+        return shown_before("recovery_codes", "portcullis totp recovery-codes, under another name", printer);
+    }
     codes(&answer.recovery_codes, printer)
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Actor, CredentialKind, Request, RequestId, Spent};
+use auth_domain::{Actor, Answered, Caller, CredentialKind, Request, RequestId, Scopes, Spent, StoreError};
 use futures_util::future::join_all;
-use portcullis_types::{CredentialId, RedemptionId};
+use portcullis_types::{CredentialId, IdentityId, RedemptionId, Revision};
 
 use crate::seed::write;
 use crate::{Seed, Subject};
@@ -76,6 +76,44 @@ pub async fn a_refresh_token_is_spent_by_one_of_many(subject: &impl Subject) {
     assert_eq!(winners.len(), 1);
     let spent = store.read().await.expect("reads").credential(row.id).await.expect("reads").expect("inserted").spent;
     assert_eq!(spent, Some(Spent::Rotated { successor: winners[0], at: seed.now() }));
+}
+
+/// A caller's name for a request is its own whichever of its keys it asks with, and one answer is all that it gets.
+pub async fn a_name_is_whose_it_is_with_any_key(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let by = |identity, key: u8| {
+        let caller = Caller {
+            tenant: seed.tenant.clone(),
+            identity: IdentityId::from_bytes([identity; 16]),
+            credential: CredentialId::from_bytes([key; 16]),
+            scopes: Scopes::NONE,
+            keys: Vec::new(),
+            revision: Revision { seq: 0, chain: 0 },
+            asked: None,
+        };
+        let id = RequestId::try_from("req-1").expect("a valid id");
+        Request { tenant: seed.tenant.clone(), actor: Actor::caller(&caller), id }
+    };
+    let answer = Answered { content: [7; 32], committed: None, subject: Some("alice".to_owned()) };
+    let mut tx = write(&store).await;
+    tx.insert_answer(&by(1, 1), &answer, seed.now()).await.expect("writes");
+    tx.commit().await.expect("commits");
+    let answered = async |request| store.read().await.expect("reads").answered(&request).await.expect("reads");
+    assert_eq!(answered(by(1, 1)).await.as_ref(), Some(&answer));
+    assert_eq!(answered(by(1, 2)).await.as_ref(), Some(&answer), "the next key of the same caller");
+    assert_eq!(answered(by(2, 1)).await, None, "another caller");
+
+    let second = async {
+        let mut tx = write(&store).await;
+        tx.insert_answer(&by(1, 2), &answer, seed.now()).await?;
+        tx.commit().await
+    };
+    let second = second.await;
+    assert!(matches!(second, Err(StoreError::Conflict)), "{second:?}");
+    let batch = seed.kill().answering(by(1, 3), [7; 32], None);
+    assert!(write(&store).await.commit_with(batch, seed.now()).await.is_err(), "nor by an entry of the log");
+    assert_eq!(store.head().await.expect("reads").seq, 0, "a refused batch left an entry");
 }
 
 /// The answer is in the transaction that it answers, or there is none.

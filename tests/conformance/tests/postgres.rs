@@ -100,6 +100,23 @@ fn named(seed: &Seed) -> (Request, Batch) {
     (request.clone(), seed.kill().answering(request, [7; 32], None))
 }
 
+/// The release before wrote no `asker`, and looks for what this one wrote by the caller's text with its key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_the_release_before_is_found_by_the_same_key() {
+    let (server, store) = own(Duration::from_secs(30)).await;
+    let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
+    let seed = Seed::plant(&dynamic).await;
+    let (request, batch) = named(&seed);
+    store.write().await.expect("writes").commit_with(batch, seed.now()).await.expect("appends");
+    assert_eq!(server.query("own", "SELECT actor FROM requests"), request.actor.as_str());
+    server.query("own", "UPDATE requests SET asker = NULL");
+    let answered = async |request: &Request| {
+        store.read().await.expect("reads").answered(request).await.expect("reads").map(|answered| answered.content)
+    };
+    assert_eq!(answered(&request).await, Some([7; 32]));
+    assert_eq!(answered(&Request { actor: Actor::authority(), ..request }).await, None);
+}
+
 /// I4. The server answers such a commit with success, and a warning that the driver hands to the log alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_replication_was_cancelled_is_not_acknowledged() {

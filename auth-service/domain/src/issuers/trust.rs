@@ -6,6 +6,7 @@
 use portcullis_types::{IssuerId, IssuerName, TenantId};
 
 use super::{Issuer, IssuerAlgorithm, IssuerUrl, MAX_RULES, Mapping};
+use crate::asking::{Before, Begun};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::{Audience, Authority, BeginError, Committed, MAX_GRANT_BYTES, StoreError, WriteTx};
@@ -95,9 +96,12 @@ impl Authority {
     /// Trusts an issuer, or changes how one that is trusted is mapped; what was seen before keeps its roles.
     pub async fn put_issuer(&self, actor: &Actor, new: NewIssuer) -> Result<Issuer, PutIssuerError> {
         self.check_issuer(&new)?;
-        let mut tx = self.begin(actor).await?;
+        let mut tx = match self.begin_named(actor, &new.tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(put_before(before).await?),
+        };
         tx.tenant(&new.tenant).await?.ok_or(PutIssuerError::TenantNotFound)?;
-        check_roles(tx.as_mut(), &new).await?;
+        check_roles(&mut *tx, &new).await?;
         let trusted = tx.issuers(&new.tenant).await?;
         let named = trusted.iter().find(|issuer| issuer.name == new.name);
         if named.is_some_and(|issuer| issuer.url != new.url || issuer.audience != new.audience) {
@@ -125,7 +129,7 @@ impl Authority {
             return Err(PutIssuerError::Taken);
         }
         tx.insert_audit(&self.audit(actor, &issuer.tenant, "issuer.put", format!("issuer:{}", issuer.id))).await?;
-        tx.commit().await?;
+        tx.commit(issuer.id.to_string(), self.now()).await?;
         Ok(issuer)
     }
 
@@ -161,11 +165,14 @@ impl Authority {
         name: &IssuerName,
         reason: Reason,
     ) -> Result<Committed, ChangeIssuerError> {
-        let mut tx = self.begin_urgently(actor).await?;
-        let issuer = named(tx.as_mut(), tenant, name).await?;
+        let mut tx = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(before.committed()?),
+        };
+        let issuer = named(&mut *tx, tenant, name).await?;
         tx.insert_audit(&self.audit(actor, tenant, "issuer.revoke", format!("issuer:{}", issuer.id))).await?;
         let batch = Batch::kill(Target::Issuer(tenant.clone(), issuer.id), reason);
-        Ok(tx.commit_with(batch, self.now()).await?)
+        Ok(tx.commit_with(batch, issuer.id.to_string(), self.now()).await?)
     }
 
     /// Trusts an issuer no more, and kills what rests on its word.
@@ -175,15 +182,24 @@ impl Authority {
         tenant: &TenantId,
         name: &IssuerName,
     ) -> Result<Committed, ChangeIssuerError> {
-        let mut tx = self.begin_urgently(actor).await?;
-        let issuer = named(tx.as_mut(), tenant, name).await?;
+        let mut tx = match self.begin_named_urgently(actor, tenant).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(before.committed()?),
+        };
+        let issuer = named(&mut *tx, tenant, name).await?;
         if !tx.remove_issuer(issuer.id, self.now()).await? {
             return Err(ChangeIssuerError::NotFound);
         }
         tx.insert_audit(&self.audit(actor, tenant, "issuer.remove", format!("issuer:{}", issuer.id))).await?;
         let batch = Batch::kill(Target::Issuer(tenant.clone(), issuer.id), Reason::Administrative);
-        Ok(tx.commit_with(batch, self.now()).await?)
+        Ok(tx.commit_with(batch, issuer.id.to_string(), self.now()).await?)
     }
+}
+
+/// The issuer that was put before, as it is now. Its row is kept for ever.
+async fn put_before(mut before: Before) -> Result<Issuer, StoreError> {
+    let id = before.subject()?;
+    before.view().issuer(id).await?.ok_or(StoreError::Corrupt { what: "an answer without its issuer" })
 }
 
 async fn named(tx: &mut dyn WriteTx, tenant: &TenantId, name: &IssuerName) -> Result<Issuer, ChangeIssuerError> {

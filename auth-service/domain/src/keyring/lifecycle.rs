@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::plan::{Due, Plan, in_state};
 use super::{KeyState, SigningKey, generate};
+use crate::asking::{Before, Begun};
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::{Authority, BeginError, Committed, ReadView, Request, RequestId, StoreError, WriteTx};
@@ -105,7 +106,10 @@ impl Authority {
 
     /// Begins a rotation: the next key is published now and signs when every cached key set can have it, or at once.
     pub async fn rotate_signing_key(&self, actor: &Actor, asked: RotateSigningKey) -> Result<Rotation, RotateError> {
-        let mut tx = self.begin(actor).await?;
+        let mut tx = match self.begin_named(actor, &TenantId::system()).await? {
+            Begun::New(change) => change,
+            Begun::Before(before) => return Ok(self.rotation_before(before).await?),
+        };
         let keys = tx.signing_keys().await?;
         let signing = in_state(&keys, KeyState::Signing).ok_or(StoreError::Corrupt { what: "no key signs" })?;
         if asked.instead_of.is_some_and(|id| id != signing.id) {
@@ -113,16 +117,25 @@ impl Authority {
         }
         let next = match in_state(&keys, KeyState::Published) {
             Some(next) => next.clone(),
-            None => self.publish(tx.as_mut(), actor).await?.ok_or(StoreError::Conflict)?,
+            None => self.publish(&mut *tx, actor).await?.ok_or(StoreError::Conflict)?,
         };
         let mut signs_at = self.key_plan().signs_at(&next);
         if asked.at_once {
-            if !self.promote(tx.as_mut(), actor, next.id, signing.id).await? {
+            if !self.promote(&mut *tx, actor, next.id, signing.id).await? {
                 return Err(StoreError::Conflict.into());
             }
             signs_at = self.now();
         }
-        tx.commit().await?;
+        tx.commit(next.id.to_string(), self.now()).await?;
+        Ok(Rotation { next, signs_at })
+    }
+
+    /// The rotation that was begun before, with its key as it is now.
+    async fn rotation_before(&self, mut before: Before) -> Result<Rotation, StoreError> {
+        let id = before.subject()?;
+        let next = before.view().signing_key(id).await?;
+        let next = next.ok_or(StoreError::Corrupt { what: "an answer without its signing key" })?;
+        let signs_at = next.signing_at.unwrap_or_else(|| self.key_plan().signs_at(&next));
         Ok(Rotation { next, signs_at })
     }
 

@@ -9,6 +9,7 @@ use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, Timestamp}
 use subtle::ConstantTimeEq as _;
 
 use super::{Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, still_good};
+use crate::asking::Change;
 use crate::audit::Actor;
 use crate::guard::{AttemptKey, Slot};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword};
@@ -187,7 +188,7 @@ impl Authority {
         if !tx.spend_continuation(token.id, now).await? {
             return denied;
         }
-        let committed = self.replace_password(tx, actor, &resumed.identity, &password).await?;
+        let committed = self.replace_password(Change::unnamed(tx), actor, &resumed.identity, &password).await?;
         let mut progress = resumed.progress(replaces);
         progress.opening.issued = committed.revision;
         let tx = self.begin(actor).await?;
@@ -215,7 +216,7 @@ enum Shown {
     Recovery(Secret),
 }
 
-/// The continuation that this token names, if it is good now and this actor's.
+/// The continuation that this token names, if it is good now and was begun by whoever goes on, with any of its keys.
 async fn resume(
     view: &mut dyn ReadView,
     token: &OpaqueToken,
@@ -224,7 +225,7 @@ async fn resume(
 ) -> Result<Option<Resumed>, StoreError> {
     let Some(row) = view.continuation(token.id).await? else { return Ok(None) };
     let ours = token.kind == OpaqueKind::LoginContinuation && bool::from(row.digest.ct_eq(&token.digest()));
-    if !ours || row.spent || now >= row.expires_at || *row.actor != *actor.as_str() {
+    if !ours || row.spent || now >= row.expires_at || !actor.is(&row.actor) {
         return Ok(None);
     }
     let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;

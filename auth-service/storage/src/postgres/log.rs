@@ -15,7 +15,7 @@ pub(super) const CHANNEL: &str = "portcullis_log";
 
 /// Appends: the head row last, its new state in the log and in the marked rows, the answer remembered, the listeners
 /// woken at commit. One statement, so that the head is locked for this and the commit only.
-/// $1 payload, $2 time, $3 to $6 the request and its content or nulls, $7 and $8 the keys of what is marked, $9 what the
+/// $1 payload, $2 time, $3 to $7 the request and its content or nulls, $8 and $9 the keys of what is marked, $10 what the
 /// answer is about.
 macro_rules! append {
     ($($marks:literal)*) => {
@@ -28,10 +28,12 @@ macro_rules! append {
                  INSERT INTO revocation_log (shard, seq, prev_chain, chain, committed_at, payload)
                  SELECT 0, seq, prev_chain, chain, $2, $1 FROM h),
              a AS (
-                 INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at, subject, answered_at)
-                 SELECT $3, $4, $5, $6, seq, ('x' || encode(substr(chain, 1, 8), 'hex'))::bit(64)::bigint, $2, $9, $2
+                 INSERT INTO requests (tenant, actor, request, asker, content, seq, chain, committed_at, subject,
+                                       answered_at)
+                 SELECT $3, $4, $5, $6, $7, seq, ('x' || encode(substr(chain, 1, 8), 'hex'))::bit(64)::bigint, $2, $10,
+                        $2
                  FROM h WHERE $3::text IS NOT NULL),
-             k AS (SELECT * FROM unnest($7::text[], $8::bytea[]) k (tenant, id))",
+             k AS (SELECT * FROM unnest($8::text[], $9::bytea[]) k (tenant, id))",
             $($marks,)*
             " SELECT seq, chain, pg_notify('portcullis_log', '') FROM h"
         )
@@ -172,7 +174,7 @@ pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) 
     let query = sqlx::query(first.map_or(APPEND, |rows| rows.kind.append)).bind(batch.payload()).bind(at.as_micros());
     let query = match batch.answers() {
         Some((request, content, _)) => of_request(query, request).bind(&content[..]),
-        None => query.bind(None::<&str>).bind(None::<&str>).bind(None::<&str>).bind(None::<&[u8]>),
+        None => (0..4).fold(query, |query, _| query.bind(None::<&str>)).bind(None::<&[u8]>),
     };
     let query = match first {
         Some(rows) => query.bind(&rows.tenants).bind(&rows.ids),
@@ -193,8 +195,9 @@ pub(super) async fn remember(
     answer: &Answered,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at, has_entry, subject,
-               answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let sql =
+        "INSERT INTO requests (tenant, actor, request, asker, content, seq, chain, committed_at, has_entry, subject,
+               answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let nothing = Committed { revision: Revision { seq: 0, chain: 0 }, committed_at: at };
     let committed = answer.committed.unwrap_or(nothing);
     let query = of_request(sqlx::query(sql), request)
@@ -208,8 +211,13 @@ pub(super) async fn remember(
     session.execute(query).await.map(drop)
 }
 
-fn of_request<'q>(query: Query<'q, Postgres, PgArguments>, request: &'q Request) -> Query<'q, Postgres, PgArguments> {
-    query.bind(request.tenant.as_str()).bind(request.actor.as_str()).bind(request.id.as_str())
+/// The tenant, the actor, the name, and whose name it is.
+pub(super) fn of_request<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    request: &'q Request,
+) -> Query<'q, Postgres, PgArguments> {
+    let Request { tenant, actor, id } = request;
+    query.bind(tenant.as_str()).bind(actor.as_str()).bind(id.as_str()).bind(actor.who())
 }
 
 /// Writes the head of an empty log, once for a store.

@@ -10,7 +10,7 @@ use portcullis_types::{
 };
 
 use super::columns::{credentials, signing_keys};
-use super::log;
+use super::log::{self, of_request};
 use super::tx::PgTx;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
 use crate::rows::{self, Columns};
@@ -178,9 +178,9 @@ impl ReadView for PgTx {
 
     async fn answered(&mut self, request: &Request) -> Result<Option<Answered>, StoreError> {
         let sql = "SELECT content, seq, chain, committed_at, has_entry, subject FROM requests
-                   WHERE tenant = $1 AND actor = $2 AND request = $3";
-        let query =
-            sqlx::query(sql).bind(request.tenant.as_str()).bind(request.actor.as_str()).bind(request.id.as_str());
+                   WHERE tenant = $1 AND request = $3 AND (asker = $4 OR asker IS NULL AND actor = $2)
+                   ORDER BY asker IS NULL LIMIT 1";
+        let query = of_request(sqlx::query(sql), request);
         let found = self.session.maybe(query).await?;
         found.as_ref().map(rows::answered).transpose()
     }

@@ -151,7 +151,7 @@ pub(super) async fn remember(
     let committed = answer.committed.unwrap_or(nothing);
     let inserted = sqlx::query(
         "INSERT INTO requests (tenant, actor, request, content, seq, chain, committed_at, has_entry, subject,
-         answered_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+         answered_at, asker) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
     )
     .bind(request.tenant.as_str())
     .bind(request.actor.as_str())
@@ -163,6 +163,7 @@ pub(super) async fn remember(
     .bind(answer.committed.is_some())
     .bind(answer.subject.as_deref())
     .bind(at.as_micros())
+    .bind(request.actor.who())
     .execute(connection)
     .await
     .map_err(unavailable)?;

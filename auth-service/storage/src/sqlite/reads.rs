@@ -178,9 +178,13 @@ impl ReadView for SqliteTx {
 
     async fn answered(&mut self, request: &Request) -> Result<Option<Answered>, StoreError> {
         let sql = "SELECT content, seq, chain, committed_at, has_entry, subject FROM requests
-                   WHERE tenant = ?1 AND actor = ?2 AND request = ?3";
-        let query =
-            sqlx::query(sql).bind(request.tenant.as_str()).bind(request.actor.as_str()).bind(request.id.as_str());
+                   WHERE tenant = ?1 AND request = ?2 AND (asker = ?3 OR asker IS NULL AND actor = ?4)
+                   ORDER BY asker IS NULL LIMIT 1";
+        let query = sqlx::query(sql)
+            .bind(request.tenant.as_str())
+            .bind(request.id.as_str())
+            .bind(request.actor.who())
+            .bind(request.actor.as_str());
         let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
         found.as_ref().map(rows::answered).transpose()
     }

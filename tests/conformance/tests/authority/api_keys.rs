@@ -10,6 +10,7 @@ use auth_domain::{
 };
 use portcullis_types::{AddressRange, CredentialId, IdentityName, Secret};
 
+use crate::world::Shown as _;
 use crate::world::{SECOND, World, actor, allowed, denied, grant, named, role, tenant};
 
 fn plain() -> NewApiKey {
@@ -59,7 +60,7 @@ impl World {
         };
         self.authority.create_identity(&actor(), new).await.expect("a new identity");
         let key = self.key(NewApiKey { identity: named(name), scopes, ..plain() }).await;
-        let caller = self.authority.authenticate_caller(&key.secret, None).await.expect("a service");
+        let caller = self.authority.authenticate_caller(&key.shown(), None).await.expect("a service");
         (key, caller)
     }
 }
@@ -67,7 +68,7 @@ impl World {
 #[tokio::test]
 async fn a_key_works_from_its_addresses_only_and_the_verdict_says_so() {
     let world = World::new().await;
-    let key = world.key(NewApiKey { addresses: ranges(&["10.0.0.0/8", "2001:db8::/32"]), ..plain() }).await.secret;
+    let key = world.key(NewApiKey { addresses: ranges(&["10.0.0.0/8", "2001:db8::/32"]), ..plain() }).await.shown();
     for inside in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"] {
         let good = allowed(world.verify_from(&key, address(inside)).await);
         assert_eq!(good.addresses, ranges(&["10.0.0.0/8", "2001:db8::/32"]), "so that it is judged at every use");
@@ -80,7 +81,7 @@ async fn a_key_works_from_its_addresses_only_and_the_verdict_says_so() {
 #[tokio::test]
 async fn a_ticket_keeps_its_parents_addresses() {
     let world = World::new().await;
-    let key = world.key(NewApiKey { addresses: ranges(&["10.0.0.0/8"]), ..plain() }).await.secret;
+    let key = world.key(NewApiKey { addresses: ranges(&["10.0.0.0/8"]), ..plain() }).await.shown();
     let ticket = world.ticket(&key, None, None).await;
     let elsewhere = PresentationContext { address: address("192.0.2.1"), ..PresentationContext::default() };
     assert_eq!(denied(world.redeem(&ticket, 1, &elsewhere).await), (DenyReason::WrongAddress, false));
@@ -93,7 +94,7 @@ async fn a_caller_calls_from_its_addresses_only() {
     let world = World::new().await;
     world.service("backend", Scopes::NONE).await;
     let new = NewApiKey { identity: named("backend"), addresses: ranges(&["10.0.0.0/8"]), ..plain() };
-    let key = world.key(new).await.secret;
+    let key = world.key(new).await.shown();
     assert!(world.authority.authenticate_caller(&key, address("10.0.0.1")).await.is_ok());
     for outside in [address("127.0.0.1"), None] {
         assert!(world.authority.authenticate_caller(&key, outside).await.is_err(), "{outside:?}");
@@ -107,8 +108,8 @@ async fn a_key_that_is_bound_to_addresses_makes_and_exchanges_none_that_is_good_
     let new = |addresses: &[&str]| NewApiKey { identity: named("backend"), addresses: ranges(addresses), ..plain() };
     let bound = world.key(new(&["10.0.0.0/8", "192.0.2.1"])).await;
     let inside = address("10.0.0.1");
-    let key = world.authority.authenticate_caller(&bound.secret, inside).await.expect("a service");
-    let token = world.authority.issue_service_token(&key, None, None).await.expect("a token").token;
+    let key = world.authority.authenticate_caller(&bound.shown(), inside).await.expect("a service");
+    let token = world.authority.issue_service_token(&key, None, None).await.expect("a token").shown();
     let token = world.authority.authenticate_caller(&token, inside).await.expect("a service");
     for maker in [&key, &token] {
         for (asked, made) in [(&[][..], &["10.0.0.0/8", "192.0.2.1"][..]), (&["10.1.0.0/16"], &["10.1.0.0/16"])] {
@@ -132,7 +133,7 @@ async fn a_key_that_is_bound_to_addresses_makes_and_exchanges_none_that_is_good_
 async fn a_keys_own_grants_only_take_away_and_follow_the_roles() {
     let world = World::new().await;
     let own = vec![grant(Action::Subscribe, "room:1"), grant(Action::Call, "*")];
-    let key = world.key(NewApiKey { grants: Some(own), ..plain() }).await.secret;
+    let key = world.key(NewApiKey { grants: Some(own), ..plain() }).await.shown();
     assert_eq!(world.allowed(&key).await.principal.grants, [grant(Action::Subscribe, "room:1")]);
     let less = Role { tenant: tenant(), name: role("speaker"), grants: vec![grant(Action::Call, "sum")] };
     world.authority.put_role(&actor(), less).await.expect("changes");
@@ -170,12 +171,12 @@ async fn an_exchanged_key_works_beside_its_successor_until_its_stated_end() {
 
     let from = address("10.0.0.1");
     world.clock.advance(59 * SECOND);
-    for secret in [&old.secret, &rotated.issued.secret] {
+    for secret in [&old.shown(), &rotated.issued.shown()] {
         allowed(world.verify_from(secret, from).await);
     }
     world.clock.advance(SECOND);
-    assert_eq!(denied(world.verify_from(&old.secret, from).await), (DenyReason::Expired, true));
-    allowed(world.verify_from(&rotated.issued.secret, from).await);
+    assert_eq!(denied(world.verify_from(&old.shown(), from).await), (DenyReason::Expired, true));
+    allowed(world.verify_from(&rotated.issued.shown(), from).await);
 }
 
 #[tokio::test]
@@ -184,8 +185,8 @@ async fn a_key_exchanged_at_once_is_dead_at_once_by_the_log() {
     let old = world.api_key().await;
     let rotated = world.rotate_key(old.key.id, Duration::ZERO).await.expect("rotates");
     assert!(rotated.old.revoked);
-    assert_eq!(world.denied(&old.secret).await, (DenyReason::CredentialRevoked, true));
-    world.allowed(&rotated.issued.secret).await;
+    assert_eq!(world.denied(&old.shown()).await, (DenyReason::CredentialRevoked, true));
+    world.allowed(&rotated.issued.shown()).await;
     assert_eq!(world.store.head().await.expect("reads").revision(), rotated.committed.revision);
 }
 
@@ -196,7 +197,7 @@ async fn the_exchange_of_a_key_in_use_is_an_event_so_that_its_sockets_learn_thei
     let before = world.store.head().await.expect("reads").seq;
     let rotated = world.rotate_key(old.key.id, 60 * SECOND).await.expect("rotates");
     assert_eq!(rotated.committed.revision.seq, before + 1);
-    assert_eq!(world.allowed(&old.secret).await.expires_in, Some(60 * SECOND));
+    assert_eq!(world.allowed(&old.shown()).await.expires_in, Some(60 * SECOND));
 }
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn a_key_that_ends_does_not_outlive_itself_by_exchanging_itself() {
     let scopes = [Scope::Issue].into_iter().collect();
     let new = NewApiKey { identity: named("robot"), scopes, expires_in: Some(100 * SECOND), ..plain() };
     let key = world.key(new).await;
-    let robot = world.authority.authenticate_caller(&key.secret, None).await.expect("a service");
+    let robot = world.authority.authenticate_caller(&key.shown(), None).await.expect("a service");
     world.clock.advance(50 * SECOND);
     let asked = RotateApiKey { tenant: tenant(), id: key.key.id, old_ends_in: SECOND, expires_in: Some(900 * SECOND) };
     let rotated = world.authority.rotate_api_key(&robot, asked).await.expect("rotates");
@@ -254,12 +255,12 @@ async fn uses_are_written_down_now_and_then_and_not_each_time() {
         found.terms.last_used_at
     };
     assert_eq!(used().await, None);
-    world.allowed(&key.secret).await;
+    world.allowed(&key.shown()).await;
     let first = used().await.expect("it was used");
     world.clock.advance(599 * SECOND);
-    world.allowed(&key.secret).await;
+    world.allowed(&key.shown()).await;
     assert_eq!(used().await, Some(first), "not long ago");
     world.clock.advance(SECOND);
-    world.allowed(&key.secret).await;
+    world.allowed(&key.shown()).await;
     assert_eq!(used().await, Some(first + 600 * SECOND));
 }

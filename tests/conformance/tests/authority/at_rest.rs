@@ -6,6 +6,7 @@ use auth_domain::{Authority, KeyEncryptionKey, OpenError, PresentationContext, R
 use auth_storage::SqliteStore;
 use portcullis_types::{OpaqueToken, SeededEntropy};
 
+use crate::world::Shown as _;
 use crate::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -15,10 +16,16 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[tokio::test]
 async fn nothing_that_could_be_presented_lies_on_disk() {
     let world = World::new().await;
-    let (tokens, cookie, key) = (world.log_in().await.1, world.cookie().await.1, world.api_key().await.secret);
+    let (tokens, cookie, key) = (world.log_in().await.1, world.cookie().await.1, world.api_key().await.shown());
     let ticket = world.ticket(&tokens.access, None, None).await;
     world.redeem(&ticket, 1, &PresentationContext::default()).await;
-    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").secret;
+    let app = world
+        .authority
+        .enrol_totp(&actor(), &tenant(), &named("alice"))
+        .await
+        .expect("enrols")
+        .expect("it is new")
+        .secret;
     let private = world.unseal(&world.store.read().await.expect("reads").signing_keys().await.expect("reads")[0]);
     world.revoke(RevokeTarget::Presented(key.clone())).await;
     world.store.close().await;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_types::Secret;
 use serde_json::{Value, json};
 
+use crate::world::Shown as _;
 use crate::world::World;
 
 fn encoded(json: &Value) -> String {
@@ -105,7 +106,7 @@ async fn an_encrypted_token_and_other_formats_are_no_access_tokens() {
 async fn no_piece_of_a_credential_is_one() {
     let world = World::new().await;
     let access = world.log_in().await.1.access;
-    let key = world.api_key().await.secret;
+    let key = world.api_key().await.shown();
     let cookie = world.cookie().await.1;
     for whole in [&access, &key, &cookie] {
         world.allowed(whole).await;

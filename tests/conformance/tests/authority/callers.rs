@@ -10,6 +10,7 @@ use auth_domain::{
 use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 
 use crate::passwords::CountingHasher;
+use crate::world::Shown as _;
 use crate::world::{World, actor, named, open, role, tenant};
 
 pub(crate) async fn service(world: &World, name: &str) {
@@ -53,7 +54,7 @@ async fn a_first_start_whose_key_was_not_kept_leaves_no_trace_and_is_made_again(
     let lost = lost.expect("it was offered");
     assert!(authority.authenticate_caller(&lost, None).await.is_err(), "a key that was not kept opens nothing");
     let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("still the first start");
-    assert!(authority.authenticate_caller(&key.secret, None).await.is_ok());
+    assert!(authority.authenticate_caller(&key.shown(), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -62,7 +63,7 @@ async fn a_caller_acts_in_its_tenant_and_a_system_caller_everywhere() {
     service(&world, "backend").await;
     let scopes = [Scope::Issue, Scope::Revoke].into_iter().collect();
     let key = world.authority.create_api_key(&world.admin, new_key("backend", scopes)).await.expect("a new key");
-    let backend = world.authority.authenticate_caller(&key.secret, None).await.expect("a service");
+    let backend = world.authority.authenticate_caller(&key.shown(), None).await.expect("a service");
     assert_eq!(backend.require(Scope::Issue, &tenant()), Ok(()));
     assert_eq!(backend.require(Scope::Verify, &tenant()), Err(Forbidden::Scope(Scope::Verify)));
     assert_eq!(backend.require(Scope::Issue, &TenantId::system()), Err(Forbidden::Tenant));
@@ -83,7 +84,7 @@ async fn a_key_that_a_key_makes_ends_with_its_maker_at_the_latest() {
     let mut short = new_key("backend", Scopes::all());
     short.expires_in = Some(Duration::from_secs(60));
     let short = world.authority.create_api_key(&world.admin, short).await.expect("a new key");
-    let maker = world.authority.authenticate_caller(&short.secret, None).await.expect("a service");
+    let maker = world.authority.authenticate_caller(&short.shown(), None).await.expect("a service");
     world.clock.advance(Duration::from_secs(10));
     for (asked, lives) in [(None, 50), (Some(3_600), 50), (Some(20), 20)] {
         let mut new = new_key("backend", Scopes::all());
@@ -134,7 +135,7 @@ async fn a_tenants_caller_sees_its_own_tenant() {
     let world = World::new().await;
     service(&world, "backend").await;
     let key = world.authority.create_api_key(&world.admin, new_key("backend", Scopes::all())).await;
-    let backend = world.authority.authenticate_caller(&key.expect("a new key").secret, None).await.expect("a service");
+    let backend = world.authority.authenticate_caller(&key.expect("a new key").shown(), None).await.expect("a service");
     let seen = async |caller| {
         let page = world.authority.tenants_seen_by(caller, Page::default()).await.expect("reads");
         page.items.into_iter().map(|tenant| tenant.name.to_string()).collect::<Vec<_>>()
@@ -149,10 +150,10 @@ async fn only_a_living_key_of_an_active_service_is_a_caller() {
     service(&world, "backend").await;
     let mut new = new_key("backend", Scopes::all());
     new.expires_in = Some(Duration::from_secs(60));
-    let key = world.authority.create_api_key(&world.admin, new).await.expect("a new key").secret;
+    let key = world.authority.create_api_key(&world.admin, new).await.expect("a new key").shown();
     let is_caller = async |secret: &Secret| world.authority.authenticate_caller(secret, None).await.is_ok();
     assert!(is_caller(&key).await);
-    assert!(!is_caller(&world.api_key().await.secret).await, "a person's key");
+    assert!(!is_caller(&world.api_key().await.shown()).await, "a person's key");
     assert!(!is_caller(&world.log_in().await.1.access).await, "a token");
     world.authority.disable_identity(&actor(), &tenant(), &named("backend")).await.expect("disables");
     assert!(!is_caller(&key).await, "disabled");

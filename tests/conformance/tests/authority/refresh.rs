@@ -7,6 +7,7 @@ use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, Store as _, TokenPai
 use futures_util::future::join_all;
 use portcullis_types::Secret;
 
+use crate::world::Shown as _;
 use crate::world::{SECOND, World, actor};
 
 async fn refresh(world: &World, token: &Secret) -> Result<TokenPair, DenyReason> {
@@ -100,7 +101,7 @@ async fn a_refresh_token_ends_with_its_time_its_session_and_its_identity() {
 #[tokio::test]
 async fn what_is_not_a_refresh_token_refreshes_nothing() {
     let world = World::new().await;
-    let (tokens, key) = (world.log_in().await.1, world.api_key().await.secret);
+    let (tokens, key) = (world.log_in().await.1, world.api_key().await.shown());
     assert_eq!(refresh(&world, &key).await.err(), Some(DenyReason::WrongKind));
     assert_eq!(refresh(&world, &tokens.access).await.err(), Some(DenyReason::Malformed));
     assert_eq!(refresh(&world, &Secret::from("rt_x")).await.err(), Some(DenyReason::Malformed));

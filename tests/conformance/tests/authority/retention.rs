@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use auth_domain::{CompactError, DenyReason, RetentionRules, RevokeTarget, Store as _, Tidied};
 
+use crate::world::Shown as _;
 use crate::world::{SECOND, World, named};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -53,7 +54,7 @@ async fn what_was_issued_at_a_forgotten_position_lives_and_what_was_revoked_ther
     world.revoke(RevokeTarget::Identity(named("alice"))).await;
     let denied = async || {
         let (bad, dead) = (world.denied(&bad.1).await, world.denied(&dead.1).await);
-        (bad, dead, world.denied(&key.secret).await)
+        (bad, dead, world.denied(&key.shown()).await)
     };
     let permanent = |reason| (reason, true);
     let expected = (DenyReason::SessionRevoked, DenyReason::IdentityRevoked, DenyReason::CredentialRevoked);
@@ -62,7 +63,7 @@ async fn what_was_issued_at_a_forgotten_position_lives_and_what_was_revoked_ther
     assert!(compact(&world).await >= 3);
     assert!(world.store.revision_at(dead.0.session.issued.seq).await.expect("reads").is_none(), "it is forgotten");
     assert_eq!(denied().await, expected);
-    world.allowed(&alive.secret).await;
+    world.allowed(&alive.shown()).await;
     world.log_in().await;
 }
 

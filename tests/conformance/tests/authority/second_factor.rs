@@ -35,7 +35,13 @@ fn wrong(world: &World, app: &Secret) -> Secret {
 
 /// Alice gets an app and recovery codes, and time passes, so that the app shows another code.
 async fn enrol(world: &World) -> (Secret, Vec<Secret>) {
-    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").secret;
+    let app = world
+        .authority
+        .enrol_totp(&actor(), &tenant(), &named("alice"))
+        .await
+        .expect("enrols")
+        .expect("it is new")
+        .secret;
     let confirmed =
         world.authority.confirm_totp(&actor(), &tenant(), &named("alice"), &code(world, &app)).await.expect("answers");
     let TotpConfirmation::Confirmed(codes) = confirmed else { panic!("the code is right") };
@@ -78,7 +84,8 @@ fn denied(outcome: LoginOutcome) -> Duration {
 #[tokio::test]
 async fn an_app_is_asked_for_once_it_was_confirmed_and_not_before() {
     let world = World::new().await;
-    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols");
+    let app =
+        world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").expect("it is new");
     let uri = app.uri.expose_str().expect("text").to_owned();
     assert!(uri.starts_with("otpauth://totp/Portcullis:alice?secret="), "{uri}");
     world.log_in().await;
@@ -116,7 +123,13 @@ async fn a_code_logs_in_once() {
 #[tokio::test]
 async fn the_code_that_confirmed_an_app_logs_nobody_in() {
     let world = World::new().await;
-    let app = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols").secret;
+    let app = world
+        .authority
+        .enrol_totp(&actor(), &tenant(), &named("alice"))
+        .await
+        .expect("enrols")
+        .expect("it is new")
+        .secret;
     let seen = code(&world, &app);
     world.authority.confirm_totp(&actor(), &tenant(), &named("alice"), &seen).await.expect("answers");
     assert!(challenged(go_on(&world, &begin(&world).await.continuation, Proof::TotpCode(seen)).await).refused_before);
@@ -176,7 +189,12 @@ async fn a_recovery_code_logs_in_once_and_is_counted() {
     assert_eq!(asked.challenge, Challenge::SecondFactor { recovery_codes_left: 9 });
     let again = go_on(&world, &asked.continuation, Proof::RecoveryCode(codes[3].clone())).await;
     assert!(challenged(again).refused_before);
-    let renewed = world.authority.renew_recovery_codes(&actor(), &tenant(), &named("alice")).await.expect("renews");
+    let renewed = world
+        .authority
+        .renew_recovery_codes(&actor(), &tenant(), &named("alice"))
+        .await
+        .expect("renews")
+        .expect("they are new");
     let old = go_on(&world, &begin(&world).await.continuation, Proof::RecoveryCode(codes[4].clone())).await;
     challenged(old);
     granted(go_on(&world, &begin(&world).await.continuation, Proof::RecoveryCode(renewed[4].clone())).await);

@@ -9,6 +9,7 @@ use auth_domain::{
 };
 use portcullis_types::{AddressRange, IdentityName, Secret};
 
+use crate::world::Shown as _;
 use crate::world::{SECOND, World, actor, audience, denied, named, tenant};
 
 fn set(scopes: &[Scope]) -> Scopes {
@@ -51,13 +52,13 @@ impl World {
 async fn a_service_token_calls_in_its_keys_place_with_no_more_than_it_asked_for() {
     let world = World::new().await;
     let key = world.backend_key(None, &[]).await;
-    let all = world.service_token(&key.secret, None).await;
+    let all = world.service_token(&key.shown(), None).await;
     assert_eq!((all.scopes, all.expires_in), (key.key.scopes, 600 * SECOND));
-    let some = world.service_token(&key.secret, Some(set(&[Scope::Revoke]))).await;
-    let caller = world.caller(&some.token).await.expect("it is good");
+    let some = world.service_token(&key.shown(), Some(set(&[Scope::Revoke]))).await;
+    let caller = world.caller(&some.shown()).await.expect("it is good");
     assert_eq!((caller.tenant, caller.identity, caller.credential), (tenant(), key.key.identity, some.id));
     assert_eq!(caller.scopes, set(&[Scope::Revoke]));
-    let by_key = world.caller(&key.secret).await.expect("a good key");
+    let by_key = world.caller(&key.shown()).await.expect("a good key");
     let more = world.authority.issue_service_token(&by_key, Some(set(&[Scope::Admin])), None).await;
     assert!(matches!(more, Err(ServiceTokenError::ScopesBeyondKey)), "{more:?}");
     let longer = world.authority.issue_service_token(&by_key, None, Some(601 * SECOND)).await;
@@ -67,12 +68,12 @@ async fn a_service_token_calls_in_its_keys_place_with_no_more_than_it_asked_for(
 #[tokio::test]
 async fn a_service_token_ends_with_its_time_and_with_its_keys() {
     let world = World::new().await;
-    let token = world.service_token(&world.backend_key(None, &[]).await.secret, None).await.token;
+    let token = world.service_token(&world.backend_key(None, &[]).await.shown(), None).await.shown();
     world.clock.advance(599 * SECOND);
     assert!(world.caller(&token).await.is_ok());
     world.clock.advance(SECOND);
     assert!(world.is_refused(&token).await);
-    let short = world.service_token(&world.backend_key(Some(60 * SECOND), &[]).await.secret, None).await;
+    let short = world.service_token(&world.backend_key(Some(60 * SECOND), &[]).await.shown(), None).await;
     assert_eq!(short.expires_in, 60 * SECOND);
 }
 
@@ -81,8 +82,8 @@ async fn a_service_token_dies_with_everything_it_rests_on() {
     for what in ["itself", "its key", "what signed it", "its identity"] {
         let world = World::new().await;
         let key = world.backend_key(None, &[]).await;
-        let issued = world.service_token(&key.secret, None).await;
-        let caller = world.caller(&issued.token).await.expect("it is good");
+        let issued = world.service_token(&key.shown(), None).await;
+        let caller = world.caller(&issued.shown()).await.expect("it is good");
         match what {
             "itself" => drop(world.revoke(RevokeTarget::Credential(issued.id)).await),
             "its key" => drop(world.revoke(RevokeTarget::Credential(key.key.id)).await),
@@ -94,10 +95,10 @@ async fn a_service_token_dies_with_everything_it_rests_on() {
                 revoked.expect("revokes");
             }
         }
-        assert!(world.is_refused(&issued.token).await, "{what}");
+        assert!(world.is_refused(&issued.shown()).await, "{what}");
         let again = world.authority.issue_service_token(&caller, None, None).await;
         assert!(again.is_err(), "and so does what began with it: {what}");
-        assert_eq!(world.caller(&key.secret).await.is_ok(), what != "its key", "{what}");
+        assert_eq!(world.caller(&key.shown()).await.is_ok(), what != "its key", "{what}");
     }
 }
 
@@ -106,8 +107,8 @@ async fn a_service_token_works_where_its_key_does() {
     let world = World::new().await;
     let key = world.backend_key(None, &["10.0.0.0/8"]).await;
     let inside: Option<IpAddr> = Some("10.0.0.1".parse().expect("an address"));
-    let caller = world.authority.authenticate_caller(&key.secret, inside).await.expect("a good key");
-    let token = world.authority.issue_service_token(&caller, None, None).await.expect("a token").token;
+    let caller = world.authority.authenticate_caller(&key.shown(), inside).await.expect("a good key");
+    let token = world.authority.issue_service_token(&caller, None, None).await.expect("a token").shown();
     assert!(world.authority.authenticate_caller(&token, inside).await.is_ok());
     assert!(world.is_refused(&token).await, "from nowhere that is known");
 }
@@ -115,13 +116,13 @@ async fn a_service_token_works_where_its_key_does() {
 #[tokio::test]
 async fn a_service_token_opens_no_socket_and_brings_forth_no_token_and_no_lasting_key() {
     let world = World::new().await;
-    let token = world.service_token(&world.backend_key(None, &[]).await.secret, None).await;
+    let token = world.service_token(&world.backend_key(None, &[]).await.shown(), None).await;
     for audience in [None, Some(audience("https://portcullis.test"))] {
         let context = PresentationContext { audience, ..PresentationContext::default() };
-        let verdict = world.authority.verify(Presented::Bearer(&token.token), &context).await.expect("a verdict");
+        let verdict = world.authority.verify(Presented::Bearer(&token.shown()), &context).await.expect("a verdict");
         assert_eq!(denied(verdict), (DenyReason::WrongKind, true));
     }
-    let caller = world.caller(&token.token).await.expect("it is good");
+    let caller = world.caller(&token.shown()).await.expect("it is good");
     let another = world.authority.issue_service_token(&caller, None, None).await;
     assert!(matches!(another, Err(ServiceTokenError::NotByKey)), "{another:?}");
     let new = NewApiKey {

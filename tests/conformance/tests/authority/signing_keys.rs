@@ -248,7 +248,7 @@ async fn an_older_key_encryption_key_goes_once_everything_is_encrypted_anew() {
 async fn authenticator_apps_are_encrypted_anew_too() {
     let world = World::new().await;
     let alice = named("alice");
-    world.authority.enrol_totp(&actor(), &tenant(), &alice).await.expect("enrols");
+    world.authority.enrol_totp(&actor(), &tenant(), &alice).await.expect("enrols").expect("it is new");
     let wrong = Secret::from("000000");
     let alone = async || {
         let other = world.replica(versions(8, &[]), KEYS).await;

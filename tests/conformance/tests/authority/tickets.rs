@@ -10,6 +10,7 @@ use auth_domain::{
 use futures_util::future::join_all;
 use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
 
+use crate::world::Shown as _;
 use crate::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
 
 fn anywhere() -> PresentationContext {
@@ -141,7 +142,7 @@ async fn a_ticket_dies_with_its_parent_its_session_and_by_its_own_key() {
 async fn a_ticket_of_an_api_key_dies_only_with_the_key() {
     let world = World::new().await;
     let key = world.api_key().await;
-    let (first, second) = (world.ticket(&key.secret, None, None).await, world.ticket(&key.secret, None, None).await);
+    let (first, second) = (world.ticket(&key.shown(), None, None).await, world.ticket(&key.shown(), None, None).await);
     world.revoke(RevokeTarget::Identity(auth_domain::IdentityRef::Id(world.alice.id))).await;
     allowed(world.redeem(&first, 1, &anywhere()).await);
     world.revoke(RevokeTarget::Credential(key.key.id)).await;
@@ -161,7 +162,7 @@ async fn a_bad_parent_gives_no_ticket() {
         (&ticket, DenyReason::WrongKind),
         (&Secret::from("hello"), DenyReason::Malformed),
     ] {
-        let request = NewTicket { parent: parent.clone(), audience: None, origin: None };
+        let request = NewTicket { parent: parent.clone(), audience: None, origin: None, within: None };
         let outcome = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
         assert!(matches!(outcome, TicketOutcome::Denied(why) if why == reason), "{outcome:?}");
     }
@@ -171,7 +172,7 @@ async fn a_bad_parent_gives_no_ticket() {
 #[tokio::test]
 async fn what_is_not_a_ticket_is_not_redeemed() {
     let world = World::new().await;
-    let (tokens, key) = (world.log_in().await.1, world.api_key().await.secret);
+    let (tokens, key) = (world.log_in().await.1, world.api_key().await.shown());
     for other in [&tokens.access, &tokens.refresh, &key] {
         assert_eq!(denied(world.redeem(other, 1, &anywhere()).await), (DenyReason::WrongKind, true));
     }
@@ -205,7 +206,8 @@ async fn a_ticket_is_good_nowhere_that_its_parent_is_not() {
         (&key, Some("portcullis"), None, DenyReason::WrongAudience),
         (&key, Some("chat"), Some("https://evil.example"), DenyReason::WrongOrigin),
     ] {
-        let request = NewTicket { parent: parent.clone(), audience: asked.map(audience), origin: from.map(origin) };
+        let request =
+            NewTicket { parent: parent.clone(), audience: asked.map(audience), origin: from.map(origin), within: None };
         let outcome = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
         assert!(matches!(outcome, TicketOutcome::Denied(why) if why == reason), "{asked:?} {from:?}: {outcome:?}");
     }
@@ -261,11 +263,11 @@ async fn what_is_refused_anyway_keeps_no_writer_waiting() {
     assert_eq!(denied(world.redeem(&live, 1, &chat).await), (DenyReason::WrongAudience, false));
     let refreshed = world.authority.refresh_tokens(&actor(), &spent.refresh).await.expect("an outcome");
     assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::SessionRevoked)));
-    let request = NewTicket { parent: spent.access.clone(), audience: None, origin: None };
+    let request = NewTicket { parent: spent.access.clone(), audience: None, origin: None, within: None };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::SessionRevoked)));
     world.clock.advance(600 * SECOND);
-    let request = NewTicket { parent: old.access.clone(), audience: None, origin: None };
+    let request = NewTicket { parent: old.access.clone(), audience: None, origin: None, within: None };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::Expired)));
     drop(writer);
@@ -284,7 +286,7 @@ async fn an_invented_credential_keeps_no_writer_waiting() {
     let refreshed =
         world.authority.refresh_tokens(&actor(), &invent(OpaqueKind::RefreshToken)).await.expect("an outcome");
     assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::Unknown)));
-    let request = NewTicket { parent: invent(OpaqueKind::ApiKey), audience: None, origin: None };
+    let request = NewTicket { parent: invent(OpaqueKind::ApiKey), audience: None, origin: None, within: None };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::Unknown)));
     drop(writer);

@@ -7,6 +7,7 @@ use auth_domain::{
 };
 use portcullis_types::{ClientId, KeyDigest, KeyKind, OpaqueKind, OpaqueToken, Secret, SeededEntropy, TenantId};
 
+use crate::world::Shown as _;
 use crate::world::{SECOND, World, actor, allowed, audience, denied, grant, named, role, tenant};
 
 fn key(kind: KeyKind, id: &str) -> KeyDigest {
@@ -94,18 +95,18 @@ async fn an_api_key_dies_only_by_its_own_key() {
     let key = world.api_key().await;
     world.kill(Target::Identity(tenant(), world.alice.id)).await;
     world.kill(Target::Tenant(tenant())).await;
-    let verdict = world.allowed(&key.secret).await;
+    let verdict = world.allowed(&key.shown()).await;
     assert_eq!((verdict.principal.session, verdict.expires_in), (None, None));
     assert!(!world.listed_key().await.revoked);
     world.revoke(RevokeTarget::Credential(key.key.id)).await;
-    assert_eq!(world.denied(&key.secret).await, (DenyReason::CredentialRevoked, true));
+    assert_eq!(world.denied(&key.shown()).await, (DenyReason::CredentialRevoked, true));
     assert!(world.listed_key().await.revoked);
 }
 
 #[tokio::test]
 async fn disabling_refuses_keys_for_as_long_and_ends_sessions_for_ever() {
     let world = World::new().await;
-    let (tokens, key) = (world.log_in().await.1, world.api_key().await.secret);
+    let (tokens, key) = (world.log_in().await.1, world.api_key().await.shown());
     let (identity, committed) =
         world.authority.disable_identity(&actor(), &tenant(), &named("alice")).await.expect("disables");
     assert_eq!(identity.revoked_seq, Some(committed.revision.seq));
@@ -122,7 +123,7 @@ async fn disabling_refuses_keys_for_as_long_and_ends_sessions_for_ever() {
 #[tokio::test]
 async fn grants_are_the_union_of_the_roles_and_change_with_them() {
     let world = World::new().await;
-    let key = world.api_key().await.secret;
+    let key = world.api_key().await.shown();
     let reader = Role { tenant: tenant(), name: role("reader"), grants: vec![grant(Action::History, "room:*")] };
     let (_, none) = world.authority.put_role(&actor(), reader).await.expect("a new role");
     assert!(none.is_none(), "nobody holds a new role");

@@ -10,6 +10,7 @@ use auth_domain::{
 };
 use portcullis_types::{IdentityName, RedemptionId, Secret, TenantId};
 
+use crate::world::Shown as _;
 use crate::world::{PASSWORD, World, actor, allowed, named, role, tenant};
 
 fn robot() -> NewIdentity {
@@ -30,7 +31,7 @@ async fn let_in(world: &World) -> Caller {
         addresses: Vec::new(),
     };
     let key = world.authority.create_api_key(&world.admin, new).await.expect("a new key");
-    world.authority.authenticate_caller(&key.secret, None).await.expect("it is good")
+    world.authority.authenticate_caller(&key.shown(), None).await.expect("it is good")
 }
 
 macro_rules! refused {
@@ -78,7 +79,7 @@ async fn a_call_that_waits_does_not_survive_its_key() {
     world.revoke(RevokeTarget::Credential(caller.credential)).await;
     let before = world.store.head().await.expect("reads");
     everything_is_refused(&world, &caller).await;
-    let ticket = NewTicket { parent: tokens.access.clone(), audience: None, origin: None };
+    let ticket = NewTicket { parent: tokens.access.clone(), audience: None, origin: None, within: None };
     refused!(world.authority.create_ticket(&Actor::caller(&caller), ticket), CreateTicketError);
     let answer = world.authority.refresh_tokens(&Actor::caller(&caller), &tokens.refresh).await;
     assert!(matches!(answer, Err(BeginError::CallerRefused)), "{answer:?}");

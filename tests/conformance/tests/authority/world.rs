@@ -9,8 +9,8 @@ use auth_domain::{
     Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
     KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
     NewTicket, Origin, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason, RevokeRequest,
-    RevokeTarget, Role, Scopes, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome, TokenPair,
-    Verdict,
+    RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome,
+    TokenPair, Verdict,
 };
 use auth_storage::SqliteStore;
 use portcullis_types::{
@@ -155,7 +155,7 @@ impl World {
         let hasher = Arc::new(CountingHasher::new());
         let (store, authority) = open(directory.path(), &clock, &hasher, 1).await;
         let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("the first start");
-        let admin = authority.authenticate_caller(&key.secret, None).await.expect("its own key");
+        let admin = authority.authenticate_caller(&key.shown(), None).await.expect("its own key");
         authority.create_tenant(&actor(), tenant(), None).await.expect("a new tenant");
         let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
         let speaker = Role { tenant: tenant(), name: role("speaker"), grants };
@@ -223,6 +223,7 @@ impl World {
             parent: parent.clone(),
             audience: audience.map(self::audience),
             origin: from.map(self::origin),
+            within: None,
         };
         match self.authority.create_ticket(&actor(), request).await.expect("an outcome") {
             TicketOutcome::Granted { ticket, .. } => ticket,
@@ -265,6 +266,23 @@ impl World {
         let tx = self.store.write().await.expect("writes");
         let now = portcullis_types::Clock::now(&*self.clock);
         tx.commit_with(Batch::kill(target, Reason::Compromised), now).await.expect("appends");
+    }
+}
+
+/// What is shown once, where it was.
+pub(crate) trait Shown {
+    fn shown(&self) -> Secret;
+}
+
+impl Shown for IssuedApiKey {
+    fn shown(&self) -> Secret {
+        self.secret.clone().expect("a request without a name shows it")
+    }
+}
+
+impl Shown for ServiceToken {
+    fn shown(&self) -> Secret {
+        self.token.clone().expect("a request without a name shows it")
     }
 }
 

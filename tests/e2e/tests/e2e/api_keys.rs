@@ -35,7 +35,8 @@ async fn a_socket_of_an_exchanged_key_ends_with_it_and_one_of_its_successor_does
     let (id, old) = key(&site, &[]).await;
     let mut by_old = site.gateways[0].open().await;
     assert!(by_old.connect(Some(&old)).await.is_authenticated());
-    let request = v1::RotateApiKeyRequest { tenant: "acme".to_owned(), id, old_ends_in_ms: 1_500, expires_in_ms: 0 };
+    let request =
+        v1::RotateApiKeyRequest { tenant: "acme".to_owned(), id, old_ends_in_ms: 1_500, ..Default::default() };
     let rotated = site.admin.api_keys().rotate_api_key(request).await.expect("it is exchanged").into_inner();
     assert!(by_old.is_alive().await, "the old one still works");
     let mut by_new = site.gateways[1].open().await;

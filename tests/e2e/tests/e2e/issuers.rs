@@ -23,7 +23,7 @@ async fn site_with(more: &str) -> (Site, Node) {
         create_identities: true,
         ..v1::Issuer::default()
     };
-    let request = v1::PutIssuerRequest { issuer: Some(issuer) };
+    let request = v1::PutIssuerRequest { issuer: Some(issuer), ..Default::default() };
     site.admin.issuers().put_issuer(request).await.expect("the administrator may");
     (site, provider)
 }
@@ -90,7 +90,7 @@ async fn an_issuer_that_is_removed_closes_its_sockets_and_no_others() {
     let (mut theirs_open, mut ours_open) = (site.gateways[0].open().await, site.gateways[0].open().await);
     assert!(theirs_open.connect(Some(&theirs)).await.is_authenticated());
     assert!(ours_open.connect(Some(&ours)).await.is_authenticated());
-    let request = v1::RemoveIssuerRequest { tenant: "acme".into(), name: "corp".into() };
+    let request = v1::RemoveIssuerRequest { tenant: "acme".into(), name: "corp".into(), ..Default::default() };
     site.admin.issuers().remove_issuer(request).await.expect("the administrator may");
     let reason = "client or signing key or issuer revoked".to_owned();
     assert_eq!(theirs_open.closed().await, Closed { code: 4510, reason });

@@ -34,7 +34,11 @@ async fn cut_off_from_the_authority_strict_freezes_first_and_tolerant_goes_on() 
     let (mut standard, _) = user_of(&site, "plain", v1::LeaseClass::Unspecified).await;
     let (mut tolerant, _) = user_of(&site, "patient", v1::LeaseClass::Tolerant).await;
     // Her tenant becomes strict while her socket is open.
-    let request = v1::SetLeaseClassRequest { tenant: "acme".to_owned(), lease_class: v1::LeaseClass::Strict.into() };
+    let request = v1::SetLeaseClassRequest {
+        tenant: "acme".to_owned(),
+        lease_class: v1::LeaseClass::Strict.into(),
+        ..Default::default()
+    };
     let changed = site.admin.tenants().set_lease_class(request).await.expect("it is set").into_inner();
     let request = v1::AwaitEnforcedRequest { revision: changed.revision, timeout_ms: 10_000 };
     site.backend.credentials().await_enforced(request).await.expect("an answer");
@@ -79,7 +83,11 @@ async fn hold_serves_whoever_is_there_and_lets_nobody_in() {
 #[tokio::test]
 async fn what_outlasts_the_bound_is_refused_to_tenants_and_not_served_on_routes() {
     let site = Site::start().await;
-    let request = v1::SetLeaseClassRequest { tenant: "acme".to_owned(), lease_class: v1::LeaseClass::Tolerant.into() };
+    let request = v1::SetLeaseClassRequest {
+        tenant: "acme".to_owned(),
+        lease_class: v1::LeaseClass::Tolerant.into(),
+        ..Default::default()
+    };
     let refused = site.admin.tenants().set_lease_class(request).await.expect_err("60 s do not fit into 15 s");
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
 

@@ -25,7 +25,7 @@ async fn rotating_closes_nothing_and_revoking_closes_what_the_key_signed_and_not
     let old = signing_key(&site).await;
     let before = site.log_in("alice").await;
     let mut by_old = sockets(&site, &before).await;
-    let rotation = v1::RotateSigningKeyRequest { instead_of: old.clone(), at_once: true };
+    let rotation = v1::RotateSigningKeyRequest { instead_of: old.clone(), at_once: true, ..Default::default() };
     let next = site.admin.keys().rotate_signing_key(rotation).await.expect("it rotates").into_inner();
     assert_eq!(next.signing_key.expect("the next key").id, signing_key(&site).await);
     let mut by_new = sockets(&site, &site.log_in("alice").await).await;
