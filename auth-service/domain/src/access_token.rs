@@ -39,6 +39,12 @@ pub(crate) struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
     pub(crate) rev: Revision,
+    /// When somebody proved who they are (RFC 9068, 2.2.1); absent where nobody did here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auth_time: Option<i64>,
+    /// How. Said to others: nothing here rests on it.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) amr: Vec<&'static str>,
 }
 
 /// Exactly what our tokens have: a parameter more and it is not ours.
@@ -83,6 +89,7 @@ impl Authority {
         let mut header = Header::new(signer.algorithm.jose());
         header.typ = Some(TYP.to_owned());
         header.kid = Some(signer.id.to_string());
+        let authentication = session.and_then(|session| session.authentication);
         let claims = Claims {
             iss: self.settings().issuer.clone(),
             sub: row.identity,
@@ -95,6 +102,8 @@ impl Authority {
             sid: session.map(|session| session.id),
             scope: scope_of(row),
             rev: row.issued,
+            auth_time: authentication.map(|how| how.at.as_unix_seconds()),
+            amr: authentication.map(|how| how.methods.amr()).unwrap_or_default(),
         };
         let token = jsonwebtoken::encode(&header, &claims, &signer.key)
             .expect("a key that was made or decrypted here signs by its own algorithm; the claims are plain JSON");

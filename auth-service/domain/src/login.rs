@@ -26,8 +26,8 @@ use crate::guard::{AttemptKey, Door, Slot};
 use crate::passwords::{HashError, StoredPassword};
 use crate::tokens::Opening;
 use crate::{
-    Authority, BeginError, Identity, IdentityRef, IdentityState, Label, NewSession, ReadView, StoreError, TenantState,
-    WriteTx,
+    Authentication, Authority, BeginError, Identity, IdentityRef, IdentityState, Label, Method, Methods, NewSession,
+    ReadView, StoreError, TenantState, WriteTx,
 };
 
 /// How long a login that was asked for more may take.
@@ -132,6 +132,8 @@ pub struct Continuation {
     pub issued: Revision,
     /// Who began it, and therefore goes on.
     pub actor: Box<str>,
+    /// How it was proved so far who it is.
+    pub proved: Methods,
     /// What is asked for.
     pub step: LoginStep,
     /// How many wrong proofs came before.
@@ -171,6 +173,7 @@ pub enum LoginError {
 pub(crate) struct Progress {
     pub(crate) identity: Identity,
     pub(crate) password: StoredPassword,
+    pub(crate) proved: Methods,
     pub(crate) opening: Opening,
     pub(crate) account: AttemptKey,
     pub(crate) place: Option<AttemptKey>,
@@ -212,10 +215,10 @@ impl Authority {
         }
         self.give_back(tx.as_mut(), &slot).await?;
         let Door { account, place, .. } = door;
-        let opening =
-            Opening { issued: looked.issued, device: attempt.device, client: attempt.client, mode: attempt.mode };
-        let (replaces, ends_at) = (attempt.replaces, self.now() + CONTINUATION_LIFE);
-        let progress = Progress { identity, password, opening, account, place, replaces, ends_at };
+        let LoginAttempt { device, client, mode, replaces, .. } = attempt;
+        let opening = Opening { issued: looked.issued, device, client, mode, authentication: None };
+        let (proved, ends_at) = (Method::Password.into(), self.now() + CONTINUATION_LIFE);
+        let progress = Progress { identity, password, proved, opening, account, place, replaces, ends_at };
         Ok(self.after_password(tx, actor, progress).await?)
     }
 
@@ -276,13 +279,14 @@ impl Authority {
         let now = self.now();
         let id = CredentialId::new(self.ids());
         let token = OpaqueToken::generate(OpaqueKind::LoginContinuation, id, self.entropy());
-        let Progress { identity, password, opening, account, place, ends_at, .. } = progress;
+        let Progress { identity, password, proved, opening, account, place, ends_at, .. } = progress;
         let row = Continuation {
             id,
             digest: token.digest(),
             password: password.id,
             issued: opening.issued,
             actor: actor.as_str().into(),
+            proved,
             step: match challenge {
                 Challenge::SecondFactor { .. } => LoginStep::SecondFactor,
                 Challenge::NewPassword => LoginStep::NewPassword,
@@ -318,7 +322,9 @@ impl Authority {
     ) -> Result<LoginOutcome, StoreError> {
         self.welcome_at(tx.as_mut(), &progress.account, progress.place.as_ref()).await?;
         let replaced = self.replaced(tx.as_mut(), progress.replaces.as_ref()).await?;
-        let opened = self.open_session(tx.as_mut(), actor, progress.identity, progress.opening).await?;
+        let authentication = Some(Authentication { methods: progress.proved, at: self.now() });
+        let opening = Opening { authentication, ..progress.opening };
+        let opened = self.open_session(tx.as_mut(), actor, progress.identity, opening).await?;
         match replaced {
             Some(target) => drop(tx.commit_with(Batch::kill(target, Reason::Logout), self.now()).await?),
             None => tx.commit().await?,

@@ -19,8 +19,8 @@ use crate::login::{may_log_in, still_good};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
 use crate::tokens::Opening;
 use crate::{
-    Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, LoginError, LoginMode, NewSession, Refusal,
-    StoreError, WriteTx,
+    Authentication, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, LoginError, LoginMode,
+    Method, NewSession, Refusal, StoreError, WriteTx,
 };
 
 /// How long a one-time token is good.
@@ -228,8 +228,11 @@ impl Authority {
         let mut tx = self.begin(actor).await?;
         let Some(identity) = still_good(tx.as_mut(), identity, password).await? else { return Ok(None) };
         let before = tx.session(&identity.tenant, before).await?.filter(|session| session.identity == identity.id);
+        // It goes on: what its login rested on, and when that was. Otherwise the password was shown a moment ago.
+        let shown = Authentication { methods: Method::Password.into(), at: self.now() };
+        let authentication = before.as_ref().and_then(|session| session.authentication).or(Some(shown));
         let (device, client) = before.map(|session| (session.device, session.client)).unwrap_or_default();
-        let opening = Opening { issued: committed.revision, device, client, mode };
+        let opening = Opening { issued: committed.revision, device, client, mode, authentication };
         let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
         tx.commit().await?;
         Ok(Some(opened))

@@ -2,7 +2,10 @@
 
 use portcullis_types::{ClientId, IdentityId, Revision, SessionId, TenantId, Timestamp};
 
-use crate::{Authority, Identity, IdentityRef, InvalidPage, Label, Page, Paged, ReadView, SessionFilter, StoreError};
+use crate::{
+    Authentication, Authority, Identity, IdentityRef, InvalidPage, Label, Page, Paged, ReadView, SessionFilter,
+    StoreError,
+};
 
 /// One login of an identity on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Session {
     pub client: Option<ClientId>,
     /// The head, read before the checks that allowed it.
     pub issued: Revision,
+    /// How its login proved who it is; none where nobody proved it here.
+    pub authentication: Option<Authentication>,
     /// When it began.
     pub created_at: Timestamp,
     /// When it ends at the latest.

@@ -17,8 +17,8 @@ use crate::outrun::unless_outrun;
 use crate::standing::{Standing, digest_matches, may_begin};
 use crate::verification::Form;
 use crate::{
-    Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef, IdentityState, Label,
-    LoginMode, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
+    Authentication, Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef,
+    IdentityState, Label, LoginMode, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
 };
 
 /// An access token and what renews it.
@@ -125,7 +125,8 @@ impl Authority {
         if tx.tenant(&request.tenant).await?.is_none_or(|tenant| tenant.state == TenantState::Suspended) {
             return Err(IssueError::Suspended);
         }
-        let opening = Opening { issued, device: request.device, client: request.client, mode: LoginMode::Tokens };
+        let (device, client) = (request.device, request.client);
+        let opening = Opening { issued, device, client, mode: LoginMode::Tokens, authentication: None };
         let opened = self.open_session(&mut *tx, actor, identity, opening).await?;
         tx.commit(opened.session.id.to_string(), self.now()).await?;
         Ok(IssueOutcome::Opened(Box::new(opened)))
@@ -254,6 +255,7 @@ impl Authority {
             identity: identity.id,
             device: opening.device,
             client: opening.client,
+            authentication: opening.authentication,
             issued: opening.issued,
             created_at: now,
             expires_at: now + self.settings().session_ttl,
@@ -322,6 +324,7 @@ pub(crate) struct Opening {
     pub(crate) device: Option<Label>,
     pub(crate) client: Option<ClientId>,
     pub(crate) mode: LoginMode,
+    pub(crate) authentication: Option<Authentication>,
 }
 
 /// A session, and the head that was read before it was found to be good.

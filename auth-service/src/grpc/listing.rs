@@ -128,7 +128,10 @@ fn session_to_wire(listed: ListedSession) -> v1::Session {
         SessionState::Expired => v1::SessionState::Expired,
     };
     let session = listed.session;
+    let methods = session.authentication.iter().flat_map(|how| how.methods.iter());
     v1::Session {
+        authentication_methods: methods.map(|method| method.name().to_owned()).collect(),
+        authenticated_at: session.authentication.map(|how| wire::timestamp(how.at)),
         id: session.id.to_string(),
         identity_id: session.identity.to_string(),
         state: state.into(),

@@ -59,7 +59,11 @@ macro_rules! session_columns {
             $prefix,
             "expires_at, s.revoked_seq AS ",
             $prefix,
-            "revoked_seq"
+            "revoked_seq, s.amr AS ",
+            $prefix,
+            "amr, s.authenticated_at AS ",
+            $prefix,
+            "authenticated_at"
         )
     };
 }

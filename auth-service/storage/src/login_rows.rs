@@ -1,9 +1,11 @@
 //! From the rows that logging in rests on to the domain's types, and the words in them.
 
-use auth_domain::{AttemptKey, Attempts, Continuation, LoginMode, LoginStep, PasswordReset, StoreError, TotpFactor};
+use auth_domain::{
+    AttemptKey, Attempts, Continuation, LoginMode, LoginStep, Method, PasswordReset, StoreError, TotpFactor,
+};
 use portcullis_types::{CredentialId, IdentityId};
 
-use crate::rows::{Cells, Columns};
+use crate::rows::{Cells, Columns, methods};
 use crate::words::Word;
 
 impl Word for LoginMode {
@@ -60,6 +62,8 @@ pub(crate) fn continuation<R: Cells>(row: &R) -> Result<Continuation, StoreError
         password: CredentialId::from_bytes(row.array("password")?),
         issued: row.revision("issue_seq", "issue_chain")?,
         actor: row.text("actor")?.into(),
+        // The release before wrote down nothing; a continuation follows a password.
+        proved: row.maybe_text("amr")?.map_or(Ok(Method::Password.into()), methods)?,
         step: row.word("step")?,
         refused: u32::try_from(row.seq("refused")?).map_err(|_| StoreError::Corrupt { what: "refused" })?,
         mode: row.word("mode")?,

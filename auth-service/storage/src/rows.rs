@@ -5,9 +5,9 @@ pub(crate) mod issuers;
 use std::collections::BTreeMap;
 
 use auth_domain::{
-    Action, Answered, Attributes, AuditRecord, Committed, Credential, CredentialKind, Grant, Head, Identity, KeyTerms,
-    Label, LogEntry, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark, Spent, StandingRows,
-    StoreError, StoredPassword, Tenant, TenantState,
+    Action, Answered, Attributes, AuditRecord, Authentication, Committed, Credential, CredentialKind, Grant, Head,
+    Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark,
+    Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState,
 };
 use portcullis_types::{
     AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SealedRow,
@@ -77,7 +77,7 @@ impl<R: Cells> Columns<'_, R> {
         self.maybe_text(column)?.ok_or(StoreError::Corrupt { what: column })
     }
 
-    fn maybe_text(&self, column: &'static str) -> Read<Option<&str>> {
+    pub(crate) fn maybe_text(&self, column: &'static str) -> Read<Option<&str>> {
         self.0.maybe_text(column)
     }
 
@@ -220,6 +220,7 @@ macro_rules! session_reader {
                 identity: IdentityId::from_bytes(row.array(concat!($prefix, "identity"))?),
                 device: row.maybe_name::<Label>(concat!($prefix, "device"))?,
                 client: row.maybe_name::<ClientId>(concat!($prefix, "client"))?,
+                authentication: authentication(&row, concat!($prefix, "amr"), concat!($prefix, "authenticated_at"))?,
                 issued: row.revision(concat!($prefix, "issue_seq"), concat!($prefix, "issue_chain"))?,
                 created_at: row.at(concat!($prefix, "created_at"))?,
                 expires_at: row.at(concat!($prefix, "expires_at"))?,
@@ -227,6 +228,15 @@ macro_rules! session_reader {
             })
         }
     };
+}
+
+fn authentication<R: Cells>(row: &Columns<'_, R>, amr: &'static str, at: &'static str) -> Read<Option<Authentication>> {
+    let (Some(words), Some(at)) = (row.maybe_text(amr)?, row.maybe_at(at)?) else { return Ok(None) };
+    Ok(Some(Authentication { methods: methods(words)?, at }))
+}
+
+pub(crate) fn methods(words: &str) -> Read<Methods> {
+    Methods::try_from(words).map_err(|_| StoreError::Corrupt { what: "amr" })
 }
 
 tenant_reader!(tenant, "");

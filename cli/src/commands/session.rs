@@ -26,7 +26,9 @@ pub(crate) enum SessionCommand {
 const LIST_HELP: &str = "\
 Examples:
   portcullis session list --tenant demo --name alice --active
-  portcullis session list --tenant demo --name alice --device \"Alice's phone\"";
+  portcullis session list --tenant demo --name alice --device \"Alice's phone\"
+
+By: what its login proved it with: pwd, otp, recovery_code. Nothing: a back end or an external issuer said who it is.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -73,6 +75,8 @@ async fn show(args: ShowArgs, authority: &Authority, printer: &Printer) -> Resul
         ("state", words::session_state(session.state)),
         ("device", session.device.clone()),
         ("client", session.client_id.clone()),
+        ("authenticated by", session.authentication_methods.join(" ")),
+        ("authenticated", words::time(session.authenticated_at.as_ref())),
         ("created", words::time(session.created_at.as_ref())),
         ("expires", words::time(session.expires_at.as_ref())),
     ]);
@@ -99,9 +103,10 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
     let rows = listing.items.iter().map(|session| {
         let state = words::session_state(session.state);
         let (created, expires) = (words::time(session.created_at.as_ref()), words::time(session.expires_at.as_ref()));
-        vec![session.id.clone(), state, session.device.clone(), session.client_id.clone(), created, expires]
+        let by = session.authentication_methods.join(" ");
+        vec![session.id.clone(), state, session.device.clone(), session.client_id.clone(), by, created, expires]
     });
-    let columns = &["id", "state", "device", "client", "created", "expires"];
+    let columns = &["id", "state", "device", "client", "by", "created", "expires"];
     let view = View::Rows { columns, rows: rows.collect(), empty: "The identity has no such sessions." };
     let sessions: Vec<Value> = listing.items.iter().map(as_json).collect();
     printer.report(&Report { json: json!({ "sessions": sessions, "truncated": listing.truncated }), view })?;
@@ -116,6 +121,8 @@ fn as_json(session: &v1::Session) -> Value {
         "state": words::session_state(session.state),
         "device": session.device,
         "client_id": session.client_id,
+        "authentication_methods": session.authentication_methods,
+        "authenticated_at": words::time_json(session.authenticated_at.as_ref()),
         "created_at": words::time_json(session.created_at.as_ref()),
         "expires_at": words::time_json(session.expires_at.as_ref()),
     })

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    AttemptKey, Attempts, Continuation, CredentialKind, Label, LoginMode, LoginStep, PasswordReset, Spent,
-    StoredPassword, TotpFactor,
+    AttemptKey, Attempts, Continuation, CredentialKind, Label, LoginMode, LoginStep, Method, Methods, PasswordReset,
+    Spent, StoredPassword, TotpFactor,
 };
 use futures_util::future::join_all;
 use portcullis_types::{ClientId, CredentialId, IdentityId, Revision, Timestamp};
@@ -39,6 +39,7 @@ fn continuation(seed: &Seed) -> Continuation {
         password: CredentialId::new(seed.ids()),
         issued: Revision { seq: 0, chain: u64::MAX },
         actor: "edge".into(),
+        proved: Methods::from(Method::Password).and(Method::RecoveryCode),
         step: LoginStep::SecondFactor,
         refused: 2,
         mode: LoginMode::Cookie,
@@ -80,6 +81,7 @@ pub async fn what_a_login_rests_on_reads_back_as_it_was_written(subject: &impl S
     let (app, row, token) = (factor(&seed), continuation(&seed), reset(&seed));
     let bare = Continuation {
         step: LoginStep::NewPassword,
+        proved: Method::Password.into(),
         mode: LoginMode::Tokens,
         device: None,
         client: None,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Action, Algorithm, Audience, Batch, Credential, CredentialKind, Grant, Identity, IdentityKind, KeyState, KeyTerms,
-    Label, Origin, Pattern, Reason, Scope, Session, SigningKey, Store, Target, Tenant, WriteTx,
+    Action, Algorithm, Audience, Authentication, Batch, Credential, CredentialKind, Grant, Identity, IdentityKind,
+    KeyState, KeyTerms, Label, Method, Methods, Origin, Pattern, Reason, Scope, Session, SigningKey, Store, Target,
+    Tenant, WriteTx,
 };
 use portcullis_types::{
     AddressRange, ClientId, CredentialId, Entropy, IdentityId, IdentityName, ManualClock, SeededEntropy, SessionId,
@@ -93,6 +94,10 @@ impl Seed {
             identity: self.identity,
             device: Some(Label::try_from("Zoë's phone").expect("a valid label")),
             client: Some(ClientId::try_from("web").expect("a valid id")),
+            authentication: Some(Authentication {
+                methods: Methods::from(Method::Password).and(Method::Totp),
+                at: self.now(),
+            }),
             issued: portcullis_types::Revision { seq: 0, chain: u64::MAX },
             created_at: self.now(),
             expires_at: self.now() + Duration::from_secs(3_600),

@@ -180,6 +180,8 @@ impl Authority {
             identity: identity.id,
             device: Label::try_from(issuer.name.as_str()).ok(),
             client: token.client.clone(),
+            // What the issuer asked for is the issuer's to say.
+            authentication: None,
             issued,
             created_at: self.now(),
             expires_at: token.expires_at,

@@ -14,7 +14,7 @@ use crate::audit::Actor;
 use crate::guard::{AttemptKey, Slot};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword};
 use crate::tokens::Opening;
-use crate::{Authority, BeginError, Identity, IdentityRef, ReadView, StoreError, WriteTx};
+use crate::{Authority, BeginError, Identity, IdentityRef, Method, ReadView, StoreError, WriteTx};
 
 /// How many proofs one login may try.
 const MOST_PROOFS: u32 = 5;
@@ -72,9 +72,9 @@ struct Resumed {
 impl Resumed {
     fn progress(self, replaces: Option<Secret>) -> Progress {
         let Self { row, identity, password } = self;
-        let opening = Opening { issued: row.issued, device: row.device, client: row.client, mode: row.mode };
-        let (account, place, ends_at) = (row.account, row.place, row.expires_at);
-        Progress { identity, password, opening, account, place, replaces, ends_at }
+        let Continuation { issued, device, client, mode, proved, account, place, expires_at: ends_at, .. } = row;
+        let opening = Opening { issued, device, client, mode, authentication: None };
+        Progress { identity, password, proved, opening, account, place, replaces, ends_at }
     }
 }
 
@@ -135,7 +135,9 @@ impl Authority {
         }
         if self.is_proof(tx.as_mut(), &resumed.identity, &shown, now).await? {
             self.give_back(tx.as_mut(), &slot).await?;
-            return Ok(self.after_second_factor(tx, actor, resumed.progress(replaces)).await?);
+            let mut progress = resumed.progress(replaces);
+            progress.proved = progress.proved.and(shown.method());
+            return Ok(self.after_second_factor(tx, actor, progress).await?);
         }
         let refused = resumed.row.refused + 1;
         if refused >= MOST_PROOFS || !slot.retry_after().is_zero() {
@@ -214,6 +216,15 @@ impl Authority {
 enum Shown {
     Totp(Secret),
     Recovery(Secret),
+}
+
+impl Shown {
+    const fn method(&self) -> Method {
+        match self {
+            Self::Totp(_) => Method::Totp,
+            Self::Recovery(_) => Method::RecoveryCode,
+        }
+    }
 }
 
 /// The continuation that this token names, if it is good now and was begun by whoever goes on, with any of its keys.

@@ -54,7 +54,7 @@ impl LoginReads for PgTx {
 
     async fn continuation(&mut self, id: CredentialId) -> Result<Option<Continuation>, StoreError> {
         let sql = "SELECT id, tenant, identity, digest, password, issue_seq, issue_chain, actor, step, refused, mode,
-                   device, client, account, place, expires_at, spent_at FROM login_continuations WHERE id = $1";
+                   device, client, account, place, expires_at, spent_at, amr FROM login_continuations WHERE id = $1";
         let query = sqlx::query(sql).bind(&id.as_bytes()[..]);
         let found = self.session.maybe(query).await?;
         found.as_ref().map(continuation).transpose()
@@ -214,8 +214,8 @@ impl LoginWrites for PgTx {
                     FOR UPDATE SKIP LOCKED)";
         self.write(sqlx::query(sql).bind(now.as_micros()).bind(i64::from(DELETED_AT_ONCE))).await?;
         let sql = "INSERT INTO login_continuations (id, tenant, identity, digest, password, issue_seq, issue_chain,
-                   actor, step, refused, mode, device, client, account, place, expires_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+                   actor, step, refused, mode, device, client, account, place, expires_at, amr)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
         let query = sqlx::query(sql)
             .bind(&row.id.as_bytes()[..])
             .bind(row.tenant.as_str())
@@ -232,7 +232,8 @@ impl LoginWrites for PgTx {
             .bind(row.client.as_ref().map(|client| client.as_str()))
             .bind(&row.account.as_bytes()[..])
             .bind(row.place.as_ref().map(|place| &place.as_bytes()[..]))
-            .bind(row.expires_at.as_micros());
+            .bind(row.expires_at.as_micros())
+            .bind(row.proved.words());
         self.write(query).await.map(drop)
     }
 

@@ -190,7 +190,7 @@ impl WriteTx for PgTx {
 
     async fn insert_session(&mut self, session: &SessionRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (tenant, id, identity, device, client, issue_seq, issue_chain, created_at,
-                   expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                   expires_at, amr, authenticated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let query = sqlx::query(sql)
             .bind(session.tenant.as_str())
             .bind(&session.id.as_bytes()[..])
@@ -200,7 +200,9 @@ impl WriteTx for PgTx {
             .bind(number(session.issued.seq))
             .bind(session.issued.chain.cast_signed())
             .bind(session.created_at.as_micros())
-            .bind(session.expires_at.as_micros());
+            .bind(session.expires_at.as_micros())
+            .bind(session.authentication.map(|how| how.methods.words()))
+            .bind(session.authentication.map(|how| how.at.as_micros()));
         self.write(query).await.map(drop)
     }
 

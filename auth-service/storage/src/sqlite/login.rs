@@ -55,7 +55,7 @@ impl LoginReads for SqliteTx {
 
     async fn continuation(&mut self, id: CredentialId) -> Result<Option<Continuation>, StoreError> {
         let sql = "SELECT id, tenant, identity, digest, password, issue_seq, issue_chain, actor, step, refused, mode,
-                   device, client, account, place, expires_at, spent_at FROM login_continuations WHERE id = ?1";
+                   device, client, account, place, expires_at, spent_at, amr FROM login_continuations WHERE id = ?1";
         let query = sqlx::query(sql).bind(&id.as_bytes()[..]);
         let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
         found.as_ref().map(continuation).transpose()
@@ -212,8 +212,8 @@ impl LoginWrites for SqliteTx {
                    (SELECT id FROM login_continuations WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
         self.write(sqlx::query(sql).bind(now.as_micros()).bind(DELETED_AT_ONCE)).await?;
         let sql = "INSERT INTO login_continuations (id, tenant, identity, digest, password, issue_seq, issue_chain,
-                   actor, step, refused, mode, device, client, account, place, expires_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+                   actor, step, refused, mode, device, client, account, place, expires_at, amr)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         let query = sqlx::query(sql)
             .bind(&row.id.as_bytes()[..])
             .bind(row.tenant.as_str())
@@ -230,7 +230,8 @@ impl LoginWrites for SqliteTx {
             .bind(row.client.as_ref().map(|client| client.as_str()))
             .bind(&row.account.as_bytes()[..])
             .bind(row.place.as_ref().map(|place| &place.as_bytes()[..]))
-            .bind(row.expires_at.as_micros());
+            .bind(row.expires_at.as_micros())
+            .bind(row.proved.words());
         self.write(query).await.map(drop)
     }
 

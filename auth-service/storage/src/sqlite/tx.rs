@@ -207,7 +207,7 @@ impl WriteTx for SqliteTx {
 
     async fn insert_session(&mut self, session: &Session) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (tenant, id, identity, device, client, issue_seq, issue_chain, created_at,
-                   expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                   expires_at, amr, authenticated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let query = sqlx::query(sql)
             .bind(session.tenant.as_str())
             .bind(&session.id.as_bytes()[..])
@@ -217,7 +217,9 @@ impl WriteTx for SqliteTx {
             .bind(number(session.issued.seq))
             .bind(session.issued.chain.cast_signed())
             .bind(session.created_at.as_micros())
-            .bind(session.expires_at.as_micros());
+            .bind(session.expires_at.as_micros())
+            .bind(session.authentication.map(|how| how.methods.words()))
+            .bind(session.authentication.map(|how| how.at.as_micros()));
         self.write(query).await.map(drop)
     }
 

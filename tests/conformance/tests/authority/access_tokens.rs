@@ -32,6 +32,11 @@ impl Parts {
     }
 }
 
+/// What a token says.
+pub(crate) fn claims_of(token: &Secret) -> Value {
+    Parts::of(token).claims
+}
+
 async fn assert_invalid(world: &World, token: &Secret, why: &str) {
     assert_eq!(world.denied(token).await, (DenyReason::Invalid, true), "{why}");
 }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, Challenge, Challenged, ContinueError, LoginOutcome, NewSession, Proof, RECOVERY_CODES, Refusal, Reset,
-    RevokeTarget, SecondFactorError, TotpConfirmation,
+    Actor, Challenge, Challenged, ChangePassword, ContinueError, IssueOutcome, IssueTokens, LoginMode, LoginOutcome,
+    NewSession, PasswordChange, Proof, RECOVERY_CODES, RefreshOutcome, Refusal, Reset, RevokeTarget, SecondFactorError,
+    SessionCredentials, TotpConfirmation,
 };
 use aws_lc_rs::hmac;
 use data_encoding::BASE32_NOPAD;
 use portcullis_types::{Clock as _, Secret};
+use serde_json::{Value, json};
 
+use crate::access_tokens::claims_of;
 use crate::world::{PASSWORD, SECOND, World, actor, named, tenant};
 
 const STEP: Duration = Duration::from_secs(30);
@@ -254,4 +257,77 @@ async fn the_second_factor_is_asked_for_before_the_new_password() {
     let same = world.authority.continue_login(&actor(), &asked.continuation, Proof::NewPassword(temporary), None).await;
     assert!(matches!(same, Err(ContinueError::Password(_))), "{same:?}");
     granted(go_on(&world, &asked.continuation, Proof::NewPassword(Secret::from("another horse battery"))).await);
+}
+
+/// What a session remembers of its login, what its tokens say, and when that was.
+async fn told(world: &World, session: &NewSession) -> (String, Value, Option<i64>) {
+    let listed = world.authority.session(&tenant(), session.session.id).await.expect("reads").expect("it is there");
+    let SessionCredentials::Tokens(tokens) = &session.credentials else { panic!("tokens were asked for") };
+    let claims = claims_of(&tokens.access);
+    let at = claims["auth_time"].as_i64();
+    let how = listed.session.authentication;
+    assert_eq!(how.map(|how| how.at.as_unix_seconds()), at);
+    (how.map_or_else(String::new, |how| how.methods.words()), claims["amr"].clone(), at)
+}
+
+#[tokio::test]
+async fn a_session_and_its_tokens_say_what_its_login_rested_on_and_when() {
+    let world = World::new().await;
+    let now = || Some(world.clock.now().as_unix_seconds());
+    let (plain, _) = world.log_in().await;
+    assert_eq!(told(&world, &plain).await, ("pwd".into(), json!(["pwd"]), now()));
+
+    let (app, codes) = enrol(&world).await;
+    let proof = Proof::TotpCode(code(&world, &app));
+    let with_app = granted(go_on(&world, &begin(&world).await.continuation, proof).await);
+    assert_eq!(told(&world, &with_app).await, ("pwd otp".into(), json!(["pwd", "otp", "mfa"]), now()));
+    let proof = Proof::RecoveryCode(codes[0].clone());
+    let with_code = granted(go_on(&world, &begin(&world).await.continuation, proof).await);
+    let expected = json!(["pwd", "recovery_code", "mfa"]);
+    assert_eq!(told(&world, &with_code).await, ("pwd recovery_code".into(), expected, now()));
+
+    let at = now();
+    world.clock.advance(600 * SECOND);
+    let SessionCredentials::Tokens(tokens) = &with_app.credentials else { panic!("tokens were asked for") };
+    let RefreshOutcome::Granted(next) =
+        world.authority.refresh_tokens(&actor(), &tokens.refresh).await.expect("answers")
+    else {
+        panic!("it is good")
+    };
+    let claims = claims_of(&next.access);
+    assert_eq!((&claims["amr"], claims["auth_time"].as_i64()), (&json!(["pwd", "otp", "mfa"]), at), "as it was");
+
+    let wanted = IssueTokens { tenant: tenant(), identity: named("alice"), device: None, client: None };
+    let IssueOutcome::Opened(vouched) = world.authority.issue_tokens(&actor(), wanted).await.expect("issues") else {
+        panic!("it is new")
+    };
+    assert_eq!(told(&world, &vouched).await, (String::new(), Value::Null, None), "nobody proved it here");
+}
+
+#[tokio::test]
+async fn a_password_that_must_be_replaced_costs_no_factor_and_one_that_is_changed_goes_on_with_the_login() {
+    let world = World::new().await;
+    let (_, codes) = enrol(&world).await;
+    let reset = Reset::Temporary(Secret::from("temporary horse"));
+    world.authority.reset_password(&actor(), &tenant(), &named("alice"), reset).await.expect("resets");
+    let outcome = world.authority.log_in(&actor(), world.attempt("alice", "temporary horse")).await;
+    let asked = challenged(outcome.expect("an outcome"));
+    let asked = challenged(go_on(&world, &asked.continuation, Proof::RecoveryCode(codes[0].clone())).await);
+    let new = Proof::NewPassword(Secret::from("another horse"));
+    let session = granted(go_on(&world, &asked.continuation, new).await);
+    let (words, _, at) = told(&world, &session).await;
+    assert_eq!(words, "pwd recovery_code");
+
+    world.clock.advance(60 * SECOND);
+    let change = ChangePassword {
+        tenant: tenant(),
+        identity: named("alice"),
+        current: Secret::from("another horse"),
+        new: Secret::from("a third horse"),
+        from: None,
+        goes_on: Some((session.session.id, LoginMode::Tokens)),
+    };
+    let changed = world.authority.change_password(&actor(), change).await.expect("changes");
+    let PasswordChange::Changed { session: Some(next), .. } = changed else { panic!("it goes on") };
+    assert_eq!(told(&world, &next).await, ("pwd recovery_code".into(), json!(["pwd", "recovery_code", "mfa"]), at));
 }
