@@ -96,6 +96,9 @@ pub(crate) struct Tls {
     pub(crate) cert_file: PathBuf,
     /// Its private key, in PEM.
     pub(crate) key_file: PathBuf,
+    /// The certificate authorities that vouch for the certificates of callers, in PEM; absent: callers show none.
+    #[serde(default)]
+    pub(crate) client_ca_file: Option<PathBuf>,
 }
 
 /// `[http]`.

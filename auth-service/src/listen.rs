@@ -15,7 +15,6 @@ use portcullis_observe::MetricsListener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +74,6 @@ impl Accepted {
     /// Who is at the other end; none when it is gone already.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.stream.peer_addr().ok().map(|address| address.ip())
-    }
-}
-
-impl Connected for Accepted {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
     }
 }
 

@@ -63,7 +63,7 @@ struct Arguments {
 enum Command {
     /// Serve until SIGTERM or SIGINT (the default).
     Serve,
-    /// Say whether the configuration is valid, and do nothing else.
+    /// Say whether the configuration is valid, with the certificates that it names, and do nothing else.
     CheckConfig,
     /// Bring the schema up to date, making the store if there is none, and do not serve. A start does this too.
     Migrate,
@@ -108,6 +108,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     match arguments.command.clone().unwrap_or(Command::Serve) {
         Command::CheckConfig => {
             logging::filter(&config.log)?;
+            if let Some(files) = &config.grpc.tls {
+                tls::Shown::open(files, Arc::new(SystemClock))?;
+            }
             println!("the configuration is valid");
             Ok(ExitCode::SUCCESS)
         }

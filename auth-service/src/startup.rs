@@ -136,7 +136,7 @@ pub(crate) struct Surroundings {
 /// Starts everything. When it returns, both listeners answer.
 pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Running, StartError> {
     // First, because a taken port is the likeliest mistake and must leave nothing behind.
-    let shown = config.grpc.tls.as_ref().map(Shown::open).transpose()?;
+    let shown = config.grpc.tls.as_ref().map(|files| Shown::open(files, Arc::clone(&around.clock))).transpose()?;
     let grpc_listener = listen::bind(config.grpc.listen, "grpc.listen").await?;
     let http_listener = listen::bind(config.http.listen, "http.listen").await?;
     let metrics_listener = listen::bind_metrics(config.metrics.listen)?;

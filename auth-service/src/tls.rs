@@ -1,8 +1,12 @@
-//! TLS on the gRPC listener: handshakes, and certificates that are exchanged without a restart.
+//! TLS on the gRPC listener: handshakes, certificates of callers, and files that are exchanged without a restart.
 //!
 //! Guarantees: a connection is handed on only after its handshake, which takes at most ten seconds and keeps no other
 //! one waiting; new files are taken up within five seconds of their change, for connections that begin after that; files
-//! that cannot be used are named in the log, and the last good ones stay.
+//! that cannot be used are named in the log, and the last good ones stay. A caller may show a certificate where authorities
+//! for them are configured; one that they do not vouch for ends the handshake, and is never taken for none.
+//! Refuses: to resume a session, which would bring a certificate back that nobody vouches for any more.
+
+mod caller;
 
 use std::io;
 use std::path::PathBuf;
@@ -12,16 +16,21 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt as _};
-use portcullis_types::Shutdown;
-use rustls::ServerConfig;
+use portcullis_types::{Clock, Shutdown};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
+pub(crate) use self::caller::{CallerCertificate, Peer};
 use crate::config::Tls;
 use crate::listen::{self, Accepted};
 use crate::tailer::SourceText as _;
@@ -45,20 +54,68 @@ pub(crate) enum TlsError {
     /// The key is not the certificate's.
     #[error("`grpc.tls`: the certificate and the key do not belong together")]
     Mismatch(#[source] rustls::Error),
+    /// A certificate in the bundle is none that could vouch for others.
+    #[error("`grpc.tls.client_ca_file` {}: certificate {number} cannot vouch for others", .path.display())]
+    ClientAuthority {
+        /// Which file.
+        path: PathBuf,
+        /// Which of its certificates, from 1.
+        number: usize,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// Nobody could be vouched for.
+    #[error("`grpc.tls.client_ca_file` {} cannot be used", .path.display())]
+    ClientAuthorities {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: VerifierBuilderError,
+    },
 }
 
 /// What the listener shows to whoever connects.
 #[derive(Debug)]
 pub(crate) struct Shown {
     files: Tls,
-    now: RwLock<(Arc<ServerConfig>, [Option<SystemTime>; 2])>,
+    clock: Arc<dyn Clock>,
+    now: RwLock<(Good, Changed)>,
+}
+
+/// When the files were changed last, as far as can be seen.
+type Changed = [Option<SystemTime>; 3];
+
+/// What the files hold, when all of them can be used.
+#[derive(Clone, Debug)]
+struct Good {
+    config: Arc<ServerConfig>,
+    /// Who vouches for callers; absent: they show no certificates.
+    callers: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// The time that certificates are judged by is the same that everything else is judged by.
+#[derive(Debug)]
+struct Wall(Arc<dyn Clock>);
+
+impl TimeProvider for Wall {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix_time(&*self.0))
+    }
+}
+
+fn unix_time(clock: &dyn Clock) -> UnixTime {
+    let seconds = u64::try_from(clock.now().as_unix_seconds()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 impl Shown {
     /// Reads the files.
-    pub(crate) fn open(files: &Tls) -> Result<Arc<Self>, TlsError> {
-        let now = RwLock::new((read(files)?, changed(files)));
-        Ok(Arc::new(Self { files: files.clone(), now }))
+    pub(crate) fn open(files: &Tls, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TlsError> {
+        let changed = changed(files);
+        let now = RwLock::new((read(files, &clock)?, changed));
+        Ok(Arc::new(Self { files: files.clone(), clock, now }))
     }
 
     /// Takes new files up until shutdown is requested.
@@ -80,9 +137,9 @@ impl Shown {
         if self.now.read().unwrap_or_else(PoisonError::into_inner).1 == found {
             return;
         }
-        match read(&self.files) {
-            Ok(config) => {
-                *self.now.write().unwrap_or_else(PoisonError::into_inner) = (config, found);
+        match read(&self.files, &self.clock) {
+            Ok(good) => {
+                *self.now.write().unwrap_or_else(PoisonError::into_inner) = (good, found);
                 tracing::info!("the certificate of the gRPC listener was exchanged");
             }
             Err(error) => {
@@ -91,17 +148,35 @@ impl Shown {
         }
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).0))
+    fn good(&self) -> Good {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// One handshake, and who is at the other end.
+    async fn shake(self: &Arc<Self>, accepted: Accepted) -> Option<Line> {
+        let (address, good) = (accepted.peer(), self.good());
+        let shaken = TlsAcceptor::from(Arc::clone(&good.config)).accept(accepted);
+        let stream = match tokio::time::timeout(HANDSHAKE_TIME, shaken).await {
+            Ok(Ok(stream)) => stream,
+            // Who speaks no TLS, or does not like the certificate, or has one that is not liked, has been told by it.
+            Ok(Err(error)) => {
+                tracing::debug!(peer = ?address, %error, "a handshake failed");
+                return None;
+            }
+            Err(_late) => return None,
+        };
+        let chain = stream.get_ref().1.peer_certificates();
+        let shown = chain.zip(good.callers).map(|(chain, by)| CallerCertificate::new(chain, by, Arc::clone(self)));
+        Some(Line::Tls(Box::new(stream), Peer { address, certificate: shown.map(Arc::new) }))
     }
 }
 
-/// When the files were changed last, as far as can be seen.
-fn changed(files: &Tls) -> [Option<SystemTime>; 2] {
-    [&files.cert_file, &files.key_file].map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
+fn changed(files: &Tls) -> Changed {
+    let at = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    [at(&files.cert_file), at(&files.key_file), files.client_ca_file.as_ref().and_then(at)]
 }
 
-fn read(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(files: &Tls, clock: &Arc<dyn Clock>) -> Result<Good, TlsError> {
     let not = |key, path: &PathBuf, what| TlsError::File { key, path: path.clone(), what };
     let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert_file)
         .and_then(Iterator::collect::<Result<_, _>>)
@@ -109,14 +184,41 @@ fn read(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let key = PrivateKeyDer::from_pem_file(&files.key_file)
         .map_err(|_| not("grpc.tls.key_file", &files.key_file, "a private key"))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let callers = files.client_ca_file.as_ref().map(|file| vouching(file, Arc::clone(&provider))).transpose()?;
+    let config = ServerConfig::builder_with_details(provider, Arc::new(Wall(Arc::clone(clock))))
         .with_safe_default_protocol_versions()
-        .expect("the provider speaks what rustls speaks by default")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(TlsError::Mismatch)?;
+        .expect("the provider speaks what rustls speaks by default");
+    let config = match &callers {
+        Some(callers) => config.with_client_cert_verifier(Arc::clone(callers)),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, key).map_err(TlsError::Mismatch)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(config))
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Good { config: Arc::new(config), callers })
+}
+
+/// Who vouches for callers, of whom none need show a certificate.
+fn vouching(file: &PathBuf, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<_, _>>)
+        .ok()
+        .filter(|found: &Vec<_>| !found.is_empty())
+        .ok_or(TlsError::File {
+            key: "grpc.tls.client_ca_file",
+            path: file.clone(),
+            what: "certificate authorities",
+        })?;
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in certificates.into_iter().enumerate() {
+        let cannot = |source| TlsError::ClientAuthority { path: file.clone(), number: index + 1, source };
+        roots.add(certificate).map_err(cannot)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|source| TlsError::ClientAuthorities { path: file.clone(), source })
 }
 
 /// Connections as they come: in the clear, or after their handshake when there is something to show.
@@ -129,10 +231,10 @@ pub(crate) fn connections(
         let shown = shown.clone();
         async move {
             let accepted = accepted.ok()?;
-            let Some(shown) = shown else { return Some(Ok(Line::Plain(accepted))) };
-            let shaken = tokio::time::timeout(HANDSHAKE_TIME, shown.acceptor().accept(accepted)).await;
-            // Who speaks no TLS, or does not like the certificate, has been told by the handshake.
-            shaken.ok()?.ok().map(|stream| Ok(Line::Tls(Box::new(stream))))
+            match shown {
+                Some(shown) => shown.shake(accepted).await.map(Ok),
+                None => Some(Ok(Line::Plain(accepted))),
+            }
         }
     });
     // As many at once as there may be connections, so that slow ones keep nobody waiting.
@@ -144,17 +246,17 @@ pub(crate) fn connections(
 pub(crate) enum Line {
     /// In the clear, on this machine.
     Plain(Accepted),
-    /// After its handshake.
-    Tls(Box<TlsStream<Accepted>>),
+    /// After its handshake, with who is at the other end.
+    Tls(Box<TlsStream<Accepted>>, Peer),
 }
 
 impl Connected for Line {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
+    fn connect_info(&self) -> Peer {
         match self {
-            Self::Plain(accepted) => accepted.connect_info(),
-            Self::Tls(stream) => stream.get_ref().0.connect_info(),
+            Self::Plain(accepted) => Peer { address: accepted.peer(), certificate: None },
+            Self::Tls(_, peer) => peer.clone(),
         }
     }
 }
@@ -163,7 +265,7 @@ impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream, _) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -172,7 +274,7 @@ impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -183,28 +285,28 @@ impl AsyncWrite for Line {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tls(stream, _) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -227,6 +227,7 @@ impl Authority {
             expires_at: None,
             spent: None,
             key_terms: Some(KeyTerms::default()),
+            certificate: None,
             revoked_seq: None,
         };
         (row, token.reveal())

@@ -7,7 +7,7 @@ use portcullis_types::{CredentialId, IdentityId, KeyDigest, OpaqueKind, OpaqueTo
 use crate::asking::Asked;
 use crate::service_tokens::key_of;
 use crate::standing::{Standing, digest_matches};
-use crate::{Authority, CredentialKind, IdentityKind, Scope, Scopes, StoreError};
+use crate::{Authority, IdentityKind, Scope, Scopes, StoreError};
 
 /// An authenticated caller.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Who it is.
     pub identity: IdentityId,
-    /// The API key that it presented, or the token.
+    /// The API key that it presented, or the token, or the registration of its certificate's name.
     pub credential: CredentialId,
     /// What it may do.
     pub scopes: Scopes,
@@ -42,8 +42,8 @@ pub enum Forbidden {
 /// Why a caller is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
-    /// No good API key of an active service, nor a token for one. Which part is wrong is not said.
-    #[error("not an API key of an active service, nor a token for one")]
+    /// No good API key of an active service, nor a token for one, nor a certificate. Which part is wrong is not said.
+    #[error("neither an API key of an active service, nor a token for one, nor a registered certificate in its time")]
     Unauthenticated,
     /// The store did not answer.
     #[error(transparent)]
@@ -106,10 +106,10 @@ impl Authority {
         Ok(caller(&standing, scopes, keys, view.head().revision()))
     }
 
-    /// Whether it is a good API key of a service, from where it may be used.
-    fn judge_key(&self, key: &Standing, address: Option<IpAddr>) -> Result<(), CallerError> {
+    /// Whether it is a good API key of a service, or the registration of a certificate, from where it may be used.
+    pub(crate) fn judge_key(&self, key: &Standing, address: Option<IpAddr>) -> Result<(), CallerError> {
         let now = self.now();
-        let known = key.credential.kind == CredentialKind::ApiKey && key.identity.kind == IdentityKind::Service;
+        let known = key.credential.is_of_service() && key.identity.kind == IdentityKind::Service;
         if !known || key.judge(now).is_err() || !key.credential.is_from_address(address) {
             return Err(CallerError::Unauthenticated);
         }
@@ -118,7 +118,7 @@ impl Authority {
     }
 }
 
-fn caller(standing: &Standing, scopes: Scopes, keys: Vec<KeyDigest>, revision: Revision) -> Caller {
+pub(crate) fn caller(standing: &Standing, scopes: Scopes, keys: Vec<KeyDigest>, revision: Revision) -> Caller {
     Caller {
         tenant: standing.credential.tenant.clone(),
         identity: standing.identity.id,

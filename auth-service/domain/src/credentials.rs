@@ -6,7 +6,7 @@ use portcullis_types::{
     CredentialId, IdentityId, RedemptionId, Revision, SessionId, SigningKeyId, TenantId, Timestamp,
 };
 
-use crate::{Audience, KeyTerms, Label, Origin, Scopes};
+use crate::{Audience, CertificateName, KeyTerms, Label, Origin, Scopes};
 
 /// What kind of credential it is. Passwords have rows of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub enum CredentialKind {
     Ticket,
     /// An API key.
     ApiKey,
+    /// The name in a client certificate, which is shown at a connection and not sent.
+    ClientCertificate,
 }
 
 /// How a credential of one use was used.
@@ -77,8 +79,10 @@ pub struct Credential {
     pub expires_at: Option<Timestamp>,
     /// How it was used, when it is of one use and was.
     pub spent: Option<Spent>,
-    /// Of an API key, what it is limited to; other kinds have none.
+    /// Of an API key or a client certificate, what it is limited to; other kinds have none.
     pub key_terms: Option<KeyTerms>,
+    /// Of a client certificate, the name in it; other kinds have none.
+    pub certificate: Option<CertificateName>,
     /// The newest entry that killed it; kept for ever.
     pub revoked_seq: Option<u64>,
 }
@@ -97,6 +101,11 @@ impl Credential {
     /// Whether it is a token for a service: for the authority's own API, under no session.
     pub fn is_service_token(&self) -> bool {
         self.kind == CredentialKind::AccessToken && self.session.is_none()
+    }
+
+    /// Whether it is what a service is known by at the authority's API, and not a token that stands for that.
+    pub fn is_of_service(&self) -> bool {
+        matches!(self.kind, CredentialKind::ApiKey | CredentialKind::ClientCertificate)
     }
 
     /// Whether it may be presented from this address, or from one that is not known.

@@ -19,6 +19,7 @@ mod batch;
 mod beginning;
 mod bootstrap;
 mod callers;
+mod certificates;
 mod constraints;
 mod cookies;
 mod credential_listing;
@@ -74,6 +75,9 @@ pub use batch::{Batch, CloseCode, Effect, Fact, Pace, Reason, Target};
 pub use beginning::BeginError;
 pub use bootstrap::BootstrapError;
 pub use callers::{Caller, CallerError, Forbidden};
+pub use certificates::{
+    CertificateName, ClientCertificate, MAX_CERTIFICATES, NewCertificate, RegisterCertificateError, ShownCertificate,
+};
 pub use constraints::{Audience, Label, Origin};
 pub use cookies::{CookieRules, CookieUse};
 pub use credential_listing::{CredentialState, ListedCredential};
@@ -124,11 +128,11 @@ pub use service_tokens::{ServiceToken, ServiceTokenError};
 pub use session_revocation::{EndedSessions, MAX_SESSIONS_ENDED, RevokeSessions, RevokeSessionsError, SessionsBy};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
 pub use store::{
-    Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditWrites, Committed, Connections, CredentialFilter,
-    ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites, LeaseClassReads,
-    LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView,
-    RetentionWrites, SealedReads, SealedWrites, SessionFilter, SigningKeyMark, StandingReads, StandingRows, Store,
-    StoreError, TextMatch, WriteTx,
+    Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditWrites, CertificateReads, CertificateWrites, Certified,
+    Committed, Connections, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites, KeyReads,
+    KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites,
+    PoolUse, ReadView, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SigningKeyMark, StandingReads,
+    StandingRows, Store, StoreError, TextMatch, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -268,9 +268,13 @@ async fn credential(view: &mut dyn ReadView, row: Credential) -> Result<Found, R
             session(view, &row.tenant, id).await
         }
         (CredentialKind::RefreshToken | CredentialKind::SessionCookie, None)
-        | (CredentialKind::AccessToken | CredentialKind::Ticket | CredentialKind::ApiKey, _) => {
-            Ok(Found { target: Target::Credential(row.tenant, row.id), dead_since: row.revoked_seq })
-        }
+        | (
+            CredentialKind::AccessToken
+            | CredentialKind::Ticket
+            | CredentialKind::ApiKey
+            | CredentialKind::ClientCertificate,
+            _,
+        ) => Ok(Found { target: Target::Credential(row.tenant, row.id), dead_since: row.revoked_seq }),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Client credentials: a service exchanges its API key for a short-lived token, which a program that should not hold the
-//! key presents at the authority's own API.
+//! Client credentials: a service exchanges its API key, or its client certificate, for a short-lived token, which a program
+//! that should not hold the key presents at the authority's own API.
 //!
 //! Guarantees: a token may do at most what its key may, where its key may, and dies with it; it is for the authority alone,
 //! so nobody opens a socket with it; it brings forth no other token, and no key that outlives it.
@@ -34,7 +34,7 @@ pub struct ServiceToken {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceTokenError {
     /// It was asked for with another such token.
-    #[error("a service token is issued for an API key, not for another token")]
+    #[error("a service token is issued for an API key or a certificate, not for another token")]
     NotByKey,
     /// It would be allowed what its key is not.
     #[error("a token never has scopes that its key lacks")]
@@ -72,7 +72,7 @@ impl Authority {
             Begun::Before(before) => return Ok(self.service_token_before(before).await?),
         };
         let key = tx.credential(caller.credential).await?;
-        let key = key.filter(|key| key.kind == CredentialKind::ApiKey).ok_or(ServiceTokenError::NotByKey)?;
+        let key = key.filter(Credential::is_of_service).ok_or(ServiceTokenError::NotByKey)?;
         let identity = tx.identity(&caller.tenant, &IdentityRef::Id(caller.identity)).await?;
         identity.ok_or(StoreError::Corrupt { what: "a credential without its identity" })?;
         let (now, issued) = (self.now(), tx.head().revision());
@@ -95,6 +95,7 @@ impl Authority {
             expires_at: Some(Timestamp::from_unix_seconds(end.as_unix_seconds())),
             spent: None,
             key_terms: None,
+            certificate: None,
             revoked_seq: None,
             ..key
         };

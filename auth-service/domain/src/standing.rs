@@ -15,8 +15,8 @@ use crate::batch::Target;
 use crate::faults::{Fault, is_broken};
 use crate::store::{SigningKeyMark, StandingRows};
 use crate::{
-    Credential, DenyReason, ExternalMark, Grant, Head, Identity, IdentityState, KeyState, MAX_GRANT_BYTES, ReadView,
-    Session, Store, StoreError, Tenant, TenantState,
+    CertificateName, Credential, DenyReason, ExternalMark, Grant, Head, Identity, IdentityState, KeyState,
+    MAX_GRANT_BYTES, ReadView, Session, Store, StoreError, Tenant, TenantState,
 };
 
 /// A refusal: why, and whether it is for ever.
@@ -61,6 +61,15 @@ impl Standing {
     /// Reads it in a snapshot of its own, with the head of that snapshot.
     pub(crate) async fn now(store: &dyn Store, id: CredentialId) -> Result<(Head, Option<Self>), StoreError> {
         let (head, rows) = store.standing(id).await?;
+        Ok((head, rows.map(|rows| Self::from_rows(head, rows))))
+    }
+
+    /// As [`Standing::now`], of the registration that a name in a certificate stands for.
+    pub(crate) async fn certified(
+        store: &dyn Store,
+        name: &CertificateName,
+    ) -> Result<(Head, Option<Self>), StoreError> {
+        let (head, rows) = store.certified(name).await?;
         Ok((head, rows.map(|rows| Self::from_rows(head, rows))))
     }
 

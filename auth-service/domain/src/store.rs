@@ -14,6 +14,7 @@
 
 mod api_keys;
 mod audit_trail;
+mod certificates;
 mod connections;
 mod fleet;
 mod issuers;
@@ -36,6 +37,7 @@ use portcullis_types::{
 
 pub use self::api_keys::ApiKeyWrites;
 pub use self::audit_trail::{AuditFilter, AuditReads, AuditWrites, TextMatch};
+pub use self::certificates::{CertificateReads, CertificateWrites, Certified};
 pub use self::connections::{Connections, PoolUse};
 pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use self::issuers::{IssuerReads, IssuerWrites};
@@ -135,7 +137,7 @@ pub enum StoreError {
 
 /// The rows and the log.
 #[async_trait]
-pub trait Store: Connections + fmt::Debug + Send + Sync {
+pub trait Store: Certified + Connections + fmt::Debug + Send + Sync {
     /// A snapshot.
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError>;
 
@@ -176,7 +178,16 @@ pub trait Store: Connections + fmt::Debug + Send + Sync {
 /// One consistent snapshot.
 #[async_trait]
 pub trait ReadView:
-    IssuerReads + KeyReads + SealedReads + StandingReads + LifecycleReads + LeaseClassReads + LoginReads + AuditReads + Send
+    CertificateReads
+    + IssuerReads
+    + KeyReads
+    + SealedReads
+    + StandingReads
+    + LifecycleReads
+    + LeaseClassReads
+    + LoginReads
+    + AuditReads
+    + Send
 {
     /// The head, read before anything else of this snapshot.
     fn head(&self) -> Head;
@@ -211,7 +222,7 @@ pub trait ReadView:
 
     /// A credential. Its id is all that a presented one gives away, so the tenant is read and not given.
     async fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>, StoreError>;
-    /// An identity's API keys, newest first, at most `limit`.
+    /// An identity's API keys, newest first, at most `limit`. A client certificate is none.
     async fn api_keys(
         &mut self,
         tenant: &TenantId,
@@ -227,7 +238,7 @@ pub trait ReadView:
         at: Timestamp,
     ) -> Result<u64, StoreError>;
     /// Active identities of a tenant with an API key that holds the scope and is neither revoked nor expired at `at`;
-    /// at most `limit`.
+    /// at most `limit`. A client certificate does not count: whether it is taken at all is up to the configuration.
     async fn live_holders(
         &mut self,
         tenant: &TenantId,
@@ -256,6 +267,7 @@ pub trait ReadView:
 pub trait WriteTx:
     ReadView
     + ApiKeyWrites
+    + CertificateWrites
     + IssuerWrites
     + KeyWrites
     + LifecycleWrites

@@ -167,6 +167,7 @@ impl Authority {
             expires_at: Some(parent.ends_at().map_or(end, |parent_end| end.min(parent_end))),
             spent: None,
             key_terms: None,
+            certificate: None,
             revoked_seq: None,
         };
         (row, ticket.reveal())

@@ -377,6 +377,7 @@ impl Family {
             expires_at: Some(end.map_or(session.expires_at, |end| end.min(session.expires_at))),
             spent: None,
             key_terms: None,
+            certificate: None,
             revoked_seq: None,
         }
     }

@@ -184,8 +184,10 @@ impl Authority {
                 }
                 Err(denial) => Ok(Err(denial)),
             },
-            // Neither was ever admitted anywhere.
-            CredentialKind::Ticket | CredentialKind::RefreshToken => Ok(Err(Denial::permanent(DenyReason::WrongKind))),
+            // None was ever admitted anywhere.
+            CredentialKind::Ticket | CredentialKind::RefreshToken | CredentialKind::ClientCertificate => {
+                Ok(Err(Denial::permanent(DenyReason::WrongKind)))
+            }
         }
     }
 

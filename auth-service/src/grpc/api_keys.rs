@@ -94,7 +94,7 @@ pub(super) fn scopes(names: &[String]) -> Result<Scopes, Failure> {
     names.iter().map(|name| Scope::try_from(name.as_str()).map_err(Failure::name("scopes"))).collect()
 }
 
-fn addresses(texts: &[String]) -> Result<Vec<AddressRange>, Failure> {
+pub(super) fn addresses(texts: &[String]) -> Result<Vec<AddressRange>, Failure> {
     texts.iter().map(|text| AddressRange::try_from(text.as_str()).map_err(Failure::name("addresses"))).collect()
 }
 

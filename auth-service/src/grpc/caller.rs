@@ -1,39 +1,80 @@
-//! Who calls: the API key in the metadata of every call.
+//! Who calls: the API key in the metadata of a call, or the certificate that its connection was made with.
+//!
+//! Guarantees: a key that is sent is what counts, whatever the connection showed: it is the more explicit of the two, and a
+//! connection may carry the calls of others, whose keys must not be taken for the proxy's certificate. A key that is sent
+//! and not good is never made up for by a certificate. Headers that name a certificate are not looked at.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth_domain::{Actor, Authority, Caller, CallerError, Forbidden, Scope};
 use http::{HeaderMap, header};
-use portcullis_types::{Secret, TenantId};
+use portcullis_types::{Secret, TenantId, Timestamp};
 use tonic::Request;
 
 use super::errors::{Failure, Reason};
+use crate::tls::{CallerCertificate, Peer};
 
 /// A caller that was let in, and what it presented, so that a long call can ask again.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     caller: Caller,
-    bearer: Secret,
+    presented: Presented,
     address: Option<IpAddr>,
 }
 
+/// What a caller is known by.
+#[derive(Clone, Debug)]
+enum Presented {
+    Bearer(Secret),
+    Certificate(Arc<CallerCertificate>),
+}
+
+impl Presented {
+    /// What counts of what came with a call.
+    fn of(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Self, Failure> {
+        if headers.contains_key(header::AUTHORIZATION) {
+            return bearer(headers).map(Self::Bearer);
+        }
+        let certificate = peer.and_then(|peer| peer.certificate.clone());
+        certificate.map(Self::Certificate).ok_or_else(missing)
+    }
+
+    async fn judge(&self, authority: &Authority, address: Option<IpAddr>) -> Result<Caller, CallerError> {
+        match self {
+            Self::Bearer(bearer) => authority.authenticate_caller(bearer, address).await,
+            Self::Certificate(certificate) => match certificate.says() {
+                Ok(shown) => authority.authenticate_certificate(shown, address).await,
+                Err(unfit) => {
+                    tracing::debug!(peer = ?address, %unfit, "a certificate is no caller's");
+                    Err(CallerError::Unauthenticated)
+                }
+            },
+        }
+    }
+}
+
 impl Admitted {
-    /// Knows the caller by its headers and where it calls from.
-    pub(crate) async fn by(
-        authority: &Authority,
-        headers: &HeaderMap,
-        address: Option<IpAddr>,
-    ) -> Result<Self, Failure> {
-        let bearer = bearer(headers)?;
-        let caller = authority.authenticate_caller(&bearer, address).await?;
-        Ok(Self { caller, bearer, address })
+    /// Knows the caller by its headers, and by the other end of its connection.
+    pub(crate) async fn by(authority: &Authority, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Self, Failure> {
+        let presented = Presented::of(headers, peer)?;
+        let address = peer.and_then(|peer| peer.address);
+        let caller = presented.judge(authority, address).await?;
+        Ok(Self { caller, presented, address })
     }
 
     /// The same caller, judged again now.
     pub(crate) async fn again(&self, authority: &Authority) -> Result<Self, CallerError> {
-        let caller = authority.authenticate_caller(&self.bearer, self.address).await?;
-        Ok(Self { caller, bearer: self.bearer.clone(), address: self.address })
+        let caller = self.presented.judge(authority, self.address).await?;
+        Ok(Self { caller, presented: self.presented.clone(), address: self.address })
+    }
+
+    /// When what it presented is over by itself, where that is known without asking.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        match &self.presented {
+            Presented::Bearer(_) => None,
+            Presented::Certificate(certificate) => certificate.ends_at(),
+        }
     }
 
     /// The caller.
@@ -65,7 +106,10 @@ pub(crate) fn admitted<T>(request: &Request<T>) -> Result<Arc<Admitted>, Failure
 }
 
 fn missing() -> Failure {
-    Failure::new(Reason::CredentialMissing, "send `authorization: Bearer` with an API key, or with a service token")
+    Failure::new(
+        Reason::CredentialMissing,
+        "send `authorization: Bearer` with an API key or a service token, or connect with a client certificate",
+    )
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Secret, Failure> {

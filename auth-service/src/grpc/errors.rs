@@ -2,6 +2,7 @@
 //!
 //! Owns the [`Failure`] that every error becomes, in a file for each area. Refuses to tell causes inside: they are logged.
 
+mod certificates;
 mod identities;
 mod issuers;
 mod keys;

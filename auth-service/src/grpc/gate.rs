@@ -1,11 +1,10 @@
-//! What stands before every call: who calls, whether its key holds the method's scope, how long it may take.
+//! What stands before every call: who calls, whether its credential holds the method's scope, how long it may take.
 //!
 //! Guarantees: no handler of the contract runs without an authenticated caller that holds the scope of the table; every
 //! call is counted, and answers within the smaller of the client's deadline and the configured one (a stream: begins to).
 //! A call that its caller is not allowed to make has a row in the audit trail, within the bounds of [`Denials`].
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +15,6 @@ use http::{HeaderMap, Request, Response};
 use portcullis_observe::{Kind, Parent, Span};
 use portcullis_types::Clock;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
@@ -128,7 +126,8 @@ impl Gate {
             Access::Unknown => return Ok(refusal(Failure::new(Reason::MethodUnknown, "there is no such method"))),
             Access::Open(_) => {}
             Access::Scoped(method) => {
-                let admitted = match Admitted::by(&self.authority, request.headers(), peer_of(&request)).await {
+                let admitted = match Admitted::by(&self.authority, request.headers(), request.extensions().get()).await
+                {
                     Ok(admitted) => Arc::new(admitted),
                     Err(failure) => return Ok(refusal(failure)),
                 };
@@ -156,12 +155,6 @@ impl Gate {
             tracing::warn!(%error, method, "a denied call was not written to the audit trail");
         }
     }
-}
-
-/// Where the connection of a call comes from.
-fn peer_of(request: &Request<Body>) -> Option<IpAddr> {
-    let info = request.extensions().get::<TcpConnectInfo>();
-    info.and_then(TcpConnectInfo::remote_addr).map(|peer| peer.ip())
 }
 
 fn refusal(failure: Failure) -> Response<Body> {

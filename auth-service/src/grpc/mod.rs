@@ -8,6 +8,7 @@ mod asking;
 mod audit;
 mod authentication;
 mod caller;
+mod certificates;
 mod credentials;
 mod enforced;
 mod errors;
@@ -36,6 +37,7 @@ use auth_domain::Authority;
 use portcullis_proto::auth::v1::api_keys_service_server::ApiKeysServiceServer;
 use portcullis_proto::auth::v1::audit_service_server::AuditServiceServer;
 use portcullis_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
+use portcullis_proto::auth::v1::certificates_service_server::CertificatesServiceServer;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsServiceServer;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesServiceServer;
 use portcullis_proto::auth::v1::issuers_service_server::IssuersServiceServer;
@@ -85,6 +87,7 @@ const SERVICES: &[&str] = &[
     <ApiKeysServiceServer<Api> as NamedService>::NAME,
     <AuditServiceServer<Api> as NamedService>::NAME,
     <AuthenticationServiceServer<Api> as NamedService>::NAME,
+    <CertificatesServiceServer<Api> as NamedService>::NAME,
     <CredentialsServiceServer<Api> as NamedService>::NAME,
     <IdentitiesServiceServer<Api> as NamedService>::NAME,
     <IssuersServiceServer<Api> as NamedService>::NAME,
@@ -216,6 +219,7 @@ impl Api {
             ApiKeysServiceServer,
             AuditServiceServer,
             AuthenticationServiceServer,
+            CertificatesServiceServer,
             CredentialsServiceServer,
             IdentitiesServiceServer,
             IssuersServiceServer,

@@ -161,6 +161,7 @@ pub(super) const fn kind_to_wire(kind: CredentialKind) -> v1::CredentialKind {
         CredentialKind::RefreshToken => v1::CredentialKind::RefreshToken,
         CredentialKind::Ticket => v1::CredentialKind::Ticket,
         CredentialKind::ApiKey => v1::CredentialKind::ApiKey,
+        CredentialKind::ClientCertificate => v1::CredentialKind::ClientCertificate,
     }
 }
 

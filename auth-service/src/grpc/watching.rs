@@ -3,7 +3,7 @@
 //! Guarantees: one task and no queue; the stream holds at most [`BUFFERED`](super::revocations::BUFFERED) messages,
 //! then HTTP/2 holds the task back, and a gateway that does not read for half a lease is ended as lagged. The caller's
 //! right is judged at a head that is not older than the watch's position, so no revocation of it can fall between; it
-//! is judged again every minute, so that a key which expires does not watch for ever.
+//! is judged again every minute, so that a key which expires does not watch for ever, and at the end of its certificate.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use portcullis_proto::auth::v1;
-use portcullis_types::{BootId, Boottime, GatewayId, Revision};
+use portcullis_types::{BootId, Boottime, GatewayId, Revision, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::{Status, Streaming};
 
@@ -244,11 +244,16 @@ impl Watching {
         let (held_for, patience) = (following.held_for(speaking, self.api.clock.boottime()), self.patience());
         let Following { watcher, grown, judged_again, proofs, leave_by, .. } = following;
         let may_stay = leave_by.saturating_since(self.api.clock.boottime());
+        let ends_at = self.admitted.ends_at();
+        // A later end is looked for again when it is judged again, which comes sooner.
+        let until = |end: Timestamp| end.saturating_since(self.api.clock.now()).min(2 * JUDGED_AGAIN);
+        let certified_for = ends_at.map_or(Duration::ZERO, until);
         tokio::select! {
             biased;
             () = self.out.closed() => Event::Left,
             () = self.api.shutdown.requested(), if !watcher.is_leaving() => Event::Leaving,
             () = tokio::time::sleep(may_stay), if watcher.is_leaving() => Event::Left,
+            () = tokio::time::sleep(certified_for), if ends_at.is_some() => Event::JudgeAgain,
             Some(proven) = proofs.next(), if watcher.accepts_probe() => Event::Proven(proven),
             request = self.requests.message(), if watcher.accepts_probe() && proofs.len() < Watcher::MOST_PROBES => {
                 Event::Request(request)

@@ -3,6 +3,7 @@
 mod asking;
 mod attacks;
 mod audit;
+mod certificates;
 mod edge;
 mod gate;
 mod guard;

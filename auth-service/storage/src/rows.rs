@@ -350,7 +350,7 @@ pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {
         tenant: row.name("tenant")?,
         identity: IdentityId::from_bytes(row.array("identity")?),
         session: row.maybe_array("session")?.map(SessionId::from_bytes),
-        kind: row.word("kind")?,
+        kind: credential_kind(&row)?,
         digest: row.maybe_array("digest")?,
         parent: row.maybe_array("parent")?.map(CredentialId::from_bytes),
         label: row.maybe_name("label")?,
@@ -363,11 +363,21 @@ pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {
         expires_at: row.maybe_at("expires_at")?,
         spent: spent(&row)?,
         key_terms: key_terms(&row)?,
+        certificate: row.maybe_name("certificate")?,
         revoked_seq: row.maybe_seq("revoked_seq")?,
     })
 }
 
-/// What only rows of API keys have.
+/// A client certificate is written as an API key with a name in it.
+fn credential_kind(row: &Columns<'_, impl Cells>) -> Read<CredentialKind> {
+    match (row.word("kind")?, row.maybe_text("certificate")?) {
+        (kind, None) => Ok(kind),
+        (CredentialKind::ApiKey, Some(_)) => Ok(CredentialKind::ClientCertificate),
+        (_, Some(_)) => Err(StoreError::Corrupt { what: "certificate" }),
+    }
+}
+
+/// What only rows of API keys and client certificates have.
 fn key_terms(row: &Columns<'_, impl Cells>) -> Read<Option<KeyTerms>> {
     if row.word::<CredentialKind>("kind")? != CredentialKind::ApiKey {
         return Ok(None);

@@ -4,6 +4,7 @@
 //! it ([`Subject`]). Refuses: anything that only one kind of store can do.
 
 mod audit_trail;
+mod certificates;
 mod issuers;
 mod keys;
 mod lease_classes;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use auth_domain::Store;
 
 pub use audit_trail::*;
+pub use certificates::*;
 pub use issuers::*;
 pub use keys::*;
 pub use lease_classes::*;
@@ -71,6 +73,10 @@ macro_rules! suite {
             an_apps_secret_is_sealed_anew_once,
             an_api_key_has_one_successor,
             the_last_use_of_an_api_key_is_the_latest_that_was_noted,
+            a_certificate_reads_back_as_what_it_is,
+            a_name_in_a_certificate_is_one_credentials_until_that_is_dead,
+            of_many_that_take_a_name_at_once_one_has_it,
+            a_certificate_is_no_api_key,
             an_issuer_reads_back_as_it_was_put,
             an_issuer_is_one_tenants_under_one_name,
             what_is_seen_of_an_issuer_is_seen_once,

@@ -213,6 +213,7 @@ impl Authority {
             parent: None,
             label: None,
             key_terms: None,
+            certificate: None,
             scopes: Scopes::NONE,
             // That it is meant for this tenant was said by its `aud`; which routes take it is for the routes to say.
             audiences: Vec::new(),

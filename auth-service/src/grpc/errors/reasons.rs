@@ -5,9 +5,9 @@ use tonic::Code;
 /// Why there is no answer; the `reason` of `google.rpc.ErrorInfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// The call carries no `authorization: Bearer …`.
+    /// The call carries no `authorization: Bearer …`, and its connection no certificate.
     CredentialMissing,
-    /// The credential is not a good API key of an active service.
+    /// The credential is not a good API key, service token or certificate of an active service.
     CredentialRefused,
     /// The credential was revoked, or refused otherwise, while the call lasted.
     CallerRevoked,
@@ -37,7 +37,7 @@ pub(crate) enum Reason {
     IdentityNotFound,
     /// The role does not exist; metadata `role`.
     RoleNotFound,
-    /// Only an API key is exchanged for a token, not another token.
+    /// Only an API key or a certificate is exchanged for a token, not another token.
     ApiKeyNeeded,
     /// The API key does not exist in the tenant.
     ApiKeyNotFound,
@@ -45,6 +45,12 @@ pub(crate) enum Reason {
     ApiKeyNotGood,
     /// The API key was exchanged, and its successor lives; metadata `successor_id`.
     ApiKeyReplaced,
+    /// There is no such registration of a certificate's name in the tenant.
+    CertificateNotFound,
+    /// The name in a certificate is registered already.
+    CertificateNameTaken,
+    /// Only services call with certificates.
+    CertificateNeedsService,
     /// The target of a revocation does not exist.
     TargetNotFound,
     /// What was presented for revocation is not a credential of this authority.
@@ -147,6 +153,9 @@ impl Reason {
             Self::ApiKeyNotFound => "API_KEY_NOT_FOUND",
             Self::ApiKeyNotGood => "API_KEY_NOT_GOOD",
             Self::ApiKeyReplaced => "API_KEY_REPLACED",
+            Self::CertificateNotFound => "CERTIFICATE_NOT_FOUND",
+            Self::CertificateNameTaken => "CERTIFICATE_NAME_TAKEN",
+            Self::CertificateNeedsService => "CERTIFICATE_NEEDS_SERVICE",
             Self::TargetNotFound => "TARGET_NOT_FOUND",
             Self::CredentialUnverifiable => "CREDENTIAL_UNVERIFIABLE",
             Self::ParentRefused => "PARENT_REFUSED",
@@ -202,6 +211,7 @@ impl Reason {
             | Self::ProofUnwanted
             | Self::CredentialUnverifiable
             | Self::ScopesNeedService
+            | Self::CertificateNeedsService
             | Self::WatchStartExpected
             | Self::WatchStartedTwice => Code::InvalidArgument,
             Self::TenantNotFound
@@ -209,12 +219,15 @@ impl Reason {
             | Self::IdentityNotFound
             | Self::RoleNotFound
             | Self::ApiKeyNotFound
+            | Self::CertificateNotFound
             | Self::TargetNotFound
             | Self::SecondFactorNotFound
             | Self::RevisionNotFound => Code::NotFound,
-            Self::TenantExists | Self::IssuerExists | Self::IdentityExists | Self::SecondFactorExists => {
-                Code::AlreadyExists
-            }
+            Self::TenantExists
+            | Self::IssuerExists
+            | Self::IdentityExists
+            | Self::SecondFactorExists
+            | Self::CertificateNameTaken => Code::AlreadyExists,
             Self::IdentityDeleted
             | Self::IdentityDisabled
             | Self::TenantSuspended

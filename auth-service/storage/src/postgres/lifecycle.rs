@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use auth_domain::{
-    Credential, CredentialFilter, Identity, IdentityFilter, LifecycleReads, LifecycleWrites, Scope, Session,
-    SessionFilter, StoreError, Tenant, TenantState,
+    Credential, CredentialFilter, CredentialKind, Identity, IdentityFilter, LifecycleReads, LifecycleWrites, Scope,
+    Session, SessionFilter, StoreError, Tenant, TenantState,
 };
 use portcullis_types::{CredentialId, IdentityId, IdentityName, RoleName, SessionId, TenantId, Timestamp};
 
@@ -43,7 +43,7 @@ const SESSIONS: &str = concat!(
 );
 const CREDENTIALS: &str = credentials!(
     "WHERE tenant = $1 AND identity = $2 AND id < $3
-       AND ($4::text IS NULL OR kind = $4) AND ($5::bytea IS NULL OR session = $5)
+       AND ($4::text IS NULL OR (kind = $4 AND (certificate IS NOT NULL) = $7)) AND ($5::bytea IS NULL OR session = $5)
      ORDER BY id DESC LIMIT $6"
 );
 /// After every name, which is visible ASCII.
@@ -111,7 +111,8 @@ impl LifecycleReads for PgTx {
             .bind(before(from.as_ref().map(CredentialId::as_bytes)))
             .bind(filter.kind.map(|kind| kind.word()))
             .bind(filter.session.as_ref().map(|id| &id.as_bytes()[..]))
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(filter.kind == Some(CredentialKind::ClientCertificate));
         self.session.all(query).await?.iter().map(rows::credential).collect()
     }
 
@@ -125,8 +126,8 @@ impl LifecycleReads for PgTx {
         let sql = "SELECT EXISTS (
                        SELECT 1 FROM identities i
                        JOIN credentials c ON c.tenant = i.tenant AND c.identity = i.id
-                       WHERE i.tenant = $1 AND i.state = 'active' AND c.kind = 'api_key' AND c.revoked_seq IS NULL
-                         AND c.id <> $4 AND (c.expires_at IS NULL OR c.expires_at > $2)
+                       WHERE i.tenant = $1 AND i.state = 'active' AND c.kind = 'api_key' AND c.certificate IS NULL
+                         AND c.revoked_seq IS NULL AND c.id <> $4 AND (c.expires_at IS NULL OR c.expires_at > $2)
                          AND strpos(' ' || c.scopes || ' ', $3) > 0)::int::bigint AS held";
         let query = sqlx::query(sql)
             .bind(tenant.as_str())

@@ -12,6 +12,7 @@
 
 mod api_keys;
 mod audit_trail;
+mod certificates;
 mod columns;
 mod commit;
 mod fleet;

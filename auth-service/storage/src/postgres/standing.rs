@@ -1,7 +1,7 @@
 //! Where a credential stands: one statement, which is a snapshot by itself.
 
 use async_trait::async_trait;
-use auth_domain::{Head, StandingReads, StandingRows, StoreError};
+use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError};
 use portcullis_types::CredentialId;
 use sqlx::PgConnection;
 
@@ -12,10 +12,13 @@ use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
 /// The chain after entry `n` is the chain of that entry, or what the next one began with.
-const STANDING: &str = concat!(
+macro_rules! standing {
+    ($which:literal) => {
+        concat!(
     "SELECT h.seq AS seq, h.chain AS chain, c.id, c.tenant, c.identity, c.session, c.kind, c.digest, c.parent, c.label,
     c.scopes, c.audiences, c.origins, c.issue_seq, c.issue_chain, c.signing_key, c.created_at, c.expires_at, c.spent_at,
-    c.successor, c.redeemed_by, c.revoked_seq, c.key_grants, c.addresses, c.replaces, c.replaced_by, c.last_used_at, ",
+    c.successor, c.redeemed_by, c.revoked_seq, c.key_grants, c.addresses, c.replaces, c.replaced_by, c.last_used_at,
+    c.certificate, ",
     session_columns!("s_"),
     ", ",
     identity_columns!("i_"),
@@ -33,7 +36,7 @@ const STANDING: &str = concat!(
     (SELECT string_agg(r.grants, chr(10)) FROM jsonb_array_elements_text(e.roles::jsonb) j (name)
      JOIN roles r ON r.tenant = c.tenant AND r.name = j.name) AS e_grants
     FROM revocation_head h
-    LEFT JOIN credentials c ON c.id = $1
+    LEFT JOIN credentials c ON c.id = ", $which, "
     LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
     LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
     LEFT JOIN tenants t ON t.name = c.tenant
@@ -41,7 +44,12 @@ const STANDING: &str = concat!(
     LEFT JOIN issuer_tokens e ON e.credential = c.id
     LEFT JOIN issuers u ON u.id = e.issuer
     WHERE h.shard = 0"
-);
+        )
+    };
+}
+
+const STANDING: &str = standing!("$1");
+const CERTIFIED: &str = standing!("(SELECT n.credential FROM certificate_names n WHERE n.name = $1)");
 
 /// In a snapshot of its own.
 pub(super) async fn find(
@@ -49,6 +57,15 @@ pub(super) async fn find(
     id: CredentialId,
 ) -> Result<(Head, Option<StandingRows>), StoreError> {
     let row = sqlx::query(STANDING).bind(&id.as_bytes()[..]).fetch_one(connection).await.map_err(refused)?;
+    Ok((rows::head(&row)?, rows::standing(&row)?))
+}
+
+/// The same, of the credential that took a name last.
+pub(super) async fn certified(
+    connection: &mut PgConnection,
+    name: &CertificateName,
+) -> Result<(Head, Option<StandingRows>), StoreError> {
+    let row = sqlx::query(CERTIFIED).bind(name.as_str()).fetch_one(connection).await.map_err(refused)?;
     Ok((rows::head(&row)?, rows::standing(&row)?))
 }
 

@@ -24,7 +24,7 @@ impl PostgresStore {
     }
 
     /// One statement on a connection that reads.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

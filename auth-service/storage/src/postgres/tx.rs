@@ -209,9 +209,9 @@ impl WriteTx for PgTx {
     async fn insert_credential(&mut self, row: &Credential) -> Result<(), StoreError> {
         let sql = "INSERT INTO credentials (id, tenant, identity, session, kind, digest, parent, label, scopes,
                    audiences, origins, issue_seq, issue_chain, signing_key, created_at, expires_at, spent_at,
-                   successor, redeemed_by, key_grants, addresses, replaces)
+                   successor, redeemed_by, key_grants, addresses, replaces, certificate)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22)";
+                   $21, $22, $23)";
         let scopes = row.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ");
         let (spent_at, successor, redeemed_by) = match &row.spent {
             None => (None, None, None),
@@ -241,7 +241,8 @@ impl WriteTx for PgTx {
             .bind(redeemed_by.map(|id| &id[..]))
             .bind(terms.and_then(|terms| terms.grants.as_deref()).map(grants_list))
             .bind(terms.map(|terms| list(terms.addresses.iter().map(ToString::to_string))))
-            .bind(terms.and_then(|terms| terms.replaces.as_ref()).map(|id| &id.as_bytes()[..]));
+            .bind(terms.and_then(|terms| terms.replaces.as_ref()).map(|id| &id.as_bytes()[..]))
+            .bind(row.certificate.as_ref().map(|name| name.as_str()));
         self.write(query).await.map(drop)
     }
 

@@ -9,6 +9,7 @@
 mod api_keys;
 mod audit_trail;
 mod beside;
+mod certificates;
 mod issuers;
 mod keys;
 mod lease_classes;

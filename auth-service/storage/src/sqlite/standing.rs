@@ -1,7 +1,7 @@
 //! Where a credential stands: one statement, which is a snapshot by itself.
 
 use async_trait::async_trait;
-use auth_domain::{Head, StandingReads, StandingRows, StoreError};
+use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError};
 use portcullis_types::CredentialId;
 use sqlx::SqliteConnection;
 
@@ -12,7 +12,9 @@ use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
 /// The chain after entry `n` is the chain of that entry, or what the next one began with.
-const STANDING: &str = concat!(
+macro_rules! standing {
+    ($which:literal) => {
+        concat!(
     "SELECT h.seq AS seq, h.chain AS chain, c.*, ",
     session_columns!("s_"),
     ", ",
@@ -30,7 +32,7 @@ const STANDING: &str = concat!(
     u.id AS u_id, u.removed_at AS u_removed_at, u.revoked_seq AS u_revoked_seq, e.roles AS e_roles,
     (SELECT string_agg(r.grants, char(10)) FROM json_each(e.roles) j JOIN roles r ON r.tenant = c.tenant AND r.name = j.value) AS e_grants
     FROM revocation_head h
-    LEFT JOIN credentials c ON c.id = ?1
+    LEFT JOIN credentials c ON c.id = ", $which, "
     LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
     LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
     LEFT JOIN tenants t ON t.name = c.tenant
@@ -38,7 +40,12 @@ const STANDING: &str = concat!(
     LEFT JOIN issuer_tokens e ON e.credential = c.id
     LEFT JOIN issuers u ON u.id = e.issuer
     WHERE h.shard = 0"
-);
+        )
+    };
+}
+
+const STANDING: &str = standing!("?1");
+const CERTIFIED: &str = standing!("(SELECT n.credential FROM certificate_names n WHERE n.name = ?1)");
 
 /// In a snapshot of its own, unless the connection is in a transaction.
 pub(super) async fn find(
@@ -46,6 +53,15 @@ pub(super) async fn find(
     id: CredentialId,
 ) -> Result<(Head, Option<StandingRows>), StoreError> {
     let row = sqlx::query(STANDING).bind(&id.as_bytes()[..]).fetch_one(connection).await.map_err(unavailable)?;
+    Ok((rows::head(&row)?, rows::standing(&row)?))
+}
+
+/// The same, of the credential that took a name last.
+pub(super) async fn certified(
+    connection: &mut SqliteConnection,
+    name: &CertificateName,
+) -> Result<(Head, Option<StandingRows>), StoreError> {
+    let row = sqlx::query(CERTIFIED).bind(name.as_str()).fetch_one(connection).await.map_err(unavailable)?;
     Ok((rows::head(&row)?, rows::standing(&row)?))
 }
 

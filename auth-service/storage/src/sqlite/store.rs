@@ -12,7 +12,7 @@ use super::tx::SqliteTx;
 use super::{LOOK_AGAIN, SqliteStore, WAIT, log, standing, unavailable};
 
 impl SqliteStore {
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         self.to_read.during(self.readers.acquire()).await.map_err(unavailable)
     }
 }

@@ -128,6 +128,7 @@ fn expired(world: &World, n: u128, now: Timestamp) -> Credential {
         expires_at: Some(now),
         spent: None,
         key_terms: Some(auth_domain::KeyTerms::default()),
+        certificate: None,
         revoked_seq: None,
     }
 }

@@ -1,0 +1,73 @@
+//! Client certificates.
+
+use async_trait::async_trait;
+use auth_domain::{
+    CertificateName, CertificateReads, CertificateWrites, Certified, Credential, Head, StandingRows, StoreError,
+};
+use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
+
+use super::SqliteStore;
+use super::rows::{self, Columns};
+use super::standing;
+use super::tx::SqliteTx;
+
+#[async_trait]
+impl Certified for SqliteStore {
+    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<StandingRows>), StoreError> {
+        standing::certified(&mut *self.reader().await?, name).await
+    }
+}
+
+#[async_trait]
+impl CertificateReads for SqliteTx {
+    async fn certificates(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        limit: u32,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let sql = "SELECT * FROM credentials
+                   WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NOT NULL
+                   ORDER BY id DESC LIMIT ?3";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(limit);
+        self.all(query).await?.iter().map(rows::credential).collect()
+    }
+
+    async fn count_live_certificates(
+        &mut self,
+        tenant: &TenantId,
+        identity: IdentityId,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) AS live FROM credentials
+                   WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NOT NULL
+                     AND revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > ?3)";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(at.as_micros());
+        let row = self.maybe(query).await?.ok_or(StoreError::Corrupt { what: "a count without a row" })?;
+        Columns(&row).seq("live")
+    }
+}
+
+#[async_trait]
+impl CertificateWrites for SqliteTx {
+    async fn take_certificate_name(
+        &mut self,
+        name: &CertificateName,
+        credential: CredentialId,
+        ends_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO certificate_names (name, credential, ends_at) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (name) DO UPDATE SET credential = excluded.credential, ends_at = excluded.ends_at
+                   WHERE certificate_names.ends_at <= ?4 OR EXISTS (
+                       SELECT 1 FROM credentials c JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
+                       WHERE c.id = certificate_names.credential
+                         AND (c.revoked_seq IS NOT NULL OR i.deleted_at IS NOT NULL))";
+        let query = sqlx::query(sql)
+            .bind(name.as_str())
+            .bind(&credential.as_bytes()[..])
+            .bind(ends_at.map(Timestamp::as_micros))
+            .bind(at.as_micros());
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+}
