@@ -72,6 +72,26 @@ pub(crate) struct Globals {
         help_heading = "Connection and output"
     )]
     pub(crate) server_name: Option<String>,
+    /// Over https: the caller's certificate, in PEM. It says who calls where there is no API key.
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "client_key",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "client_cert",
+        help_heading = "Connection and output"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
     /// The file that holds the caller's API key; it wins over PORTCULLIS_API_KEY.
     #[arg(
         long,
@@ -183,6 +203,15 @@ mod tests {
         let arguments = ["portcullis", "login", "--tenant", "demo", "--name", "alice", "--password=hunter22"];
         let error = Cli::try_parse_from(arguments).expect_err("there is no such flag");
         assert!(!error.render().to_string().contains("hunter22"));
+    }
+
+    #[test]
+    fn a_certificate_goes_with_its_key() {
+        let list = |more: &[&str]| Cli::try_parse_from(["portcullis", "tenant", "list"].iter().chain(more));
+        assert!(list(&["--client-cert", "cert.pem", "--client-key", "key.pem"]).is_ok());
+        for half in [["--client-cert", "cert.pem"], ["--client-key", "key.pem"]] {
+            assert!(list(&half).is_err(), "{half:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The connection to the authority: where it is, who calls, and one call at a time with a deadline.
 //!
+//! A caller is known by its key, or, where it has none, by the certificate that it shows.
 //! Refuses to send a key in plaintext to any host but this one.
 
 use std::future::Future;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use portcullis_types::{OpaqueKind, OpaqueToken, Secret};
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Response, Status};
 
 use crate::args::Globals;
@@ -25,7 +26,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct Authority {
     endpoint: String,
     channel: Channel,
-    bearer: AsciiMetadataValue,
+    /// None: the certificate says who calls.
+    bearer: Option<AsciiMetadataValue>,
     timeout: Duration,
 }
 
@@ -33,7 +35,7 @@ impl Authority {
     /// Reads the key and connects.
     pub(crate) async fn connect(globals: &Globals) -> Result<Self, Failure> {
         check_endpoint(&globals.endpoint)?;
-        let bearer = bearer(&api_key(globals.api_key_file.as_deref())?)?;
+        let bearer = api_key(globals)?.as_ref().map(bearer).transpose()?;
         let endpoint = Endpoint::from_shared(globals.endpoint.clone())
             .map_err(|_| Failure::usage("--endpoint is not a URL, such as http://127.0.0.1:7700"))?
             .connect_timeout(globals.timeout)
@@ -81,7 +83,9 @@ impl Authority {
 
     fn request<Q>(&self, message: Q) -> Request<Q> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", self.bearer.clone());
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
         request
     }
 
@@ -106,6 +110,9 @@ fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> 
                  PORTCULLIS_CA_FILE",
             ));
         }
+        (_, false) if globals.client_cert.is_some() => {
+            return Err(Failure::usage("a certificate is shown over https only: name such an --endpoint"));
+        }
         (_, false) => return Ok(endpoint),
     };
     let pem = std::fs::read(file)
@@ -115,8 +122,24 @@ fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> 
         Some(name) => tls.domain_name(name),
         None => tls,
     };
-    let unusable = |_| Failure::usage(format!("{} holds no certificate authorities in PEM", file.display()));
-    endpoint.tls_config(tls).map_err(unusable)
+    let Some((cert_file, key_file)) = globals.client_cert.as_ref().zip(globals.client_key.as_ref()) else {
+        let unusable = |_| Failure::usage(format!("{} holds no certificate authorities in PEM", file.display()));
+        return endpoint.tls_config(tls).map_err(unusable);
+    };
+    let unusable = |_| {
+        let (cert_file, key_file) = (cert_file.display(), key_file.display());
+        Failure::usage(format!("{cert_file} and {key_file} are no certificate and its key in PEM"))
+    };
+    endpoint.tls_config(tls.identity(client_identity(cert_file, key_file)?)).map_err(unusable)
+}
+
+fn client_identity(cert_file: &Path, key_file: &Path) -> Result<Identity, Failure> {
+    let read = |path: &Path| {
+        let unreadable = |error| Failure::usage(format!("cannot read the file {}: {error}", path.display()));
+        std::fs::read(path).map(Secret::new).map_err(unreadable)
+    };
+    let (cert, key) = (read(cert_file)?, read(key_file)?);
+    Ok(Identity::from_pem(cert.expose_bytes(), key.expose_bytes()))
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
@@ -137,15 +160,17 @@ fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
     }
 }
 
-fn api_key(file: Option<&Path>) -> Result<Secret, Failure> {
-    match file {
-        Some(path) => read_key_file(path),
-        None => input::from_environment("PORTCULLIS_API_KEY")?.ok_or_else(|| {
-            Failure::usage(
-                "no API key: name its file with --api-key-file or PORTCULLIS_API_KEY_FILE; the authority wrote the \
-                 administrator's to admin.key in its data directory",
-            )
-        }),
+/// The caller's key; none where a certificate says who calls.
+fn api_key(globals: &Globals) -> Result<Option<Secret>, Failure> {
+    if let Some(path) = &globals.api_key_file {
+        return read_key_file(path).map(Some);
+    }
+    match input::from_environment("PORTCULLIS_API_KEY")? {
+        None if globals.client_cert.is_none() => Err(Failure::usage(
+            "no API key: name its file with --api-key-file or PORTCULLIS_API_KEY_FILE; the authority wrote the \
+             administrator's to admin.key in its data directory",
+        )),
+        key => Ok(key),
     }
 }
 

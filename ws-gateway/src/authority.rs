@@ -1,35 +1,39 @@
 //! The line to the authority.
 //!
-//! Owns a gRPC channel to each replica, the gateway's own credential for them, and the deadline and number of open
+//! Owns a gRPC channel to each replica, the gateway's own credentials for them, and the deadline and number of open
 //! questions. What one replica does not answer another is asked: a question changes nothing, and one about a ticket carries
 //! the name of its redemption, so that it may be asked twice.
-//! Guarantees that a question ends by its deadline whatever the network does, and that the API key is only ever in the
-//! call's metadata. Refuses nothing by itself: what an answer means is for others.
+//! Guarantees that a question ends by its deadline whatever the network does, that the API key is only ever in the
+//! call's metadata, and that a certificate whose files changed is shown from the next connection on, which comes within
+//! seconds. Refuses nothing by itself: what an answer means is for others.
+
+mod lines;
 
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use portcullis_observe::{Kind, Span};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
-use portcullis_types::{OpaqueKind, OpaqueToken, Secret};
-use tokio::sync::Semaphore;
+use portcullis_types::{OpaqueKind, OpaqueToken, Secret, Shutdown};
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+use self::lines::Lines;
 use crate::config::AuthorityConfig;
 
 /// How long a connection may take to stand, and a watch to be answered.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// HTTP/2 pings, only to free what is dead: liveness is decided by probes.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How often it is looked whether there is another certificate to show.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Nothing the authority says in one message is larger: 256 verdicts with their grants.
 const MESSAGE_BYTES: usize = 8 << 20;
@@ -48,6 +52,19 @@ pub enum AuthorityError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file of the gateway's own certificate cannot be read.
+    #[error("authority.{key} {path}: {source}")]
+    CertificateFile {
+        /// Which key of the configuration.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The files for TLS do not hold what they should, or do not belong together.
+    #[error("authority.ca_file, client_cert_file, client_key_file: they do not hold PEM, or do not belong together")]
+    Tls(#[source] tonic::transport::Error),
     /// The key file cannot be read.
     #[error("authority.api_key_file {path}: {source}")]
     KeyFile {
@@ -115,12 +132,15 @@ fn was_made_here(status: &Status) -> bool {
 /// The line to the authority.
 #[derive(Debug)]
 pub struct Authority {
-    /// One for each replica; at least one.
-    channels: Vec<Channel>,
+    lines: RwLock<Lines>,
+    config: AuthorityConfig,
+    replicas: usize,
+    /// How often the lines were exchanged without being asked.
+    renewals: watch::Sender<u64>,
     /// Which answered last, and is asked first.
     preferred: AtomicUsize,
-    key: RwLock<MetadataValue<Ascii>>,
-    key_file: PathBuf,
+    /// None: the certificate says who calls.
+    key: RwLock<Option<MetadataValue<Ascii>>>,
     deadline: Duration,
     /// Full: further questions wait until their deadline, then there is no answer.
     questions: Semaphore,
@@ -129,14 +149,13 @@ pub struct Authority {
 impl Authority {
     /// Lines to all replicas.
     pub fn new(config: &AuthorityConfig) -> Result<Self, AuthorityError> {
-        let tls = config.ca_file.as_ref().map(|file| trusting(file, config)).transpose()?;
-        let channels = config.all_endpoints().into_iter().map(|endpoint| channel(endpoint, tls.as_ref()));
-        let channels = channels.collect::<Result<_, _>>()?;
         Ok(Self {
-            channels,
+            lines: RwLock::new(Lines::open(config)?),
+            config: config.clone(),
+            replicas: config.all_endpoints().len(),
+            renewals: watch::Sender::default(),
             preferred: AtomicUsize::new(0),
-            key: RwLock::new(read_key(&config.api_key_file)?),
-            key_file: config.api_key_file.clone(),
+            key: RwLock::new(config.api_key_file.as_deref().map(read_key).transpose()?),
             deadline: Duration::from_millis(config.deadline_ms),
             questions: Semaphore::new(config.concurrency),
         })
@@ -144,17 +163,62 @@ impl Authority {
 
     /// How many replicas there are.
     pub const fn replicas(&self) -> usize {
-        self.channels.len()
+        self.replicas
     }
 
-    /// Reads the key file again, so that a key can be replaced without a restart. The old key stays if that fails.
-    pub async fn reload_key(&self) -> Result<(), AuthorityError> {
-        let file = self.key_file.clone();
-        let read = tokio::task::spawn_blocking(move || read_key(&file)).await;
-        if let Ok(key) = read {
-            *self.key.write().unwrap_or_else(PoisonError::into_inner) = key?;
+    /// Reads the files again, so that a key or a certificate can be replaced without a restart. What is good stays where
+    /// that fails.
+    pub async fn reload(self: &Arc<Self>) -> Result<(), AuthorityError> {
+        let line = Arc::clone(self);
+        // A panic there has been told; everything stays.
+        tokio::task::spawn_blocking(move || {
+            line.look().map(drop)?;
+            let key = line.config.api_key_file.as_deref().map(read_key).transpose()?;
+            *line.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+            Ok(())
+        })
+        .await
+        .unwrap_or(Ok(()))
+    }
+
+    /// Shows another certificate as soon as there is one, until shutdown is requested.
+    pub async fn tend(self: Arc<Self>, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            let line = Arc::clone(&self);
+            match tokio::task::spawn_blocking(move || line.look()).await {
+                Ok(Ok(true)) => self.renewals.send_modify(|times| *times += 1),
+                Ok(Err(error)) => tracing::warn!(%error, "the certificate cannot be read again; the old one stays"),
+                Ok(Ok(false)) | Err(_) => {}
+            }
         }
-        Ok(())
+    }
+
+    /// Resolves whenever the lines were exchanged: what stands on old ones should move.
+    pub fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.subscribe()
+    }
+
+    /// Exchanges the lines if the files for them have changed.
+    fn look(&self) -> Result<bool, AuthorityError> {
+        if self.config.client_cert_file.is_none() {
+            return Ok(false);
+        }
+        let found = Lines::open(&self.config)?;
+        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !found.are_made_of_the_same(&lines);
+        if is_new {
+            *lines = found;
+            tracing::info!("another certificate is shown to the authority from now on");
+        }
+        Ok(is_new)
+    }
+
+    fn channel(&self, replica: usize) -> Channel {
+        self.lines.read().unwrap_or_else(PoisonError::into_inner).to(replica)
     }
 
     /// Asks about one presented credential.
@@ -194,7 +258,7 @@ impl Authority {
         trace: Option<MetadataValue<Ascii>>,
         call: impl AsyncFn(Channel, Request<Q>) -> Result<tonic::Response<R>, Status>,
     ) -> Result<R, NoAnswer> {
-        let replicas = self.channels.len();
+        let replicas = self.replicas;
         let first = self.preferred.load(Ordering::Relaxed);
         let share = self.deadline / u32::try_from(replicas).unwrap_or(u32::MAX);
         let mut last = NoAnswer::Late;
@@ -204,7 +268,7 @@ impl Authority {
             if let Some(trace) = trace.clone() {
                 request.metadata_mut().insert("traceparent", trace);
             }
-            let called = tokio::time::timeout(share, call(self.channels[replica].clone(), request)).await;
+            let called = tokio::time::timeout(share, call(self.channel(replica), request)).await;
             last = match called {
                 Err(_late) => NoAnswer::Late,
                 Ok(Err(status)) => failed(status),
@@ -226,7 +290,7 @@ impl Authority {
         replica: usize,
         requests: ReceiverStream<v1::WatchRequest>,
     ) -> Result<Streaming<v1::WatchResponse>, NoAnswer> {
-        let mut client = RevocationsServiceClient::new(self.channels[replica % self.channels.len()].clone())
+        let mut client = RevocationsServiceClient::new(self.channel(replica % self.replicas))
             .max_decoding_message_size(MESSAGE_BYTES);
         let mut request = Request::new(requests);
         self.identify(request.metadata_mut());
@@ -242,35 +306,10 @@ impl Authority {
     }
 
     fn identify(&self, metadata: &mut tonic::metadata::MetadataMap) {
-        let key = self.key.read().unwrap_or_else(PoisonError::into_inner).clone();
-        metadata.insert("authorization", key);
+        if let Some(key) = self.key.read().unwrap_or_else(PoisonError::into_inner).clone() {
+            metadata.insert("authorization", key);
+        }
     }
-}
-
-/// Whoever these authorities vouch for, and nobody else.
-fn trusting(file: &std::path::Path, config: &AuthorityConfig) -> Result<ClientTlsConfig, AuthorityError> {
-    let pem = std::fs::read(file).map_err(|source| AuthorityError::CaFile { path: file.to_owned(), source })?;
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
-    Ok(match &config.server_name {
-        Some(name) => tls.domain_name(name),
-        None => tls,
-    })
-}
-
-/// A line that connects when it is first used, and again whenever it broke.
-fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, AuthorityError> {
-    let endpoint = Endpoint::from_shared(endpoint)
-        .map_err(AuthorityError::Endpoint)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true);
-    let endpoint = match tls {
-        Some(tls) => endpoint.tls_config(tls.clone()).map_err(AuthorityError::Endpoint)?,
-        None => endpoint,
-    };
-    Ok(endpoint.connect_lazy())
 }
 
 fn failed(status: Status) -> NoAnswer {

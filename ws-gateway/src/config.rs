@@ -91,8 +91,17 @@ pub struct AuthorityConfig {
     /// Over `https`: the name that its certificate must have; absent: the endpoint's host.
     #[serde(default)]
     pub server_name: Option<String>,
-    /// A file that holds the API key of this gateway's service account; read again at every new watch.
-    pub api_key_file: PathBuf,
+    /// A file that holds the API key of this gateway's service account; read again at every new watch. Where there is
+    /// one, it says who calls; absent: the certificate does.
+    #[serde(default)]
+    pub api_key_file: Option<PathBuf>,
+    /// Over `https`: the certificate that this gateway shows, and those that vouch for it, in PEM; read again every few
+    /// seconds, and at every new watch.
+    #[serde(default)]
+    pub client_cert_file: Option<PathBuf>,
+    /// Its private key, in PEM.
+    #[serde(default)]
+    pub client_key_file: Option<PathBuf>,
     /// How long one question may take.
     #[serde(default = "default_deadline_ms")]
     pub deadline_ms: u64,
@@ -273,6 +282,16 @@ impl AuthorityConfig {
             None => self.endpoints.clone(),
         }
     }
+
+    fn credential_rules(&self, is_tls: bool, rule: &mut impl FnMut(bool, &str)) {
+        let (has_cert, has_key) = (self.client_cert_file.is_some(), self.client_key_file.is_some());
+        rule(has_cert == has_key, "authority: client_cert_file and client_key_file, both or neither");
+        rule(is_tls || !has_cert, "authority.client_cert_file: is shown over https only");
+        rule(
+            self.api_key_file.is_some() || has_cert,
+            "authority.api_key_file: is needed, unless client_cert_file and client_key_file say who this gateway is",
+        );
+    }
 }
 
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7700";
@@ -405,6 +424,7 @@ impl Config {
             is_tls == self.authority.ca_file.is_some() && (is_tls || self.authority.server_name.is_none()),
             "authority: ca_file is needed with an https endpoint, and neither it nor server_name is used with http",
         );
+        self.authority.credential_rules(is_tls, &mut rule);
         let distinct: std::collections::BTreeSet<_> = endpoints.iter().collect();
         rule(
             distinct.len() == endpoints.len() && endpoints.len() <= MOST_ENDPOINTS,
@@ -530,6 +550,21 @@ mod tests {
             let error = read(&format!("{before}{LEAST}{after}")).expect_err(key).to_string();
             assert!(error.contains(key), "{error}");
         }
+    }
+
+    #[test]
+    fn a_gateway_is_known_by_its_key_or_by_its_certificate() {
+        let read = |authority: &str| read(&format!("gateway_id = \"gw-1\"\n[authority]\n{authority}"));
+        assert!(read("").expect_err("by neither").to_string().contains("authority.api_key_file"));
+        let https = "endpoint = \"https://auth.example:7700\"\nca_file = \"ca\"\n";
+        let certificate = "client_cert_file = \"c\"\nclient_key_file = \"k\"\n";
+        assert!(read(https).is_err());
+        assert!(read(&format!("{https}{certificate}")).is_ok());
+        assert!(read(&format!("{https}{certificate}api_key_file = \"k\"")).is_ok());
+        let half = read(&format!("{https}client_cert_file = \"c\"")).expect_err("without its key").to_string();
+        assert!(half.contains("both or neither"), "{half}");
+        let clear = read(certificate).expect_err("in the clear").to_string();
+        assert!(clear.contains("over https only"), "{clear}");
     }
 
     #[test]

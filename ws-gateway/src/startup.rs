@@ -177,4 +177,5 @@ fn watch(
         path: config.hub.path.as_str().into(),
     });
     vital.spawn("watch", driver.run(vital.clone()));
+    vital.spawn("certificate", Arc::clone(authority).tend(vital.clone()));
 }

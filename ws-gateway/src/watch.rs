@@ -84,6 +84,8 @@ pub struct Driver {
     welcomed: bool,
     questions: Vec<Question>,
     acknowledgements: VecDeque<v1::Applied>,
+    /// The lines were exchanged.
+    renewals: tokio::sync::watch::Receiver<u64>,
 }
 
 impl Driver {
@@ -93,7 +95,9 @@ impl Driver {
         let line = Line::pausing(Duration::ZERO);
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let (questions, acknowledgements) = (Vec::new(), VecDeque::new());
-        Self { parts, boot, line, replica: 0, next: None, backoff, welcomed: false, questions, acknowledgements }
+        let renewals = parts.authority.renewals();
+        let (replica, next, welcomed) = (0, None, false);
+        Self { parts, boot, line, replica, next, backoff, welcomed, questions, acknowledgements, renewals }
     }
 
     /// Drives until shutdown is requested.
@@ -114,6 +118,7 @@ impl Driver {
                 }
                 event = self.line.next() => self.on_event(event),
                 event = arrival(&mut self.next) => self.on_next(event),
+                Ok(()) = self.renewals.changed() => self.renew(),
             }
             self.send_questions();
         }

@@ -45,6 +45,8 @@ enum Kind {
     Ticket,
     /// An API key.
     ApiKey,
+    /// The registered name in a client certificate.
+    ClientCertificate,
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +143,7 @@ impl From<Kind> for v1::CredentialKind {
             Kind::RefreshToken => Self::RefreshToken,
             Kind::Ticket => Self::Ticket,
             Kind::ApiKey => Self::ApiKey,
+            Kind::ClientCertificate => Self::ClientCertificate,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod audit;
+mod certificate;
 mod credential;
 mod explain;
 mod guarantee;
@@ -68,6 +69,9 @@ pub(crate) enum Remote {
     /// Keys for programs.
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyCommand),
+    /// Names in client certificates, by which services are known instead of by keys.
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
     /// OpenID Connect providers whose tokens a tenant takes.
     #[command(subcommand)]
     Issuer(issuer::IssuerCommand),
@@ -114,6 +118,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Token(command) => token::run(command, &authority, printer).await,
         Remote::Ticket(command) => ticket::run(command, &authority, printer).await,
         Remote::ApiKey(command) => api_key::run(command, &authority, printer).await,
+        Remote::Certificate(command) => certificate::run(command, &authority, printer).await,
         Remote::Issuer(command) => issuer::run(command, &authority, printer).await,
         Remote::Key(command) => key::run(command, &authority, printer).await,
         Remote::Verify(args) => verify::run(args, &authority, printer).await,

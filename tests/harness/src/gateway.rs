@@ -14,7 +14,7 @@ pub struct GatewayOptions {
     pub authority: SocketAddr,
     /// The authority's other replicas.
     pub others: Vec<SocketAddr>,
-    /// Its API key.
+    /// Its API key; empty: it has none.
     pub key: String,
     /// Keys of `[authority]` by which it is spoken to over TLS, as TOML; none: in the clear.
     pub tls: Option<String>,
@@ -47,9 +47,10 @@ impl Gateway {
             std::iter::once(authority).chain(others).map(|replica| format!("{scheme}://{replica}")).collect();
         let log = if more.contains("[log]") { String::new() } else { log_config() };
         std::fs::write(&key_file, key).expect("the key can be written");
+        let key = if key.is_empty() { String::new() } else { format!("api_key_file = {key_file:?}") };
         let text = format!(
             "gateway_id = {id:?}\nlisten = \"127.0.0.1:0\"\nready_file = {ready:?}\n\
-             [authority]\nendpoints = {endpoints:?}\napi_key_file = {key_file:?}\n{tls}\n\
+             [authority]\nendpoints = {endpoints:?}\n{key}\n{tls}\n\
              [hub]\n{hub}\n{log}\n{more}\n",
         );
         std::fs::write(&config, text).expect("the configuration can be written");

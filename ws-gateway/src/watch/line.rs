@@ -45,8 +45,8 @@ impl Line {
         let (requests, to_send) = mpsc::channel(REQUESTS);
         let authority = Arc::clone(authority);
         let opening = Box::pin(async move {
-            if let Err(error) = authority.reload_key().await {
-                tracing::warn!(%error, "the key file cannot be read again; the old key stays");
+            if let Err(error) = authority.reload().await {
+                tracing::warn!(%error, "the key or the certificate cannot be read again; the old one stays");
             }
             authority.watch(replica, ReceiverStream::new(to_send)).await
         });

@@ -1,8 +1,9 @@
-//! Moving the watch to another replica while the old one still stands.
+//! Moving the watch to another replica, or to another connection, while the old one still stands.
 //!
 //! A replica that leaves says so and goes on for a moment. The next watch is opened elsewhere with a cursor; when that
 //! replica welcomes it as resumed it takes the old one's place, and the old one is left. So the lease is renewed without a
 //! pause, and no entry is lost or applied twice: what the old one brought meanwhile comes again, and is known.
+//! The same is done at the same replica when another certificate is to be shown: the old connection ends with the old one.
 //! Where there is only one endpoint there is nothing to open first: the watch is left at once, so that the replica need not
 //! wait, and opened again, behind a load balancer at another one. Where no other takes the watch, it is opened again when
 //! the old one ends.
@@ -39,12 +40,19 @@ impl Driver {
         self.open_next(1);
     }
 
+    /// There is another certificate to show. What does not stand yet is opened with it anyway.
+    pub(super) fn renew(&mut self) {
+        if self.next.is_none() && self.welcomed && matches!(self.line, Line::Open { .. }) {
+            self.open_next(0);
+        }
+    }
+
     /// Opens the next watch at the replica that comes so many after this one.
     fn open_next(&mut self, turn: usize) {
         let replicas = self.parts.authority.replicas();
         let cursor = self.parts.enforcement.applied().filter(|_| turn < replicas);
         let Some(cursor) = cursor else {
-            tracing::warn!("no other replica takes the watch");
+            tracing::warn!("no replica takes the watch over");
             self.next = None;
             // Nothing stands any more: no need to wait for what was to come.
             return if matches!(self.line, Line::Pausing(_)) {
@@ -86,7 +94,7 @@ impl Driver {
 
     fn move_over(&mut self, welcome: v1::WatchWelcome) {
         let (Some(next), Some(welcome)) = (self.next.take(), read_welcome(welcome)) else { return };
-        tracing::info!(replica = next.replica, "the watch stands at another replica");
+        tracing::info!(replica = next.replica, "the watch stands where it was moved to");
         (self.line, self.replica) = (next.line, next.replica);
         self.parts.metrics.watches.inc();
         self.parts.metrics.moves.inc();

@@ -1,0 +1,161 @@
+//! Callers by client certificate: a gateway and the command line without any API key.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+use test_harness::{Authority, Gateway, GatewayOptions, eventually, program};
+
+const SERVER: &str = "authority.test";
+const GATEWAY: &str = "spiffe://corp.example/edge/gateway";
+
+type Ca = CertifiedIssuer<'static, KeyPair>;
+
+/// A certificate authority, and its file.
+fn authority_of_certificates(folder: &Path, name: &str) -> Ca {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = Ca::self_signed(params, KeyPair::generate().expect("makes a key")).expect("signs itself");
+    std::fs::write(folder.join(name), ca.pem()).expect("it can be written");
+    ca
+}
+
+/// Writes a certificate with this name and its key to `NAME.pem` and `NAME.key`, until the end of a year.
+fn issue(folder: &Path, file: &str, san: SanType, ca: &Ca, until: i32) {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![san];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.not_after = date_time_ymd(until, 12, 31);
+    let key = KeyPair::generate().expect("makes a key");
+    let certificate = params.signed_by(&key, ca).expect("is signed");
+    let write = |suffix: &str, text: String| {
+        // Put in its place whole, as a program that renews certificates would.
+        let (new, path) = (folder.join("new"), folder.join(format!("{file}.{suffix}")));
+        std::fs::write(&new, text).and_then(|()| std::fs::rename(new, path)).expect("it can be written");
+    };
+    write("key", key.serialize_pem());
+    write("pem", certificate.pem());
+}
+
+fn gateway_name() -> SanType {
+    SanType::URI(GATEWAY.try_into().expect("ASCII"))
+}
+
+/// The command line, beside the files of this test.
+struct Terminal {
+    folder: PathBuf,
+    endpoint: String,
+}
+
+impl Terminal {
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program("portcullis"));
+        for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTCULLIS_")) {
+            command.env_remove(key);
+        }
+        command.current_dir(&self.folder).args(["--endpoint", &self.endpoint, "--ca-file", "server-ca.pem"]);
+        command.args(["--server-name", SERVER, "--timeout", "10s"]).args(arguments).output().expect("it runs")
+    }
+
+    /// What it prints when it does what it is told.
+    fn told(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.run(arguments);
+        assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).expect("it is text").trim().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_and_a_command_line_call_by_certificate_and_new_ones_are_taken_up() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    let (server_ca, ca) = (authority_of_certificates(path, "server-ca.pem"), authority_of_certificates(path, "ca.pem"));
+    issue(path, "server", SanType::DnsName(SERVER.try_into().expect("ASCII")), &server_ca, 4_000);
+    issue(path, "gateway", gateway_name(), &ca, 4_000);
+    let file = |name: &str| path.join(name);
+    let tls = format!(
+        "[grpc.tls]\ncert_file = {:?}\nkey_file = {:?}\nclient_ca_file = {:?}\n",
+        file("server.pem"),
+        file("server.key"),
+        file("ca.pem")
+    );
+    let authority = Authority::start(&file("authority"), &[], &tls).await;
+    let terminal = Terminal { folder: path.to_owned(), endpoint: format!("https://{}", authority.grpc) };
+    let key = authority.admin_key_file().to_str().expect("the path is text").to_owned();
+    let as_admin = ["--api-key-file", &*key];
+    let as_gateway = ["--client-cert", "gateway.pem", "--client-key", "gateway.key"];
+
+    let guarantee = |who: &[&str]| terminal.run(&[who, &["guarantee"]].concat()).status.code();
+    assert_eq!(guarantee(&as_gateway), Some(1), "nobody registered the name");
+    let identity = ["identity", "create", "--tenant", "system", "--name", "edge", "--kind", "service"];
+    terminal.told(&[&as_admin[..], &identity].concat());
+    let register = ["certificate", "register", "--tenant", "system", "--name", "edge", "--scope", "verify,watch"];
+    let id = terminal.told(&[&as_admin[..], &register, &[GATEWAY, "--only", "certificate.id"]].concat());
+    assert_eq!(guarantee(&as_gateway), Some(0));
+    let denied = terminal.run(&[&as_gateway[..], &["tenant", "list"]].concat());
+    assert!(String::from_utf8_lossy(&denied.stderr).contains("admin"), "it lacks the scope: {denied:?}");
+
+    let options = GatewayOptions {
+        id: "gateway-1".to_owned(),
+        authority: authority.grpc,
+        others: Vec::new(),
+        key: String::new(),
+        tls: Some(format!(
+            "ca_file = {:?}\nserver_name = {SERVER:?}\nclient_cert_file = {:?}\nclient_key_file = {:?}",
+            file("server-ca.pem"),
+            file("gateway.pem"),
+            file("gateway.key")
+        )),
+        hub: String::new(),
+        more: String::new(),
+    };
+    let gateway = Gateway::start(path, &options).await;
+    gateway.synced().await;
+
+    let moves = async || gateway.metric("portcullis_gateway_watch_moves", "").await;
+    assert_eq!(moves().await.to_bits(), 0.0_f64.to_bits());
+    issue(path, "gateway", gateway_name(), &ca, 4_001);
+    eventually("the watch to stand on the new certificate", async || (moves().await >= 1.0).then_some(())).await;
+    gateway.synced().await;
+
+    let list = ["certificate", "list", "--tenant", "system", "--name", "edge", "--output", "json"];
+    let listed = terminal.told(&[&as_admin[..], &list].concat());
+    assert!(listed.contains(GATEWAY) && listed.contains(&id), "{listed}");
+    terminal.told(&[&as_admin[..], &["revoke", "credential", "--tenant", "system", &id]].concat());
+    assert_eq!(guarantee(&as_gateway), Some(1), "the registration is dead");
+    eventually("the watch of the gateway to be cut", async || {
+        (authority.metric("portcullis_auth_watchers", "").await < 0.5).then_some(())
+    })
+    .await;
+    gateway.unready().await;
+}
+
+#[test]
+fn check_config_names_the_file_that_nobody_can_be_vouched_for_by() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    let ca = authority_of_certificates(path, "ca.pem");
+    issue(path, "server", SanType::DnsName(SERVER.try_into().expect("ASCII")), &ca, 4_000);
+    std::fs::write(path.join("empty.pem"), "").expect("it can be written");
+    for (file, says) in [
+        ("ca.pem", None),
+        ("gone.pem", Some("grpc.tls.client_ca_file")),
+        ("empty.pem", Some("grpc.tls.client_ca_file")),
+        ("server.key", Some("grpc.tls.client_ca_file")),
+    ] {
+        let config = format!(
+            "[grpc.tls]\ncert_file = {:?}\nkey_file = {:?}\nclient_ca_file = {:?}\n",
+            path.join("server.pem"),
+            path.join("server.key"),
+            path.join(file)
+        );
+        std::fs::write(path.join("auth.toml"), config).expect("it can be written");
+        let mut command = Command::new(program("auth-service"));
+        let checked = command.args(["check-config", "--config"]).arg(path.join("auth.toml")).output().expect("it runs");
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.success(), says.is_none(), "{file}: {said}");
+        assert!(says.is_none_or(|key| said.contains(key) && said.contains(file)), "{file}: {said}");
+    }
+}

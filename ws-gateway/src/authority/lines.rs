@@ -1,0 +1,80 @@
+//! The channels to the authority's replicas, as the files that they are made of say.
+//!
+//! A channel connects when it is first used, and again whenever it broke, always with the certificate that it was made
+//! with; so another certificate means other channels.
+
+use std::path::Path;
+
+use portcullis_types::Secret;
+use sha2::{Digest as _, Sha256};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use super::{AuthorityError, CONNECT_TIMEOUT};
+use crate::config::AuthorityConfig;
+
+/// HTTP/2 pings, only to free what is dead: liveness is decided by probes.
+const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One channel for each replica; at least one.
+#[derive(Debug)]
+pub(super) struct Lines {
+    channels: Vec<Channel>,
+    /// The digest of the files that they are made of.
+    made_of: [u8; 32],
+}
+
+impl Lines {
+    /// Reads the files.
+    pub(super) fn open(config: &AuthorityConfig) -> Result<Self, AuthorityError> {
+        let mut digest = Sha256::new();
+        let tls = config.ca_file.as_ref().map(|file| tls(file, config, &mut digest)).transpose()?;
+        let channels = config.all_endpoints().into_iter().map(|endpoint| channel(endpoint, tls.as_ref()));
+        Ok(Self { channels: channels.collect::<Result<_, _>>()?, made_of: digest.finalize().into() })
+    }
+
+    /// Whether both come from the same content.
+    pub(super) fn are_made_of_the_same(&self, other: &Self) -> bool {
+        self.made_of == other.made_of
+    }
+
+    /// The channel to a replica.
+    pub(super) fn to(&self, replica: usize) -> Channel {
+        self.channels[replica].clone()
+    }
+}
+
+/// Whoever these authorities vouch for, and nobody else; and the certificate to show, if there is one.
+fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<ClientTlsConfig, AuthorityError> {
+    let pem = std::fs::read(ca_file).map_err(|source| AuthorityError::CaFile { path: ca_file.to_owned(), source })?;
+    digest.update(Sha256::digest(&pem));
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+    if let Some(name) = &config.server_name {
+        tls = tls.domain_name(name);
+    }
+    if let (Some(cert_file), Some(key_file)) = (&config.client_cert_file, &config.client_key_file) {
+        let read = |key, path: &Path| {
+            let read = std::fs::read(path).map(Secret::new);
+            read.map_err(|source| AuthorityError::CertificateFile { key, path: path.to_owned(), source })
+        };
+        let (cert, key) = (read("client_cert_file", cert_file)?, read("client_key_file", key_file)?);
+        digest.update(Sha256::digest(cert.expose_bytes()));
+        digest.update(Sha256::digest(key.expose_bytes()));
+        tls = tls.identity(Identity::from_pem(cert.expose_bytes(), key.expose_bytes()));
+    }
+    Ok(tls)
+}
+
+fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, AuthorityError> {
+    let endpoint = Endpoint::from_shared(endpoint)
+        .map_err(AuthorityError::Endpoint)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true);
+    let endpoint = match tls {
+        Some(tls) => endpoint.tls_config(tls.clone()).map_err(AuthorityError::Tls)?,
+        None => endpoint,
+    };
+    Ok(endpoint.connect_lazy())
+}
