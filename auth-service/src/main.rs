@@ -24,6 +24,7 @@ mod ready_file;
 mod receipts;
 mod replica;
 mod retention;
+mod revoker;
 mod sealer;
 mod startup;
 mod store;

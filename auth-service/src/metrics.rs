@@ -130,6 +130,8 @@ pub(crate) struct Metrics {
     pub(crate) log_horizon: Gauge,
     /// From when an entry was read as committed until the last gateway acknowledged it.
     pub(crate) enforced: Histogram,
+    /// How many revocations share an entry.
+    pub(crate) revocation_group: Histogram,
     /// The newest entry of the log that the tailer has read.
     pub(crate) log_head: Gauge,
     /// Open watches.
@@ -191,6 +193,7 @@ impl Metrics {
             retention_failed: Counter::default(),
             log_horizon: Gauge::default(),
             enforced: seconds(),
+            revocation_group: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             log_head: Gauge::default(),
             watchers: Gauge::default(),
             watch_entries: Counter::default(),
@@ -248,6 +251,11 @@ impl Metrics {
         );
         self.gateways.register(registry);
         registry.register("enforced_seconds", "Commit to the last acknowledgement of an entry", self.enforced.clone());
+        registry.register(
+            "revocations_at_once",
+            "Revocations that were committed together, by one entry",
+            self.revocation_group.clone(),
+        );
         registry.register("log_head_seq", "Newest entry of the revocation log", self.log_head.clone());
         registry.register("watchers", "Open watches", self.watchers.clone());
         registry.register("watch_entries_sent", "Entries sent to watchers", self.watch_entries.clone());

@@ -24,6 +24,7 @@ use crate::ready_file::{self, Ready};
 use crate::receipts::Receipts;
 use crate::replica::Replica;
 use crate::retention::Housekeeping;
+use crate::revoker::Revoker;
 use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
 use crate::tls::{Shown, TlsError};
@@ -164,8 +165,10 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
         let (page, stop) = (receipts.page(), shutdown.clone());
         shutdown.spawn("metrics", async move { listener.serve(page, stop.requested()).await });
     }
+    let revoker = Revoker::start(Arc::clone(&authority), Arc::clone(&metrics));
     let edge = Edge::new(
         Arc::clone(&authority),
+        revoker.clone(),
         Arc::clone(&receipts),
         Arc::clone(&metrics),
         Arc::clone(&around.clock),
@@ -173,7 +176,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     );
     shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
     let (log_of, clock) = (Arc::clone(&log), around.clock);
-    let parts = grpc::Parts { authority, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };
+    let parts = grpc::Parts { authority, revoker, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };
     if let Some(shown) = &shown {
         shutdown.spawn("certificate", Arc::clone(shown).tend(shutdown.clone()));
     }

@@ -14,8 +14,16 @@ use prost::Message as _;
 
 use crate::Request;
 
-/// A request, the digest of what was asked, and what the answer is about.
-type Answers = (Request, [u8; 32], Option<String>);
+/// A request that is answered by the entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which.
+    pub request: Request,
+    /// The digest of what was asked.
+    pub content: [u8; 32],
+    /// The id or name that the answer is about.
+    pub subject: Option<String>,
+}
 
 /// What a fact names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,11 +189,11 @@ impl Fact {
     }
 }
 
-/// The facts of one transaction, and the request they answer.
+/// The facts of one transaction, and the requests they answer.
 #[derive(Clone, Debug)]
 pub struct Batch {
     facts: Vec<Fact>,
-    answers: Option<Answers>,
+    answers: Vec<Answer>,
 }
 
 impl Batch {
@@ -213,8 +221,9 @@ impl Batch {
         self
     }
 
-    fn of(fact: Fact) -> Self {
-        Self { facts: vec![fact], answers: None }
+    /// One fact.
+    pub fn of(fact: Fact) -> Self {
+        Self { facts: vec![fact], answers: Vec::new() }
     }
 
     /// The same, with another fact after it.
@@ -227,7 +236,7 @@ impl Batch {
     /// The same, remembered as the answer to a request with this content, about this id or name.
     #[must_use]
     pub fn answering(mut self, request: Request, content: [u8; 32], subject: Option<String>) -> Self {
-        self.answers = Some((request, content, subject));
+        self.answers.push(Answer { request, content, subject });
         self
     }
 
@@ -241,9 +250,9 @@ impl Batch {
         self.facts.iter().filter(|fact| fact.effect == Effect::Kill).map(|fact| &fact.target)
     }
 
-    /// The request it answers, the digest of what was asked, and what the answer is about.
-    pub fn answers(&self) -> Option<(&Request, &[u8; 32], Option<&str>)> {
-        self.answers.as_ref().map(|(request, content, subject)| (request, content, subject.as_deref()))
+    /// The requests it answers.
+    pub fn answers(&self) -> &[Answer] {
+        &self.answers
     }
 
     /// The bytes that the log stores, hashes and forwards.

@@ -42,7 +42,7 @@ impl Authority {
         }
     }
 
-    async fn is_good(&self, view: &mut dyn ReadView, key: CredentialId) -> Result<bool, StoreError> {
+    pub(crate) async fn is_good(&self, view: &mut dyn ReadView, key: CredentialId) -> Result<bool, StoreError> {
         let Some(standing) = Standing::of(view, key).await? else { return Ok(false) };
         if standing.judge(self.now()).is_err() {
             return Ok(false);

@@ -26,6 +26,7 @@ mod credential_listing;
 mod credentials;
 pub mod faults;
 mod grants;
+mod group_commit;
 mod guard;
 mod identities;
 mod identity_states;
@@ -71,7 +72,7 @@ pub use audit::{Actor, AuditEntry, AuditOutcome};
 pub use audit_trail::{AuditPart, AuditRecord, DeniedCall};
 pub use authentication::{Authentication, Method, Methods};
 pub use authority::{Authority, OpenError, Parts, Settings};
-pub use batch::{Batch, CloseCode, Effect, Fact, Pace, Reason, Target};
+pub use batch::{Answer, Batch, CloseCode, Effect, Fact, Pace, Reason, Target};
 pub use beginning::BeginError;
 pub use bootstrap::BootstrapError;
 pub use callers::{Caller, CallerError, Forbidden};
@@ -83,6 +84,7 @@ pub use cookies::{CookieRules, CookieUse};
 pub use credential_listing::{CredentialState, ListedCredential};
 pub use credentials::{Credential, CredentialKind, Spent};
 pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
+pub use group_commit::{Asking, Group, MAX_GROUP};
 pub use guard::{AttemptKey, Attempts, GuardRules};
 pub use identities::{
     CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD, NewIdentity,

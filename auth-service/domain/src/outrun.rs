@@ -13,16 +13,22 @@ pub(crate) trait Outrun {
     fn is_outrun(&self) -> bool;
 }
 
+impl Outrun for StoreError {
+    fn is_outrun(&self) -> bool {
+        matches!(self, Self::Conflict)
+    }
+}
+
 impl Outrun for BeginError {
     fn is_outrun(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Conflict))
+        matches!(self, Self::Store(error) if error.is_outrun())
     }
 }
 
 impl Outrun for RevokeError {
     fn is_outrun(&self) -> bool {
         match self {
-            Self::Store(StoreError::Conflict) => true,
+            Self::Store(error) => error.is_outrun(),
             Self::Begin(error) => error.is_outrun(),
             _ => false,
         }

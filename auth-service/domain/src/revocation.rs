@@ -1,4 +1,4 @@
-//! Revoking: the write path of the promise.
+//! What can be revoked, and what that means. How it is written is in `group_commit`.
 //!
 //! Revoking a credential or a session that is dead already is answered with the entry that killed it, because nothing
 //! older has appeared since. Revoking an identity, a client application or a tenant always writes an entry: somebody may
@@ -7,18 +7,14 @@
 
 use std::fmt;
 
-use portcullis_types::{ClientId, CredentialId, IdentityId, InvalidName, OpaqueToken, Secret, SessionId, TenantId};
+use portcullis_types::{ClientId, CredentialId, InvalidName, OpaqueToken, Secret, SessionId, TenantId};
 use sha2::{Digest, Sha256};
 
 use crate::audit::Actor;
-use crate::batch::{Batch, Pace, Reason, Target};
+use crate::batch::{Pace, Reason, Target};
 use crate::issuers::claims_another_issuer;
-use crate::outrun::unless_outrun;
 use crate::verification::{Form, VerifyError};
-use crate::{
-    Answered, Authority, BeginError, Committed, Credential, CredentialKind, IdentityRef, IssuerSilent, ReadView,
-    StoreError, WriteTx,
-};
+use crate::{Authority, BeginError, Credential, CredentialKind, IdentityRef, IssuerSilent, ReadView, StoreError};
 
 /// A caller's name for a request.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -129,74 +125,8 @@ impl From<VerifyError> for RevokeError {
 }
 
 impl Authority {
-    /// Kills what rests on a target and is older. When it returns, the entry is durable.
-    pub async fn revoke(&self, actor: &Actor, request: RevokeRequest) -> Result<Committed, RevokeError> {
-        unless_outrun(|| self.revoke_once(actor, request.clone())).await
-    }
-
-    async fn revoke_once(&self, actor: &Actor, request: RevokeRequest) -> Result<Committed, RevokeError> {
-        let content = content_of(&request);
-        let presented = match &request.target {
-            RevokeTarget::Presented(secret) => Some(self.read_presented(secret, &request.tenant).await?),
-            RevokeTarget::Credential(_)
-            | RevokeTarget::Session(_)
-            | RevokeTarget::Identity(_)
-            | RevokeTarget::Client(_)
-            | RevokeTarget::Tenant => None,
-        };
-        let name =
-            request.request_id.clone().map(|id| Request { tenant: request.tenant.clone(), actor: actor.clone(), id });
-        let mut tx = self.begin_urgently(actor).await?;
-        if let Some(name) = &name
-            && let Some(before) = tx.answered(name).await?
-        {
-            return match before.committed {
-                Some(committed) if before.content == content => Ok(committed),
-                _ => Err(RevokeError::RequestIdReused),
-            };
-        }
-        let found = resolve(tx.as_mut(), &request, presented.as_ref()).await?;
-        if let Some(seq) = found.dead_since
-            && let Some(entry) = tx.log_entry(seq).await?
-        {
-            let before = Committed { revision: entry.revision(), committed_at: entry.committed_at };
-            if let Some(name) = &name {
-                let answer = Answered { content, committed: Some(before), subject: None };
-                tx.insert_answer(name, &answer, self.now()).await?;
-                tx.commit().await?;
-            }
-            return Ok(before);
-        }
-        if let Target::Credential(tenant, key) = &found.target
-            && self.is_last_administrators_key(tx.as_mut(), tenant, *key).await?
-        {
-            return Err(RevokeError::LastAdministrator);
-        }
-        self.append(tx, actor, &request, found.target, name.map(|name| (name, content))).await
-    }
-
-    async fn append(
-        &self,
-        mut tx: Box<dyn WriteTx>,
-        actor: &Actor,
-        request: &RevokeRequest,
-        target: Target,
-        answers: Option<(Request, [u8; 32])>,
-    ) -> Result<Committed, RevokeError> {
-        let (action, named) = describe(&target);
-        let mut entry = self.audit(actor, &request.tenant, action, named);
-        entry.request.clone_from(&request.request_id);
-        entry.reason = Some(request.reason.text().to_owned());
-        tx.insert_audit(&entry).await?;
-        let mut batch = Batch::kill(target, request.reason).paced(request.pace);
-        if let Some((name, content)) = answers {
-            batch = batch.answering(name, content, None);
-        }
-        Ok(tx.commit_with(batch, self.now()).await?)
-    }
-
     /// Any of our forms: what is revoked need not be usable as a bearer.
-    async fn read_presented(&self, secret: &Secret, within: &TenantId) -> Result<Form, RevokeError> {
+    pub(crate) async fn read_presented(&self, secret: &Secret, within: &TenantId) -> Result<Form, RevokeError> {
         let text = secret.expose_str().ok_or(RevokeError::Unverifiable)?;
         if let Ok(token) = OpaqueToken::parse(text) {
             return Ok(Form::Opaque(token));
@@ -219,12 +149,13 @@ impl Authority {
     }
 }
 
-struct Found {
-    target: Target,
-    dead_since: Option<u64>,
+/// What a request names, and the entry that killed it already, where that is an answer.
+pub(crate) struct Found {
+    pub(crate) target: Target,
+    pub(crate) dead_since: Option<u64>,
 }
 
-async fn resolve(
+pub(crate) async fn resolve(
     view: &mut dyn ReadView,
     request: &RevokeRequest,
     presented: Option<&Form>,
@@ -278,7 +209,8 @@ async fn credential(view: &mut dyn ReadView, row: Credential) -> Result<Found, R
     }
 }
 
-fn describe(target: &Target) -> (&'static str, String) {
+/// What the audit trail calls it.
+pub(crate) fn describe(target: &Target) -> (&'static str, String) {
     match target {
         Target::Tenant(tenant) => ("tenant.revoke", format!("tenant:{tenant}")),
         Target::Identity(_, id) => ("identity.revoke", format!("identity:{id}")),
@@ -292,22 +224,35 @@ fn describe(target: &Target) -> (&'static str, String) {
 }
 
 /// The digest of what is asked, each part with its length before it. Of a presented credential only this is kept.
-fn content_of(request: &RevokeRequest) -> [u8; 32] {
-    let name = |id: IdentityId| id.to_string().into_bytes();
-    let (kind, what): (&[u8], Vec<u8>) = match &request.target {
+pub(crate) fn content_of(request: &RevokeRequest) -> [u8; 32] {
+    let (kind, what) = named_by(&request.target);
+    let pace = request.pace.map(|pace| pace.per_second().to_be_bytes());
+    // A request without a pace is what it was before there was one.
+    let parts = [request.tenant.as_str().as_bytes(), kind, &what, request.reason.text().as_bytes()];
+    digest(parts.into_iter().chain(pace.as_ref().map(|pace| &pace[..])))
+}
+
+/// The digest of a target in its tenant, however and by whom it is revoked.
+pub(crate) fn target_of(request: &RevokeRequest) -> [u8; 32] {
+    let (kind, what) = named_by(&request.target);
+    digest([request.tenant.as_str().as_bytes(), kind, &what])
+}
+
+fn named_by(target: &RevokeTarget) -> (&'static [u8], Vec<u8>) {
+    match target {
         RevokeTarget::Credential(id) => (b"credential", id.to_string().into_bytes()),
         RevokeTarget::Session(id) => (b"session", id.to_string().into_bytes()),
-        RevokeTarget::Identity(IdentityRef::Id(id)) => (b"identity", name(*id)),
+        RevokeTarget::Identity(IdentityRef::Id(id)) => (b"identity", id.to_string().into_bytes()),
         RevokeTarget::Identity(IdentityRef::Name(name)) => (b"identity name", name.as_str().as_bytes().to_vec()),
         RevokeTarget::Presented(secret) => (b"presented", Sha256::digest(secret.expose_bytes()).to_vec()),
         RevokeTarget::Client(client) => (b"client", client.as_str().as_bytes().to_vec()),
         RevokeTarget::Tenant => (b"tenant", Vec::new()),
-    };
-    let pace = request.pace.map(|pace| pace.per_second().to_be_bytes());
+    }
+}
+
+fn digest<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
-    // A request without a pace is what it was before there was one.
-    let parts = [request.tenant.as_str().as_bytes(), kind, &what, request.reason.text().as_bytes()];
-    for part in parts.into_iter().chain(pace.as_ref().map(|pace| &pace[..])) {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -352,5 +352,10 @@ pub trait WriteTx:
     async fn insert_answer(&mut self, request: &Request, answer: &Answered, at: Timestamp) -> Result<(), StoreError>;
 
     /// A row of the audit trail.
-    async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError>;
+    async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.insert_audits(std::slice::from_ref(entry)).await
+    }
+
+    /// Rows of the audit trail, in this order.
+    async fn insert_audits(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError>;
 }

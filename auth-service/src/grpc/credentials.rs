@@ -65,7 +65,7 @@ impl Api {
             Targets::One(target) => {
                 let request_id = request_id_of(&asked.request_id)?;
                 let revocation = RevokeRequest { tenant, target, reason, pace, request_id };
-                let committed = self.authority.revoke(&actor, revocation).await?;
+                let committed = self.revoker.revoke(&actor, revocation).await?;
                 Ok(self.revoked(Some(committed), 0))
             }
             Targets::Sessions(which, by) => {

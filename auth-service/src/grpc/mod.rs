@@ -67,6 +67,7 @@ use self::health::BoundedHealth;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::receipts::Receipts;
+use crate::revoker::Revoker;
 use crate::tailer::LogTail;
 use crate::tls::{self, Shown};
 
@@ -106,6 +107,7 @@ const SERVICES: &[&str] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     authority: Arc<Authority>,
+    revoker: Revoker,
     log: Arc<LogTail>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -126,6 +128,8 @@ pub(crate) struct Api {
 pub(crate) struct Parts {
     /// Who decides.
     pub(crate) authority: Arc<Authority>,
+    /// Where revocations share entries.
+    pub(crate) revoker: Revoker,
     /// What is new in the log.
     pub(crate) log: Arc<LogTail>,
     /// Who enforces what.
@@ -155,6 +159,7 @@ impl Api {
         let leases = parts.authority.settings().leases;
         Self {
             authority: parts.authority,
+            revoker: parts.revoker,
             log: parts.log,
             receipts: parts.receipts,
             metrics: parts.metrics,

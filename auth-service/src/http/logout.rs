@@ -54,7 +54,7 @@ async fn end(
         pace: None,
         request_id: None,
     };
-    let committed = edge.authority.revoke(&actor, request).await?;
+    let committed = edge.revoker.revoke(&actor, request).await?;
     let answer = Json(LogoutResponse { revision: committed.revision, enforced_within: edge.enforced_within() });
     Ok(([(header::SET_COOKIE, session_cookie::clear())], answer).into_response())
 }

@@ -45,6 +45,7 @@ use self::rate::Rate;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::receipts::Receipts;
+use crate::revoker::Revoker;
 use crate::tailer::{LogTail, SourceText as _};
 
 /// The routes with their methods.
@@ -72,6 +73,7 @@ pub(crate) const ROUTES: [(&str, &str); 17] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Edge {
     authority: Arc<Authority>,
+    revoker: Revoker,
     log: Arc<LogTail>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -87,6 +89,7 @@ impl Edge {
     /// With the configured origins.
     pub(crate) fn new(
         authority: Arc<Authority>,
+        revoker: Revoker,
         receipts: Arc<Receipts>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
@@ -99,6 +102,7 @@ impl Edge {
         let metrics_page = config.metrics.listen.is_none().then(|| receipts.page());
         Self {
             authority,
+            revoker,
             log,
             receipts,
             metrics,

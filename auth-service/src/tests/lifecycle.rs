@@ -1,7 +1,8 @@
 //! Tenants, identities, roles and sessions through their whole life, over the real transport.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
 use portcullis_proto::auth::v1;
 use prost_types::FieldMask;
 use tonic::Code;
@@ -244,6 +245,29 @@ async fn a_client_application_and_a_whole_tenant_are_revoked_and_log_in_again() 
         assert_eq!(is_good(&other).await, !whole);
         assert!(is_good(&issue("web").await).await, "whoever logs in afterwards is not revoked");
     }
+}
+
+#[tokio::test]
+async fn each_of_many_revocations_at_once_is_answered_and_counted() {
+    let world = World::new().await;
+    let mut sessions = Vec::new();
+    for _ in 0..24 {
+        sessions.push(world.issue().await);
+    }
+    let revoke = |n: usize| {
+        let (world, session) = (&world, sessions[n].0.clone());
+        async move { world.revoke(v1::revoke_request::Target::SessionId(session)).await.revision.expect("it has one") }
+    };
+    let revisions = join_all((0..sessions.len()).map(revoke)).await;
+    for (session, tokens) in &sessions {
+        let verdict = world.verify(&world.admin, &tokens.access_token).await;
+        assert_eq!(verdict.outcome(), v1::Outcome::DeniedPermanent, "{session}");
+    }
+    let entries: BTreeSet<_> = revisions.iter().map(|revision| revision.seq).collect();
+    let metrics = world.get("/metrics").await;
+    let shown = |line: &str| assert!(metrics.lines().any(|shown| shown == line), "{line} is not in {metrics}");
+    shown("portcullis_auth_revocations_at_once_sum 24.0");
+    shown(&format!("portcullis_auth_revocations_at_once_count {}", entries.len()));
 }
 
 #[tokio::test]

@@ -25,9 +25,7 @@ fn entry(seed: &Seed, action: &'static str) -> AuditEntry {
 
 async fn note(store: &Arc<dyn Store>, entries: &[AuditEntry]) {
     let mut tx = write(store).await;
-    for entry in entries {
-        tx.insert_audit(entry).await.expect("writes");
-    }
+    tx.insert_audits(entries).await.expect("writes");
     tx.commit().await.expect("commits");
 }
 

@@ -87,6 +87,7 @@ macro_rules! suite {
             a_refresh_token_is_spent_by_one_of_many,
             a_named_request_is_answered_from_its_transaction,
             a_name_is_whose_it_is_with_any_key,
+            several_named_requests_are_answered_by_one_entry,
             an_answer_without_an_entry_is_kept_and_forgotten,
             audit_rows_are_found_by_what_they_say,
             a_row_is_sealed_once,

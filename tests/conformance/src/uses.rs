@@ -131,7 +131,30 @@ pub async fn a_named_request_is_answered_from_its_transaction(subject: &impl Sub
     let another = Request { actor: Actor::authority(), ..request.clone() };
     assert_eq!(store.read().await.expect("reads").answered(&another).await.expect("reads"), None, "another's name");
 
-    let again = seed.kill().answering(request, [8; 32], None);
+    let again = seed.kill().answering(request.clone(), [8; 32], None);
     assert!(write(&store).await.commit_with(again, seed.now()).await.is_err(), "a name answers once");
     assert_eq!(store.head().await.expect("reads").seq, 1, "a refused batch left an entry");
+}
+
+/// An entry answers as many requests as its batch names, or none.
+pub async fn several_named_requests_are_answered_by_one_entry(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let request = |name: &str| {
+        let id = RequestId::try_from(name).expect("a valid id");
+        Request { tenant: seed.tenant.clone(), actor: Actor::edge(), id }
+    };
+    let batch = seed.kill().answering(request("one"), [1; 32], None);
+    let batch = batch.answering(request("two"), [2; 32], Some("subject".to_owned()));
+    let committed = write(&store).await.commit_with(batch, seed.now()).await.expect("appends");
+    for (name, content, subject) in [("one", [1; 32], None), ("two", [2; 32], Some("subject"))] {
+        let answered = store.read().await.expect("reads").answered(&request(name)).await.expect("reads");
+        let answered = answered.expect("answered");
+        let found = (answered.content, answered.committed, answered.subject.as_deref());
+        assert_eq!(found, (content, Some(committed), subject));
+    }
+    let batch = seed.kill().answering(request("three"), [3; 32], None).answering(request("two"), [4; 32], None);
+    assert!(write(&store).await.commit_with(batch, seed.now()).await.is_err(), "a name answers once");
+    let third = store.read().await.expect("reads").answered(&request("three")).await.expect("reads");
+    assert_eq!(third, None, "a refused batch left an answer");
 }

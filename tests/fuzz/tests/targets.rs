@@ -139,6 +139,7 @@ fn an_entry_of_the_log_is_forwarded_byte_for_byte_or_refused() {
 fn frames_are_decoded_within_their_limits() {
     let seeds = [
         r#"{"id":1,"connect":{"token":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA","data":{"a":[1,2]},"name":"js"}}"#,
+        r#"{"id":8,"subscribe":{"channel":"room:2"}}"#,
         "{\"id\":2,\"subscribe\":{\"channel\":\"room:1\"}}\n{\"id\":3,\"publish\":{\"channel\":\"room:1\",\"data\":{\"x\":null}}}",
         r#"{"id":4,"unsubscribe":{"channel":"r\u00f6om"}}"#,
         r#"{"id":5,"refresh":{"token":"t"}}"#,

@@ -15,8 +15,8 @@ pub(super) const CHANNEL: &str = "portcullis_log";
 
 /// Appends: the head row last, its new state in the log and in the marked rows, the answer remembered, the listeners
 /// woken at commit. One statement, so that the head is locked for this and the commit only.
-/// $1 payload, $2 time, $3 to $7 the request and its content or nulls, $8 and $9 the keys of what is marked, $10 what the
-/// answer is about.
+/// $1 payload, $2 time, $3 to $7 the requests and their contents, $8 and $9 the keys of what is marked, $10 what the
+/// answers are about.
 macro_rules! append {
     ($($marks:literal)*) => {
         concat!(
@@ -30,9 +30,10 @@ macro_rules! append {
              a AS (
                  INSERT INTO requests (tenant, actor, request, asker, content, seq, chain, committed_at, subject,
                                        answered_at)
-                 SELECT $3, $4, $5, $6, $7, seq, ('x' || encode(substr(chain, 1, 8), 'hex'))::bit(64)::bigint, $2, $10,
-                        $2
-                 FROM h WHERE $3::text IS NOT NULL),
+                 SELECT r.tenant, r.actor, r.request, r.asker, r.content, h.seq,
+                        ('x' || encode(substr(h.chain, 1, 8), 'hex'))::bit(64)::bigint, $2, r.subject, $2
+                 FROM h, unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $10::text[])
+                         r (tenant, actor, request, asker, content, subject)),
              k AS (SELECT * FROM unnest($8::text[], $9::bytea[]) k (tenant, id))",
             $($marks,)*
             " SELECT seq, chain, pg_notify('portcullis_log', '') FROM h"
@@ -172,15 +173,18 @@ pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) 
         None => (None, &[][..]),
     };
     let query = sqlx::query(first.map_or(APPEND, |rows| rows.kind.append)).bind(batch.payload()).bind(at.as_micros());
-    let query = match batch.answers() {
-        Some((request, content, _)) => of_request(query, request).bind(&content[..]),
-        None => (0..4).fold(query, |query, _| query.bind(None::<&str>)).bind(None::<&[u8]>),
-    };
+    let answers = batch.answers();
+    let query = query
+        .bind(answers.iter().map(|answer| answer.request.tenant.as_str()).collect::<Vec<_>>())
+        .bind(answers.iter().map(|answer| answer.request.actor.as_str()).collect::<Vec<_>>())
+        .bind(answers.iter().map(|answer| answer.request.id.as_str()).collect::<Vec<_>>())
+        .bind(answers.iter().map(|answer| answer.request.actor.who()).collect::<Vec<_>>())
+        .bind(answers.iter().map(|answer| &answer.content[..]).collect::<Vec<_>>());
     let query = match first {
         Some(rows) => query.bind(&rows.tenants).bind(&rows.ids),
         None => query.bind(Vec::<&str>::new()).bind(Vec::<&[u8]>::new()),
     };
-    let query = query.bind(batch.answers().and_then(|(.., subject)| subject));
+    let query = query.bind(answers.iter().map(|answer| answer.subject.as_deref()).collect::<Vec<_>>());
     let head = rows::head(&session.one(query).await?)?;
     for rows in others {
         rows.mark(session, head).await?;

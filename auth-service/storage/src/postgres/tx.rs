@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_domain::{
-    Answered, AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role,
+    Answered, AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, RequestId, Role,
     Session as SessionRow, SigningKey, Spent, StoreError, StoredPassword, Tenant, WriteTx,
 };
 use portcullis_types::{CredentialId, IdentityId, LeaseClass, RedemptionId, RoleName, TenantId, Timestamp};
@@ -298,18 +298,27 @@ impl WriteTx for PgTx {
         log::remember(&mut self.session, request, answer, at).await
     }
 
-    async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+    async fn insert_audits(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        // Identities are drawn in the order of the rows that are inserted.
         let sql = "INSERT INTO audit (at, tenant, actor, action, target, request, outcome, reason)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+                   SELECT at, tenant, actor, action, target, request, outcome, reason
+                   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                               $8::text[]) WITH ORDINALITY
+                        e (at, tenant, actor, action, target, request, outcome, reason, n) ORDER BY n";
         let query = sqlx::query(sql)
-            .bind(entry.at.as_micros())
-            .bind(entry.tenant.as_str())
-            .bind(entry.actor.as_str())
-            .bind(entry.action)
-            .bind(&*entry.target)
-            .bind(entry.request.as_ref().map(|id| id.as_str()))
-            .bind(entry.outcome.word())
-            .bind(entry.reason.as_deref());
+            .bind(list_of(entries, |entry| entry.at.as_micros()))
+            .bind(list_of(entries, |entry| entry.tenant.as_str()))
+            .bind(list_of(entries, |entry| entry.actor.as_str()))
+            .bind(list_of(entries, |entry| entry.action))
+            .bind(list_of(entries, |entry| &*entry.target))
+            .bind(list_of(entries, |entry| entry.request.as_ref().map(RequestId::as_str)))
+            .bind(list_of(entries, |entry| entry.outcome.word()))
+            .bind(list_of(entries, |entry| entry.reason.as_deref()));
         self.write(query).await.map(drop)
     }
+}
+
+/// One column of several rows.
+fn list_of<'r, R, T>(rows: &'r [R], column: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(column).collect()
 }

@@ -1,6 +1,6 @@
 //! The revocation log: its beginning, its head, its entries, and the one statement pair that appends.
 
-use auth_domain::{Answered, Batch, Committed, Head, LogEntry, Request, StoreError, Target};
+use auth_domain::{Answer, Answered, Batch, Committed, Head, LogEntry, Request, StoreError, Target};
 use portcullis_types::{Revision, Timestamp};
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -60,9 +60,9 @@ pub(super) async fn append(
     for target in batch.killed() {
         mark(connection, target, next.seq).await?;
     }
-    if let Some((request, content, subject)) = batch.answers() {
+    for Answer { request, content, subject } in batch.answers() {
         let committed = Some(Committed { revision: next.revision(), committed_at: at });
-        let answer = Answered { content: *content, committed, subject: subject.map(str::to_owned) };
+        let answer = Answered { content: *content, committed, subject: subject.clone() };
         remember(connection, request, &answer, at).await?;
     }
     sqlx::query(

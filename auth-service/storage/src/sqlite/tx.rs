@@ -315,18 +315,21 @@ impl WriteTx for SqliteTx {
         log::remember(&mut self.transaction, request, answer, at).await
     }
 
-    async fn insert_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+    async fn insert_audits(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let sql = "INSERT INTO audit (at, tenant, actor, action, target, request, outcome, reason)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let query = sqlx::query(sql)
-            .bind(entry.at.as_micros())
-            .bind(entry.tenant.as_str())
-            .bind(entry.actor.as_str())
-            .bind(entry.action)
-            .bind(&*entry.target)
-            .bind(entry.request.as_ref().map(|id| id.as_str()))
-            .bind(entry.outcome.word())
-            .bind(entry.reason.as_deref());
-        self.write(query).await.map(drop)
+        for entry in entries {
+            let query = sqlx::query(sql)
+                .bind(entry.at.as_micros())
+                .bind(entry.tenant.as_str())
+                .bind(entry.actor.as_str())
+                .bind(entry.action)
+                .bind(&*entry.target)
+                .bind(entry.request.as_ref().map(|id| id.as_str()))
+                .bind(entry.outcome.word())
+                .bind(entry.reason.as_deref());
+            self.write(query).await?;
+        }
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod attacks;
 mod callers;
 mod cookies;
 mod fuzz;
+mod group_commit;
 mod guard;
 mod issuer_bounds;
 mod issuers;

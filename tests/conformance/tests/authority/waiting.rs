@@ -18,7 +18,7 @@ fn robot() -> NewIdentity {
 }
 
 /// A service with every scope, as it was let in.
-async fn let_in(world: &World) -> Caller {
+pub(crate) async fn let_in(world: &World) -> Caller {
     world.authority.create_identity(&actor(), robot()).await.expect("a new identity");
     let (scopes, identity) = (Scopes::all(), named("robot"));
     let new = NewApiKey {

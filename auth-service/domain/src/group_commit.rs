@@ -1,0 +1,302 @@
+//! Revoking: the write path of the promise. What is asked for at the same time shares one transaction and one entry
+//! (group commit).
+//!
+//! Entries follow one another, and each takes as long as the disk or the nearest standby takes to keep it. So what is
+//! asked for while one commits is gathered into the next, and the rate of revocations is not that of commits.
+//! Guarantees: each request is judged for itself; one that is refused keeps nobody from being answered, and one at which
+//! the transaction fails has all of them done alone. All that revoke anything are answered with the same entry.
+//! Refuses to gather what could not tell whether it comes before or after another of the group: two that name the same
+//! target, two of the same name, and whatever is the system tenant's, where the last administrator is counted.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use portcullis_types::{CredentialId, TenantId};
+
+use crate::audit::Actor;
+use crate::batch::{Batch, Effect, Fact, Target};
+use crate::outrun::unless_outrun;
+use crate::revocation::{content_of, describe, resolve, target_of};
+use crate::verification::Form;
+use crate::{
+    Answered, AuditEntry, Authority, BeginError, Committed, Request, RequestId, RevokeError, RevokeRequest,
+    RevokeTarget, StoreError, WriteTx,
+};
+
+/// The most that one entry answers.
+pub const MAX_GROUP: usize = 256;
+
+/// A revocation, and who asks for it.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub request: RevokeRequest,
+}
+
+impl Asking {
+    fn name(&self) -> Option<Request> {
+        let id = self.request.request_id.clone()?;
+        Some(Request { tenant: self.request.tenant.clone(), actor: self.actor.clone(), id })
+    }
+}
+
+/// Revocations that may share an entry.
+#[derive(Debug, Default)]
+pub struct Group {
+    asked: Vec<Asking>,
+    targets: HashSet<[u8; 32]>,
+    names: HashSet<(TenantId, Box<str>, RequestId)>,
+}
+
+impl Group {
+    /// Whether it may share an entry with anything. What is presented may have to be asked about elsewhere first.
+    pub fn takes(request: &RevokeRequest) -> bool {
+        request.tenant != TenantId::system() && !matches!(request.target, RevokeTarget::Presented(_))
+    }
+
+    /// Adds it, or gives it back: the group is full, or it has to come after this group.
+    pub fn add(&mut self, asking: Asking) -> Result<(), Box<Asking>> {
+        let target = target_of(&asking.request);
+        let name = asking.name().map(|name| (name.tenant, Box::from(name.actor.who()), name.id));
+        let is_named_already = name.as_ref().is_some_and(|name| self.names.contains(name));
+        let is_apart = Self::takes(&asking.request) && !self.targets.contains(&target) && !is_named_already;
+        if !self.asked.is_empty() && (!is_apart || self.asked.len() >= MAX_GROUP) {
+            return Err(Box::new(asking));
+        }
+        self.targets.insert(target);
+        self.names.extend(name);
+        self.asked.push(asking);
+        Ok(())
+    }
+
+    /// How many.
+    pub const fn len(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+}
+
+/// What one request of a group comes to.
+enum Decision {
+    /// It was done before, by this entry; what is asked for by a name is remembered.
+    Before(Committed, Option<Request>),
+    /// It kills this.
+    Kill(Target, Option<Request>),
+}
+
+/// What one of them is answered with.
+type Revoked = Result<Committed, RevokeError>;
+
+impl Authority {
+    /// Kills what rests on a target and is older. When it returns, the entry is durable.
+    pub async fn revoke(&self, actor: &Actor, request: RevokeRequest) -> Revoked {
+        let presented = match &request.target {
+            RevokeTarget::Presented(secret) => Some(self.read_presented(secret, &request.tenant).await?),
+            _ => None,
+        };
+        let asking = [Asking { actor: actor.clone(), request }];
+        unless_outrun(async || {
+            let answers = self.revoke_at_once(&asking, presented.as_ref()).await?;
+            answers.into_iter().next().ok_or(StoreError::Corrupt { what: "no answer to a revocation" })?
+        })
+        .await
+    }
+
+    /// The same for a group, each answered in its place.
+    pub async fn revoke_together(&self, group: Group) -> Vec<Revoked> {
+        if group.len() > 1 {
+            match unless_outrun(|| self.revoke_at_once(&group.asked, None)).await {
+                Ok(answers) => return answers,
+                Err(StoreError::UnknownOutcome(why)) => {
+                    let why: Arc<dyn std::error::Error + Send + Sync> = why.into();
+                    return same_to_all(&group, || StoreError::UnknownOutcome(Box::new(Arc::clone(&why))));
+                }
+                Err(StoreError::Unavailable(why)) => {
+                    let why: Arc<dyn std::error::Error + Send + Sync> = why.into();
+                    return same_to_all(&group, || StoreError::Unavailable(Box::new(Arc::clone(&why))));
+                }
+                // It left no trace, and it is not said at which it failed.
+                Err(StoreError::Conflict | StoreError::Corrupt { .. } | StoreError::Sealed(_)) => {}
+            }
+        }
+        let mut answers = Vec::with_capacity(group.len());
+        for Asking { actor, request } in group.asked {
+            answers.push(self.revoke(&actor, request).await);
+        }
+        answers
+    }
+
+    /// One transaction. What is presented belongs to the only one there is.
+    async fn revoke_at_once(&self, asked: &[Asking], presented: Option<&Form>) -> Result<Vec<Revoked>, StoreError> {
+        let mut tx = self.store().write_urgently().await?;
+        let mut callers = HashMap::new();
+        let mut decisions = Vec::with_capacity(asked.len());
+        for asking in asked {
+            decisions.push(match self.decide(tx.as_mut(), asking, presented, &mut callers).await {
+                Err(RevokeError::Store(error) | RevokeError::Begin(BeginError::Store(error))) => return Err(error),
+                decided => decided,
+            });
+        }
+        let committed = self.write(tx, asked, &decisions).await?;
+        let answers = decisions.into_iter().map(|decision| match decision? {
+            Decision::Before(before, _) => Ok(before),
+            Decision::Kill(..) => {
+                committed.ok_or(RevokeError::Store(StoreError::Corrupt { what: "a kill without entry" }))
+            }
+        });
+        Ok(answers.collect())
+    }
+
+    async fn decide(
+        &self,
+        tx: &mut dyn WriteTx,
+        asking: &Asking,
+        presented: Option<&Form>,
+        callers: &mut HashMap<CredentialId, bool>,
+    ) -> Result<Decision, RevokeError> {
+        if let Some(key) = asking.actor.key() {
+            let is_good = match callers.get(&key) {
+                Some(is_good) => *is_good,
+                None => self.is_good(tx, key).await?,
+            };
+            callers.insert(key, is_good);
+            if !is_good {
+                return Err(BeginError::CallerRefused.into());
+            }
+        }
+        let name = asking.name();
+        if let Some(name) = &name
+            && let Some(before) = tx.answered(name).await?
+        {
+            return match before.committed {
+                Some(committed) if before.content == content_of(&asking.request) => {
+                    Ok(Decision::Before(committed, None))
+                }
+                _ => Err(RevokeError::RequestIdReused),
+            };
+        }
+        let found = resolve(tx, &asking.request, presented).await?;
+        if let Some(seq) = found.dead_since
+            && let Some(entry) = tx.log_entry(seq).await?
+        {
+            let before = Committed { revision: entry.revision(), committed_at: entry.committed_at };
+            return Ok(Decision::Before(before, name));
+        }
+        if let Target::Credential(tenant, key) = &found.target
+            && self.is_last_administrators_key(tx, tenant, *key).await?
+        {
+            return Err(RevokeError::LastAdministrator);
+        }
+        Ok(Decision::Kill(found.target, name))
+    }
+
+    /// Writes what was decided; the entry, where anything is killed.
+    async fn write(
+        &self,
+        mut tx: Box<dyn WriteTx>,
+        asked: &[Asking],
+        decisions: &[Result<Decision, RevokeError>],
+    ) -> Result<Option<Committed>, StoreError> {
+        let (mut audits, mut batch, mut remembered) = (Vec::new(), None::<Batch>, false);
+        for (asking, decision) in asked.iter().zip(decisions) {
+            let content = || content_of(&asking.request);
+            match decision {
+                Ok(Decision::Kill(target, name)) => {
+                    audits.push(self.audit_of(asking, target));
+                    let RevokeRequest { reason, pace, .. } = asking.request;
+                    let fact = Fact { target: target.clone(), effect: Effect::Kill, reason, pace };
+                    let with = match batch.take() {
+                        Some(batch) => batch.and(fact),
+                        None => Batch::of(fact),
+                    };
+                    batch = Some(match name {
+                        Some(name) => with.answering(name.clone(), content(), None),
+                        None => with,
+                    });
+                }
+                Ok(Decision::Before(before, Some(name))) => {
+                    let answer = Answered { content: content(), committed: Some(*before), subject: None };
+                    tx.insert_answer(name, &answer, self.now()).await?;
+                    remembered = true;
+                }
+                Ok(Decision::Before(_, None)) | Err(_) => {}
+            }
+        }
+        match batch {
+            Some(batch) => {
+                tx.insert_audits(&audits).await?;
+                tx.commit_with(batch, self.now()).await.map(Some)
+            }
+            None if remembered => tx.commit().await.map(|()| None),
+            None => Ok(None),
+        }
+    }
+
+    fn audit_of(&self, asking: &Asking, target: &Target) -> AuditEntry {
+        let Asking { actor, request } = asking;
+        let (action, named) = describe(target);
+        let mut entry = self.audit(actor, &request.tenant, action, named);
+        entry.request.clone_from(&request.request_id);
+        entry.reason = Some(request.reason.text().to_owned());
+        entry
+    }
+}
+
+fn same_to_all(group: &Group, error: impl Fn() -> StoreError) -> Vec<Revoked> {
+    group.asked.iter().map(|_| Err(RevokeError::Store(error()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_types::SessionId;
+
+    use super::*;
+    use crate::Reason;
+
+    fn asking(tenant: &str, target: RevokeTarget, name: Option<&str>) -> Asking {
+        let tenant = TenantId::try_from(tenant).expect("a name");
+        let request_id = name.map(|name| RequestId::try_from(name).expect("a name"));
+        let request = RevokeRequest { tenant, target, reason: Reason::Logout, pace: None, request_id };
+        Asking { actor: Actor::edge(), request }
+    }
+
+    fn session(n: usize) -> RevokeTarget {
+        RevokeTarget::Session(SessionId::from_bytes([u8::try_from(n % 250).expect("it fits"); 16]))
+    }
+
+    #[test]
+    fn a_group_takes_what_can_be_told_apart() {
+        let mut group = Group::default();
+        assert!(group.add(asking("acme", session(1), Some("one"))).is_ok());
+        assert!(group.add(asking("acme", session(2), Some("two"))).is_ok());
+        assert!(group.add(asking("other", session(1), Some("one"))).is_ok(), "of another tenant");
+        assert!(group.add(asking("acme", session(2), Some("three"))).is_err(), "the same target");
+        assert!(group.add(asking("acme", session(4), Some("two"))).is_err(), "the same name");
+        assert!(group.add(asking("system", session(5), None)).is_err(), "where administrators are counted");
+        assert!(group.add(asking("acme", RevokeTarget::Presented("x".into()), None)).is_err(), "it may need others");
+        assert_eq!(group.len(), 3);
+    }
+
+    #[test]
+    fn a_group_of_one_takes_everything() {
+        assert!(Group::default().add(asking("system", session(1), None)).is_ok());
+        assert!(Group::default().add(asking("acme", RevokeTarget::Presented("x".into()), None)).is_ok());
+    }
+
+    #[test]
+    fn a_group_ends_at_its_cap() {
+        let mut group = Group::default();
+        for n in 0..MAX_GROUP {
+            let client = portcullis_types::ClientId::try_from(format!("client-{n}").as_str()).expect("a name");
+            assert!(group.add(asking("acme", RevokeTarget::Client(client), None)).is_ok());
+        }
+        assert!(group.add(asking("acme", session(1), None)).is_err());
+        assert!(!group.is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+//! Revocations that share an entry.
+
+use auth_domain::{
+    Actor, Asking, AuditFilter, Committed, DenyReason, Group, MAX_GROUP, NewSession, Reason, RequestId, RevokeError,
+    RevokeRequest, RevokeTarget, Store as _, StoreError, TokenPair,
+};
+use portcullis_types::{ClientId, SessionId};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use crate::waiting::let_in;
+use crate::world::{World, actor, named, tenant};
+
+fn asking(actor: &Actor, target: RevokeTarget, name: Option<&str>) -> Asking {
+    let request_id = name.map(|name| RequestId::try_from(name).expect("a valid id"));
+    let request = RevokeRequest { tenant: tenant(), target, reason: Reason::Compromised, pace: None, request_id };
+    Asking { actor: actor.clone(), request }
+}
+
+fn group(asked: impl IntoIterator<Item = Asking>) -> Group {
+    let mut group = Group::default();
+    for asking in asked {
+        assert!(group.add(asking).is_ok(), "they can be told apart");
+    }
+    group
+}
+
+fn session(of: &(NewSession, TokenPair)) -> RevokeTarget {
+    RevokeTarget::Session(of.0.session.id)
+}
+
+async fn head(world: &World) -> u64 {
+    world.store.head().await.expect("reads").seq
+}
+
+/// The answers, where all are good.
+async fn together(world: &World, asked: impl IntoIterator<Item = Asking>) -> Vec<Committed> {
+    let answers = world.authority.revoke_together(group(asked)).await;
+    answers.into_iter().map(|answer| answer.expect("it is revoked")).collect()
+}
+
+async fn audited(world: &World) -> Vec<String> {
+    let page = auth_domain::Page::default();
+    let records = world.authority.audit_entries(&tenant(), &AuditFilter::default(), page).await.expect("reads").items;
+    let revoked = records.into_iter().filter(|record| record.action.ends_with(".revoke"));
+    revoked.map(|record| format!("{} {}", record.action, record.target)).collect()
+}
+
+#[tokio::test]
+async fn what_is_asked_together_dies_by_one_entry() {
+    let world = World::new().await;
+    let (one, two, alive) = (world.log_in().await, world.log_in().await, world.log_in().await);
+    let key = world.api_key().await;
+    let before = head(&world).await;
+    let targets = [session(&one), session(&two), RevokeTarget::Credential(key.key.id)];
+    let answers = together(&world, targets.map(|target| asking(&actor(), target, None))).await;
+    assert_eq!(head(&world).await, before + 1);
+    assert!(answers.iter().all(|answer| *answer == answers[0] && answer.revision.seq == before + 1), "{answers:?}");
+    for (token, reason) in [
+        (&one.1.access, DenyReason::SessionRevoked),
+        (&two.1.access, DenyReason::SessionRevoked),
+        (key.secret.as_ref().expect("it is shown once"), DenyReason::CredentialRevoked),
+    ] {
+        assert_eq!(world.denied(token).await, (reason, true));
+    }
+    world.allowed(&alive.1.access).await;
+    let mut expected = [&one, &two].map(|of| format!("session.revoke session:{}", of.0.session.id)).to_vec();
+    expected.push(format!("credential.revoke credential:{}", key.key.id));
+    let (mut expected, mut audited) = (expected, audited(&world).await);
+    expected.sort();
+    audited.sort();
+    assert_eq!(audited, expected, "each has a row of its own");
+}
+
+#[tokio::test]
+async fn one_that_is_refused_or_was_done_before_keeps_no_other() {
+    let world = World::new().await;
+    let (dead, alive) = (world.log_in().await, world.log_in().await);
+    let killed_by = world.revoke(session(&dead)).await;
+    let nobody = RevokeTarget::Session(SessionId::from_bytes([9; 16]));
+    let asked = [
+        asking(&actor(), nobody, None),
+        asking(&actor(), session(&dead), None),
+        asking(&actor(), session(&alive), None),
+    ];
+    let answers = world.authority.revoke_together(group(asked)).await;
+    assert!(matches!(answers[0], Err(RevokeError::NotFound)), "{answers:?}");
+    assert_eq!(*answers[1].as_ref().expect("it is dead"), killed_by);
+    assert_eq!(answers[2].as_ref().expect("it is revoked").revision.seq, killed_by.revision.seq + 1);
+    world.denied(&alive.1.access).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_is_refused_keeps_no_other() {
+    let world = World::new().await;
+    let (one, two) = (world.log_in().await, world.log_in().await);
+    let caller = let_in(&world).await;
+    world.revoke(RevokeTarget::Credential(caller.credential)).await;
+    let asked = [asking(&Actor::caller(&caller), session(&one), None), asking(&actor(), session(&two), None)];
+    let answers = world.authority.revoke_together(group(asked)).await;
+    assert!(matches!(answers[0], Err(RevokeError::Begin(auth_domain::BeginError::CallerRefused))), "{answers:?}");
+    world.allowed(&one.1.access).await;
+    world.denied(&two.1.access).await;
+}
+
+#[tokio::test]
+async fn each_name_is_answered_with_the_entry_they_share() {
+    let world = World::new().await;
+    let (one, two) = (world.log_in().await, world.log_in().await);
+    let asked = || [asking(&actor(), session(&one), Some("r1")), asking(&actor(), session(&two), Some("r2"))];
+    let answers = together(&world, asked()).await;
+    world.clock.advance(crate::world::SECOND);
+    let again = together(&world, asked()).await;
+    assert_eq!(again, answers);
+    let [_, Asking { actor, request }] = asked();
+    assert_eq!(world.authority.revoke(&actor, request).await.expect("alone too"), answers[1]);
+    let other = asking(&actor, RevokeTarget::Identity(named("alice")), Some("r1"));
+    let refused = world.authority.revoke(&other.actor, other.request).await;
+    assert!(matches!(refused, Err(RevokeError::RequestIdReused)), "{refused:?}");
+}
+
+/// What the transaction fails at is not known, so each is done alone, and only that one fails.
+#[tokio::test]
+async fn one_at_which_the_transaction_fails_keeps_no_other() {
+    let world = World::new().await;
+    let (one, cursed, two) = (world.log_in().await, world.log_in().await, world.log_in().await);
+    let file = world.directory.as_ref().expect("a directory").path().join("authority.db");
+    let mut raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.expect("opens");
+    let id: String = cursed.0.session.id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let curse = format!(
+        "CREATE TRIGGER curse BEFORE UPDATE OF revoked_seq ON sessions WHEN NEW.id = x'{id}' BEGIN SELECT RAISE(IGNORE); END"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(curse)).execute(&mut raw).await.expect("it is made");
+    let before = head(&world).await;
+    let answers = world
+        .authority
+        .revoke_together(group([&one, &cursed, &two].map(|of| asking(&actor(), session(of), None))))
+        .await;
+    assert!(matches!(answers[1], Err(RevokeError::Store(StoreError::Corrupt { .. }))), "{answers:?}");
+    assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
+    assert_eq!(head(&world).await, before + 2, "each has its own");
+    world.denied(&one.1.access).await;
+    world.denied(&two.1.access).await;
+}
+
+#[tokio::test]
+async fn the_largest_group_is_one_entry() {
+    let world = World::new().await;
+    let before = head(&world).await;
+    let client = |n| RevokeTarget::Client(ClientId::try_from(format!("client-{n}").as_str()).expect("a valid name"));
+    let answers = together(&world, (0..MAX_GROUP).map(|n| asking(&actor(), client(n), None))).await;
+    assert_eq!((answers.len(), head(&world).await), (MAX_GROUP, before + 1));
+    let entry = world.store.log_after(before, 1).await.expect("reads").remove(0);
+    assert_eq!(entry.revision(), answers[0].revision);
+}
