@@ -234,20 +234,22 @@ impl Receipts {
         }
     }
 
-    /// A gateway's run is over. Other processes forget it when its lease would have run out.
+    /// A gateway's run is over, here and for whoever reads what is told.
     pub(crate) async fn released(&self, run: &Run) -> Result<(), StoreError> {
-        if let Some(replica) = &self.replica {
-            // What was renewed before this word must not seem to come after it.
-            self.look(replica, None).await?;
-            let renewals = self.lock().released(run, self.clock.boottime());
-            if let Some(renewals) = renewals {
-                replica.fleet().forget(run, renewals).await?;
-            }
-        } else {
-            self.lock().released(run, self.clock.boottime());
-        }
+        self.lock().released(run, self.clock.boottime());
         self.changed.send_replace(());
-        Ok(())
+        match &self.replica {
+            Some(replica) => replica.fleet().release(run).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads what other processes have told, before anybody is answered: B counts the leases that they gave.
+    pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
+        match &self.replica {
+            Some(replica) => self.look(replica, None).await,
+            None => Ok(()),
+        }
     }
 
     /// Looks a revocation up. The registrations are read after this.

@@ -155,6 +155,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let shutdown = around.shutdown.clone();
     let vital = Shutdown::new();
     let receipts = open_receipts(config, &around, &vital, &authority, &log, is_first_start)?;
+    receipts.catch_up().await?;
     vital.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), vital.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));

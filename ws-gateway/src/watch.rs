@@ -41,8 +41,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// How long a stream may stand without a welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long the authority may take to hear that this run is over.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the authority may take to hear that this run is over, and to write it down for its other replicas.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How often time passes for the enforcer: a fifth of a usual probe interval, drawn evenly around it.
 const TICK: Duration = Duration::from_millis(100);

@@ -206,7 +206,7 @@ async fn processes_tell_each_other_of_gateways() {
     rows.sort_by(|one, other| one.run.cmp(&other.run));
     let row = |name: &str, renewals, lease, applied| {
         let lease = Duration::from_secs(lease);
-        Registered { run: run(name), renewals, lease, sockets: 7, applied }
+        Registered { run: run(name), renewals, lease, sockets: 7, applied, released: false }
     };
     let [a, b] = [rows[0].renewals, rows[1].renewals];
     assert_eq!(rows, [row("a", a, 60, Some(entry)), row("b", b, 5, None)], "the longest lease counts");
@@ -227,6 +227,29 @@ async fn processes_tell_each_other_of_gateways() {
     assert_eq!(fleet.noted(&[entry.seq, 77]).await.expect("reads"), [note(5)], "what is closed stays closed");
     fleet.forget_notes(entry.seq).await.expect("forgets");
     assert!(fleet.noted(&[entry.seq]).await.expect("reads").is_empty());
+}
+
+/// What a run said at its end is for all processes, and a beat that was under way does not take it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_over_stays_so_whatever_renewal_comes_late() {
+    let subject = postgres();
+    let fleet = subject.open(1).await.fleet().expect("several processes may use it");
+    let run =
+        |name: &str| Run { gateway: GatewayId::try_from(name).expect("a name"), boot: BootId::from_bytes([3; 16]) };
+    let renewal = |name: &str| Renewal { run: run(name), lease: Duration::from_secs(5), sockets: 7, applied: None };
+    fleet.beat(ReplicaId([1; 16]), &[renewal("known"), renewal("other")]).await.expect("beats");
+    fleet.release(&run("known")).await.expect("releases");
+    tokio::time::timeout(Duration::from_secs(20), fleet.heard()).await.expect("it is heard");
+    fleet.release(&run("new")).await.expect("releases");
+    fleet.beat(ReplicaId([2; 16]), &[renewal("known"), renewal("new"), renewal("other")]).await.expect("beats");
+    let mut rows = fleet.registered(None).await.expect("reads").expect("nothing was asked for");
+    rows.sort_by(|one, other| one.run.cmp(&other.run));
+    let over: Vec<_> = rows.iter().map(|row| (row.run.gateway.as_str(), row.released)).collect();
+    assert_eq!(over, [("known", true), ("new", true), ("other", false)]);
+    for row in rows {
+        fleet.forget(&row.run, row.renewals).await.expect("forgets");
+    }
+    assert_eq!(fleet.registered(None).await.expect("reads"), Some(Vec::new()));
 }
 
 /// A process that remembers a run as it was before must see that it was renewed, or it takes it for one without a lease.

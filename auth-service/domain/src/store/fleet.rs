@@ -43,6 +43,8 @@ pub struct Registered {
     pub sockets: u64,
     /// Up to where it is known to enforce everything.
     pub applied: Option<Revision>,
+    /// It said that it is over. No renewal takes that back.
+    pub released: bool,
 }
 
 /// What a run said about one entry.
@@ -68,6 +70,9 @@ pub trait Fleet: fmt::Debug + Send + Sync {
     /// Such a snapshot holds every renewal that was committed before the entry, even if it is of a server that was
     /// deposed since.
     async fn registered(&self, holding: Option<Revision>) -> Result<Option<Vec<Registered>>, StoreError>;
+
+    /// A run said that it is over, and stays so, whether or not it has been renewed yet. Whoever waits for notes hears it.
+    async fn release(&self, run: &Run) -> Result<(), StoreError>;
 
     /// Forgets a run that is still at this renewal.
     async fn forget(&self, run: &Run, renewals: u64) -> Result<(), StoreError>;

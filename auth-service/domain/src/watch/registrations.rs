@@ -95,7 +95,7 @@ struct Registration {
     /// As the store has it, where others may renew it.
     renewals: Option<u64>,
     sockets: u64,
-    /// It said that it is over, and has not probed since.
+    /// It said that it is over, and so it is, whatever of it arrives late.
     released: Option<Boottime>,
     /// Everything up to here is enforced.
     applied: Option<Revision>,
@@ -123,9 +123,15 @@ impl Registration {
         self.probed = self.probed.max(Some(now));
         self.lease = self.lease.max(lease);
         self.over = self.over.max(now + at_most(lease));
-        self.sockets = sockets;
-        // One that was under way on another stream: whether it is answered before the end cannot be told.
-        self.released = None;
+        if self.released.is_none() {
+            self.sockets = sockets;
+        }
+    }
+
+    fn release(&mut self, now: Boottime) {
+        if self.released.is_none() {
+            (self.released, self.sockets) = (Some(now), 0);
+        }
     }
 
     /// From when on it cannot hold a lease.
@@ -197,6 +203,9 @@ impl Registrations {
             known.renewals = Some(row.renewals);
             known.probed(row.lease, row.sockets, now);
         }
+        if row.released {
+            known.release(now);
+        }
     }
 
     /// Runs that are shown no longer, which the store may forget unless they were renewed since. They are forgotten here.
@@ -218,11 +227,12 @@ impl Registrations {
         news
     }
 
-    /// It passes no frame any more and will never admit anybody. As which renewal the store has it, if it does.
-    pub fn released(&mut self, run: &Run, now: Boottime) -> Option<u64> {
-        let registration = self.runs.get_mut(run)?;
-        (registration.released, registration.sockets) = (Some(now), 0);
-        registration.renewals
+    /// It passes no frame any more and will never admit anybody, though a probe that was under way on another stream may
+    /// still arrive, and be answered.
+    pub fn released(&mut self, run: &Run, now: Boottime) {
+        if let Some(registration) = self.runs.get_mut(run) {
+            registration.release(now);
+        }
     }
 
     /// Up to where it is known to enforce everything.

@@ -10,12 +10,12 @@ use sqlx::postgres::PgRow;
 
 use super::session::Session;
 use super::{PostgresStore, log};
-use crate::rows::{Columns, number};
+use crate::rows::{Columns, number, yes};
 
 /// Who waits for notes listens here.
 pub(super) const CHANNEL: &str = "portcullis_fleet";
 
-/// One statement: the beat itself, and the renewals in the order of their keys. A run that was forgotten begins again with
+/// One statement: the beat itself, and the renewals in the order of their keys. Whether a run is over they do not say. A run that was forgotten begins again with
 /// a count that it never had, or whoever remembers the old one would take a renewed run for one that was not.
 const BEAT: &str = "WITH b AS (
         INSERT INTO authority_beat AS b (replica, beats) VALUES ($1, 1)
@@ -29,6 +29,13 @@ const BEAT: &str = "WITH b AS (
         lease_us = greatest(r.lease_us, excluded.lease_us), sockets = excluded.sockets,
         applied_seq = coalesce(excluded.applied_seq, r.applied_seq),
         applied_chain = coalesce(excluded.applied_chain, r.applied_chain)";
+
+/// A beat that is under way may bring a renewal of the run later, and the first one.
+const RELEASE: &str = "WITH r AS (
+        INSERT INTO gateway_runs AS r (gateway, boot, renewals, lease_us, sockets, released)
+        VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0, 0, TRUE)
+        ON CONFLICT (gateway, boot) DO UPDATE SET released = TRUE)
+    SELECT pg_notify('portcullis_fleet', '')";
 
 const NOTE: &str = "WITH n AS (
         INSERT INTO gateway_notes AS g (seq, chain, gateway, boot, fenced, closed, apply_us)
@@ -73,9 +80,17 @@ impl Fleet for PostgresStore {
                 return Ok(None);
             }
         }
-        let sql = "SELECT gateway, boot, renewals, lease_us, sockets, applied_seq, applied_chain FROM gateway_runs";
+        let sql = "SELECT gateway, boot, renewals, lease_us, sockets, applied_seq, applied_chain, \
+                   released::int::bigint AS released FROM gateway_runs";
         let found = session.all(sqlx::query(sql)).await?;
         found.iter().map(registered).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn release(&self, run: &Run) -> Result<(), StoreError> {
+        let query = sqlx::query(RELEASE).bind(run.gateway.as_str()).bind(&run.boot.as_bytes()[..]);
+        let (mut session, _) = Session::writing(&self.pools, self.patience, None).await?;
+        session.execute(query).await?;
+        session.commit(&self.commits).await
     }
 
     async fn forget(&self, run: &Run, renewals: u64) -> Result<(), StoreError> {
@@ -136,6 +151,7 @@ fn run(row: &Columns<'_, PgRow>) -> Result<Run, StoreError> {
 }
 
 fn registered(row: &PgRow) -> Result<Registered, StoreError> {
+    let released = yes(row, "released")?;
     let row = Columns(row);
     let applied = match row.maybe_seq("applied_seq")? {
         Some(_) => Some(row.revision("applied_seq", "applied_chain")?),
@@ -147,6 +163,7 @@ fn registered(row: &PgRow) -> Result<Registered, StoreError> {
         lease: Duration::from_micros(row.seq("lease_us")?),
         sockets: row.seq("sockets")?,
         applied,
+        released,
     })
 }
 

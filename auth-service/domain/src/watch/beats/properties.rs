@@ -1,6 +1,7 @@
 //! The promise of a receipt where several processes answer gateways on one store, under arbitrary interleavings of
 //! probes, beats, commits, looks, lost messages and processes that are killed: when a receipt of any of them has said
-//! that a revocation is enforced, no gateway passes a frame that it forbids, ever after.
+//! that a revocation is enforced, no gateway passes a frame that it forbids, ever after. And a gateway that ended in order
+//! is waited for by none of them that has looked since.
 //! Each fault of [`Fault`] is found, so the simulation is able to find one.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
 use crate::Registered;
-use crate::watch::{Acknowledgement, Committed, Registrations, Terms};
+use crate::watch::{Acknowledgement, Committed, GatewayReceipt, GatewayState, Registrations, Terms};
 
 const LEASE: Duration = Duration::from_millis(2_000);
 const GATEWAYS: usize = 2;
@@ -40,6 +41,8 @@ enum Event {
     Look(usize),
     /// Somebody asks a process for a receipt: it looks, with the revocation in the snapshot.
     Ask(usize),
+    /// The gateway ends in order, and says so to a process. What it asked before may be answered later.
+    End(usize, usize),
     /// A process is killed and another takes its place.
     Kill(usize),
 }
@@ -64,6 +67,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (gateway(), replica()).prop_map(|(gateway, replica)| Event::Apply(gateway, replica)),
         2 => replica().prop_map(Event::Look),
         4 => replica().prop_map(Event::Ask),
+        1 => (gateway(), replica()).prop_map(|(gateway, replica)| Event::End(gateway, replica)),
         1 => replica().prop_map(Event::Kill),
     ]
 }
@@ -78,6 +82,10 @@ enum Fault {
     DidNotLook,
     /// A renewal that others made counts as if it had been seen when its run was seen first.
     RenewalNotCounted,
+    /// A gateway says that it is over while it passes frames.
+    EndedTooEarly,
+    /// What a gateway said at its end is taken back by a renewal that comes late.
+    EndTakenBack,
 }
 
 /// A probe on its way: whose, and when its gateway sent it.
@@ -96,6 +104,7 @@ struct Gateway {
     deadline: Boottime,
     applied: u64,
     answered: VecDeque<(Boottime, u64)>,
+    has_ended: bool,
 }
 
 struct World {
@@ -107,6 +116,8 @@ struct World {
     replicas: Vec<Replica>,
     gateways: Vec<Gateway>,
     promised: bool,
+    /// A process that had looked waited for a gateway that had said that it was over.
+    waited_in_vain: bool,
 }
 
 /// A clock that gains so many thousandths, at this real time in nanoseconds.
@@ -137,6 +148,7 @@ impl World {
             deadline: Boottime::ZERO,
             applied: 0,
             answered: VecDeque::new(),
+            has_ended: false,
         };
         Self {
             fault,
@@ -147,6 +159,7 @@ impl World {
             replicas: (0..REPLICAS).map(|number| Replica::new(drifts[GATEWAYS + number], 0)).collect(),
             gateways: (0..GATEWAYS).map(gateway).collect(),
             promised: false,
+            waited_in_vain: false,
         }
     }
 
@@ -169,6 +182,7 @@ impl World {
             Event::Apply(gateway, replica) => self.apply(gateway, replica),
             Event::Look(replica) => self.look(replica),
             Event::Ask(replica) => self.ask(replica),
+            Event::End(gateway, replica) => self.end(gateway, replica),
             Event::Kill(replica) => {
                 let drift = self.replicas[replica].drift;
                 self.replicas[replica] = Replica::new(drift, self.real);
@@ -178,7 +192,10 @@ impl World {
     }
 
     fn probe(&mut self, gateway: usize, replica: usize) {
-        let Gateway { run, drift, applied, .. } = &self.gateways[gateway];
+        let Gateway { run, drift, applied, has_ended, .. } = &self.gateways[gateway];
+        if *has_ended {
+            return;
+        }
         let (at, sent) = (&mut self.replicas[replica], clock(self.real, *drift));
         let applied = (*applied > 0).then(|| rev(*applied));
         at.registrations.probed(run, 1, clock(self.real, at.drift)).expect("there is room");
@@ -202,8 +219,10 @@ impl World {
             Outcome::Unknown => (true, false),
         };
         for Renewal { run, lease, sockets, applied } in renewals.into_iter().filter(|_| stored) {
-            let renewals = self.rows.get(&run).map_or(0, |row| row.renewals) + 1;
-            self.rows.insert(run.clone(), Registered { run, renewals, lease, sockets, applied });
+            let before = self.rows.get(&run);
+            let renewals = before.map_or(0, |row| row.renewals) + 1;
+            let released = before.is_some_and(|row| row.released) && self.fault != Fault::EndTakenBack;
+            self.rows.insert(run.clone(), Registered { run, renewals, lease, sockets, applied, released });
         }
         if !told {
             return at.beats.failed();
@@ -223,6 +242,17 @@ impl World {
             let at = &mut self.replicas[replica];
             at.registrations.acknowledge(&gateway.run, rev(gateway.applied), said, clock(self.real, at.drift));
         }
+    }
+
+    fn end(&mut self, gateway: usize, replica: usize) {
+        let gateway = &mut self.gateways[gateway];
+        gateway.has_ended = true;
+        let run = gateway.run.clone();
+        let at = &mut self.replicas[replica];
+        at.registrations.released(&run, clock(self.real, at.drift));
+        // As the store has it: a run of which no renewal was committed yet is there from now on.
+        let row = Registered { run, renewals: 0, lease: Duration::ZERO, sockets: 0, applied: None, released: true };
+        self.rows.entry(row.run.clone()).or_insert(row).released = true;
     }
 
     fn look(&mut self, replica: usize) {
@@ -253,15 +283,22 @@ impl World {
         let at = &self.replicas[replica];
         if let Some(seen) = self.seen[replica] {
             let of = Committed { revision: rev(FORBIDDEN), seen };
-            self.promised |= at.registrations.receipt(of, clock(self.real, at.drift)).status.is_enforced();
+            let receipt = at.registrations.receipt(of, clock(self.real, at.drift));
+            self.promised |= receipt.status.is_enforced();
+            let has_ended = |run: &Run| self.gateways.iter().any(|gateway| gateway.has_ended && gateway.run == *run);
+            let is_waited_for = |line: &GatewayReceipt| line.state == GatewayState::Lagging && has_ended(&line.run);
+            self.waited_in_vain |= self.fault != Fault::DidNotLook && receipt.gateways.iter().any(is_waited_for);
         }
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
-        let passes =
-            |gateway: &Gateway| gateway.applied < FORBIDDEN && clock(self.real, gateway.drift) < gateway.deadline;
+        let passes = |gateway: &Gateway| {
+            let is_over = gateway.has_ended && self.fault != Fault::EndedTooEarly;
+            !is_over && gateway.applied < FORBIDDEN && clock(self.real, gateway.drift) < gateway.deadline
+        };
         let passing = self.gateways.iter().position(passes);
         prop_assert!(!self.promised || passing.is_none(), "gateway {passing:?} passes a frame after the receipt");
+        prop_assert!(!self.waited_in_vain, "a gateway that had ended was waited for");
         Ok(())
     }
 }
@@ -289,7 +326,13 @@ fn no_receipt_of_any_replica_says_enforced_while_a_gateway_could_still_pass_a_fr
 
 #[test]
 fn the_simulation_finds_every_fault() {
-    for fault in [Fault::AnsweredByItsOwnBeat, Fault::DidNotLook, Fault::RenewalNotCounted] {
-        assert!(!run(fault, 20_000), "{fault:?} was not found");
+    for fault in [
+        Fault::AnsweredByItsOwnBeat,
+        Fault::DidNotLook,
+        Fault::RenewalNotCounted,
+        Fault::EndedTooEarly,
+        Fault::EndTakenBack,
+    ] {
+        assert!(!run(fault, 100_000), "{fault:?} was not found");
     }
 }

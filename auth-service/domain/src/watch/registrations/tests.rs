@@ -196,7 +196,7 @@ fn acknowledgements_are_bounded_and_the_position_stands_for_the_oldest() {
 }
 
 #[test]
-fn a_run_that_said_that_it_is_over_is_not_waited_for_and_one_that_probes_again_is() {
+fn a_run_that_said_that_it_is_over_is_not_waited_for_whatever_of_it_arrives_late() {
     let mut known = first();
     let (one, two) = (run("gateway-1", 1), run("gateway-2", 2));
     hear(&mut known, &one, 0);
@@ -209,11 +209,26 @@ fn a_run_that_said_that_it_is_over_is_not_waited_for_and_one_that_probes_again_i
     assert_eq!(over.status, Status::EnforcedByAcknowledgement);
     assert_eq!((over.gateways[1].state, over.gateways[1].sockets), (GatewayState::CannotHoldLease, 0), "{over:?}");
     assert_eq!(known.count(at(31)), (1, 1));
-    // One that was on its way on another stream.
+    // One that was on its way on another stream, or in a beat of another process.
     known.probed(&two, 3, at(40)).expect("there is room");
-    assert_eq!(known.receipt(committed, at(41)).status, Status::Pending);
+    let late = |renewals, released| Registered {
+        run: two.clone(),
+        renewals,
+        lease: LEASE,
+        sockets: 3,
+        applied: None,
+        released,
+    };
+    known.registered(&late(1, false), at(41));
+    let still = known.receipt(committed, at(42));
+    assert_eq!(still.status, Status::EnforcedByAcknowledgement);
+    assert_eq!((still.gateways[1].state, still.gateways[1].sockets), (GatewayState::CannotHoldLease, 0), "{still:?}");
+    // As another process reads it, which heard nothing of the run before.
+    let mut other = first();
+    other.registered(&late(2, true), at(45));
+    assert_eq!((other.receipt(committed, at(45)).status, other.count(at(45))), (still.status, (0, 1)));
     known.released(&run("gateway-3", 3), at(50));
-    assert_eq!(known.count(at(51)), (2, 0), "a word about a run that is not known says nothing");
+    assert_eq!(known.count(at(51)), (1, 1), "a word about a run that is not known says nothing");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use test_harness::{Api, Authority, Database, Edge, Gateway, GatewayOptions, Site
 
 use super::{open, part, receipt};
 
-/// Of which none runs out because the machine is busy.
-const LONG: &str = "[guarantee]\nstandard_ms = 20000\nprobe_interval_ms = 200\n";
+/// No lease runs out while a test lasts.
+const LONG: &str = "[guarantee]\nstandard_ms = 60000\nprobe_interval_ms = 200\n";
 
 /// A site on a database of its own, with two more replicas, and a gateway that knows all three.
 async fn three_replicas() -> (Database, Site, [Authority; 2], Gateway) {
@@ -149,4 +149,42 @@ async fn nothing_was_noticed(socket: &mut Socket) {
     }
     assert!(said.iter().any(|frame| frame.contains("alive")), "{said:?}");
     assert!(said.iter().any(|frame| frame.contains("77")), "{said:?}");
+}
+
+/// Who has said that it is over is over for all, not only for the replica that it said it to.
+#[tokio::test]
+async fn a_gateway_that_ended_in_order_is_waited_for_by_no_replica() {
+    let (_database, mut site, others, mut gateway) = three_replicas().await;
+    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
+    let mut of_alice = open(&site.gateways[0], &alice.access_token).await;
+    let _of_bob = open(&site.gateways[1], &bob.access_token).await;
+    assert!(gateway.process.stop().await.success());
+    let revoked = site.backend.revoke_session("acme", &alice.session).await;
+    assert_eq!(of_alice.closed().await.code, 4511);
+    for authority in [&others[1], &others[0], &site.authority] {
+        let receipt = receipt(&site.backend_at(authority).await, revoked.revision, 15_000).await;
+        assert_eq!(receipt.status(), ReceiptStatus::EnforcedByAcknowledgement, "{receipt:?}");
+        assert_eq!(part(&receipt, "gateway-3").state(), GatewayState::CannotHoldLease, "{receipt:?}");
+    }
+    // Who is killed is waited for.
+    site.gateways[1].process.kill();
+    let revoked = site.backend.revoke_session("acme", &bob.session).await;
+    let receipt = receipt(&site.backend_at(&others[1]).await, revoked.revision, 0).await;
+    assert_eq!(
+        (receipt.status(), part(&receipt, "gateway-2").state()),
+        (ReceiptStatus::Pending, GatewayState::Lagging)
+    );
+}
+
+/// Leases that others gave count from the first answer on.
+#[tokio::test]
+async fn a_replica_that_has_just_begun_promises_nothing_shorter_than_what_others_gave() {
+    let database = Database::create();
+    let longer = "[guarantee]\nbound_ms = 75000\n";
+    let site = Site::start_with(&(database.toml() + longer)).await;
+    let alice = site.log_in("alice").await;
+    let folder = site.folder().join("authority-2");
+    let fresh = Authority::start(&folder, &["https://app.example"], &database.toml()).await;
+    let revoked = site.backend_at(&fresh).await.revoke_session("acme", &alice.session).await;
+    assert_eq!(revoked.enforced_within_ms, 75_000);
 }
