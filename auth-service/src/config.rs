@@ -492,6 +492,11 @@ mod tests {
             ("keys", "jwks_max_age_ms = 0", "keys.jwks_max_age_ms"),
             ("retention", "resume_window_hours = 23", "retention.resume_window_hours"),
             ("retention", "every_ms = 0", "retention.every_ms"),
+            ("retention", "tokens_hours = 1", "retention.tokens_hours"),
+            ("retention", "sessions_days = 1\ntokens_hours = 25", "retention.sessions_days"),
+            ("retention", "external_sessions_days = 29", "retention.external_sessions_days"),
+            ("retention", "api_keys_days = 36601", "retention.api_keys_days"),
+            ("retention", "signing_keys_days = 36601", "retention.signing_keys_days"),
             ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),
         ] {
             assert!(refused(&format!("[{section}]\n{line}")).contains(key), "{key}");

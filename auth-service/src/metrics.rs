@@ -331,6 +331,11 @@ impl Metrics {
         self.beats.get_or_create(&BeatLabels { outcome }).inc();
     }
 
+    /// Counts from 0.
+    pub(crate) fn begin_removing(&self, what: &'static str) {
+        drop(self.removed.get_or_create(&KeptLabels { what }));
+    }
+
     /// So many rows were removed, in one transaction of this length.
     pub(crate) fn removed(&self, what: &'static str, rows: u64, held: Duration) {
         self.removed.get_or_create(&KeptLabels { what }).inc_by(rows);

@@ -6,27 +6,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Authority, CompactError, RetentionRules, Tidied};
+use auth_domain::{Authority, CompactError, Ended, RetentionRules, Tidied};
 use portcullis_types::{Entropy, Shutdown};
 
+use crate::config::Retention;
 use crate::metrics::Metrics;
 use crate::tailer::SourceText as _;
 
 /// Between two pieces of work, at least; and at least as long as the last one took.
 const BREATH: Duration = Duration::from_millis(20);
 
+/// What is looked after by itself.
+#[derive(Clone, Copy, Debug)]
+enum Piece {
+    Log,
+    Ended(Ended),
+    SigningKeys,
+}
+
+impl Piece {
+    /// Its name in logs and metrics.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Ended(what) => what.word(),
+            Self::SigningKeys => "signing_keys",
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
-    pub(crate) authority: Arc<Authority>,
-    pub(crate) rules: RetentionRules,
-    pub(crate) every: Duration,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) shutdown: Shutdown,
+    authority: Arc<Authority>,
+    rules: RetentionRules,
+    every: Duration,
+    metrics: Arc<Metrics>,
+    entropy: Arc<dyn Entropy>,
+    shutdown: Shutdown,
 }
 
 impl Housekeeping {
+    /// Whose counters stand at 0 until something goes.
+    pub(crate) fn new(
+        authority: Arc<Authority>,
+        config: &Retention,
+        metrics: Arc<Metrics>,
+        entropy: Arc<dyn Entropy>,
+        shutdown: Shutdown,
+    ) -> Self {
+        let pieces = [Piece::Log, Piece::SigningKeys].into_iter().chain(Ended::ALL.map(Piece::Ended));
+        pieces.for_each(|piece| metrics.begin_removing(piece.word()));
+        Self { authority, rules: config.kept(), every: config.every(), metrics, entropy, shutdown }
+    }
+
     /// Looks until shutdown. Not at once: whoever starts has more urgent things to do.
     pub(crate) async fn tend(self) {
         loop {
@@ -34,7 +67,11 @@ impl Housekeeping {
             if !self.rest(pause).await {
                 return;
             }
-            self.compact().await;
+            self.remove(Piece::Log).await;
+            for what in Ended::ALL {
+                self.remove(Piece::Ended(what)).await;
+            }
+            self.remove(Piece::SigningKeys).await;
             match self.authority.store().horizon().await {
                 Ok(horizon) => drop(self.metrics.log_horizon.set(horizon.cast_signed())),
                 Err(error) => tracing::warn!(%error, cause = error.source_text(), "the horizon cannot be read"),
@@ -50,32 +87,46 @@ impl Housekeeping {
         }
     }
 
-    async fn compact(&self) {
-        let mut removed = 0;
+    /// Piece by piece, until there is nothing left of it.
+    async fn remove(&self, piece: Piece) {
+        let (what, mut removed) = (piece.word(), 0);
         loop {
-            match self.authority.compact_log(&self.rules).await {
+            match self.carry_out(piece).await {
                 Ok(Tidied::Removed { rows, held }) => {
                     removed += rows;
-                    self.metrics.removed("log", rows, held);
+                    self.metrics.removed(what, rows, held);
                     if !self.rest(BREATH.max(held)).await {
                         break;
                     }
                 }
                 Ok(Tidied::Nothing | Tidied::Elsewhere) => break,
-                Err(error @ CompactError::Damaged(_)) => {
-                    tracing::error!(%error, "run `auth-service doctor`");
-                    self.metrics.retention_failed.inc();
-                    break;
-                }
                 Err(error) => {
-                    tracing::warn!(%error, cause = error.source_text(), "the log cannot be compacted now");
-                    self.metrics.retention_failed.inc();
+                    self.tell(what, &error);
                     break;
                 }
             }
         }
         if removed > 0 {
-            tracing::info!(removed, "entries of the log that were kept long enough are gone");
+            tracing::info!(what, removed, "removed what was kept long enough");
+        }
+    }
+
+    async fn carry_out(&self, piece: Piece) -> Result<Tidied, CompactError> {
+        let (authority, rules) = (&self.authority, &self.rules);
+        match piece {
+            Piece::Log => authority.compact_log(rules).await,
+            Piece::Ended(what) => Ok(authority.remove_ended(rules, what).await?),
+            Piece::SigningKeys => Ok(authority.remove_signing_keys(rules).await?),
+        }
+    }
+
+    fn tell(&self, what: &'static str, error: &CompactError) {
+        self.metrics.retention_failed.inc();
+        match error {
+            CompactError::Damaged(_) => tracing::error!(%error, "run `auth-service doctor`"),
+            CompactError::Store(_) => {
+                tracing::warn!(%error, cause = error.source_text(), what, "nothing can be removed now");
+            }
         }
     }
 }

@@ -161,7 +161,9 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
     let house = sealer::keep_house(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
     shutdown.spawn("audit sealer", house);
-    shutdown.spawn("retention", housekeeping(config, &around, &authority, &metrics).tend());
+    let (of, chance) = (Arc::clone(&authority), Arc::clone(&around.entropy));
+    let house = Housekeeping::new(of, &config.retention, Arc::clone(&metrics), chance, shutdown.clone());
+    shutdown.spawn("retention", house.tend());
     if let Some(listener) = metrics_listener {
         let (page, stop) = (receipts.page(), shutdown.clone());
         shutdown.spawn("metrics", async move { listener.serve(page, stop.requested()).await });
@@ -216,23 +218,6 @@ impl Running {
         self.store.close().await;
         tracing::info!("stopped");
         finished && !self.log.is_broken()
-    }
-}
-
-/// What removes what is kept no longer.
-fn housekeeping(
-    config: &Config,
-    around: &Surroundings,
-    authority: &Arc<Authority>,
-    metrics: &Arc<Metrics>,
-) -> Housekeeping {
-    Housekeeping {
-        authority: Arc::clone(authority),
-        rules: config.retention.kept(),
-        every: config.retention.every(),
-        metrics: Arc::clone(metrics),
-        entropy: Arc::clone(&around.entropy),
-        shutdown: around.shutdown.clone(),
     }
 }
 

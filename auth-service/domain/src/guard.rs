@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::{Authority, ReadView, StoreError, WriteTx};
 
 /// How long a place stays known after the last login from it.
-const PLACE_KNOWN: Duration = Duration::from_secs(90 * 86_400);
+pub(crate) const PLACE_KNOWN: Duration = Duration::from_secs(90 * 86_400);
 /// How many places of an account are known; the one unused for longest goes first.
 const MOST_PLACES: u32 = 32;
 /// How many old counts each new one deletes.

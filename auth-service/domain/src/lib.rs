@@ -118,7 +118,7 @@ pub use passwords::{
 };
 pub use reencryption::{ReencryptError, Reencrypted};
 pub use restoring::reauthorize_everybody;
-pub use retention::{CompactError, RetentionRules, Tidied};
+pub use retention::{CompactError, Ended, RetentionRules, Tidied};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
@@ -133,8 +133,8 @@ pub use store::{
     Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditWrites, CertificateReads, CertificateWrites, Certified,
     Committed, Connections, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites, KeyReads,
     KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites,
-    PoolUse, ReadView, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SigningKeyMark, StandingReads,
-    StandingRows, Store, StoreError, TextMatch, WriteTx,
+    PoolUse, ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SigningKeyMark,
+    StandingReads, StandingRows, Store, StoreError, TextMatch, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

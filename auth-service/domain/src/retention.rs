@@ -20,17 +20,45 @@
 //! - **Receipts** of an entry that is gone are refused as gone; B is over since long.
 //!
 //! `revoked_seq` stands on the rows themselves, so nothing that the log killed comes back with its entry gone (I18).
+//!
+//! # Rows (I18)
+//! A row may go when every verdict that could be asked for is a denial with it, for ever, and is a denial without it: what
+//! has no row is unknown, and what is unknown is refused. That is judged by the row's own end alone, never by its being
+//! revoked: something revoked is kept until it would have ended anyway.
+//! - **Tenants, identities, client applications, issuers** and the binding of their subjects are kept for ever: names,
+//!   subjects and client ids come back, and `revoked_seq` is what tells their new lives from the old ones.
+//! - **Access tokens, cookies, refresh tokens** go [`RetentionRules::tokens`] after their end. Every one of a session ends with
+//!   it at the latest, and a socket ends with what it rests on. A successor stays while its predecessor has not ended: whoever
+//!   presents a spent token must find it, because that is how a theft is noticed.
+//! - **Tickets** go after their end, unless they were redeemed: then a socket rests on them for as long as their parent is
+//!   good, so they go with their parent. (Redeemed tickets of an API key without an end are kept for as long as the key.)
+//! - **Tokens of external issuers** that were seen go after their end: then `exp` refuses them before any row is looked for.
+//!   The end is their own, a day after `iat` at most, and the slack is more than clocks differ by.
+//! - **Sessions** go [`RetentionRules::sessions`] after their end, when nothing of them is left.
+//! - **Sessions of an external `sid`** do not end by themselves: a later token of the `sid` goes on with them. One that was
+//!   revoked by itself is kept for ever, because without it the `sid` would come back. Another one that nobody used for
+//!   [`RetentionRules::external_sessions`] goes; its `sid` would begin anew, as at a first login. Which also means: "end what
+//!   began before T" and "end what is on this device" reach a `sid` that slept no longer than this.
+//! - **API keys** go [`RetentionRules::api_keys`] after they ended or were seen to be revoked, when no ticket and no service
+//!   token of theirs is left. An unknown key is refused.
+//! - **Signing keys** go [`RetentionRules::signing_keys`] after they signed last, when they were not revoked within what the
+//!   log keeps and nothing that they signed has a row. What an unknown key signed is refused.
+//! - **Logins under way, one-time tokens for passwords** are refused when unknown. **Counts of guesses** go when they count
+//!   no more and delay nobody; **places** when they are no longer known: a place that is unknown is slower, never faster.
 
 mod compaction;
+mod ending;
 
 use std::time::Duration;
 
 use portcullis_types::Boottime;
 
 pub use self::compaction::CompactError;
+pub use self::ending::Ended;
 use crate::issuers::MAX_AGE;
 use crate::{ANSWERS_KEPT, Authority, StoreError, WriteTx};
 
+const DAY: Duration = Duration::from_secs(86_400);
 /// The longest that a credential could be verified without asking: entries are kept at least as long.
 const LONGEST_OFFLINE: Duration = Duration::from_secs(3_600);
 /// By how much the clocks of two replicas may differ, with room to spare.
@@ -41,11 +69,28 @@ const CLOCKS: Duration = Duration::from_secs(3_600);
 pub struct RetentionRules {
     /// How long a gateway may be away and still resume where it stood.
     pub resume_window: Duration,
+    /// Tokens, cookies, tickets and logins under way, after their end.
+    pub tokens: Duration,
+    /// Sessions, after their end; none: for ever.
+    pub sessions: Option<Duration>,
+    /// Sessions that a `sid` of an external issuer may come back to, after the end of their last token; none: for ever.
+    pub external_sessions: Option<Duration>,
+    /// API keys, after they ended or were revoked; none: for ever.
+    pub api_keys: Option<Duration>,
+    /// Signing keys, after they signed last; none: for ever.
+    pub signing_keys: Option<Duration>,
 }
 
 impl Default for RetentionRules {
     fn default() -> Self {
-        Self { resume_window: Duration::from_secs(24 * 3_600) }
+        Self {
+            resume_window: DAY,
+            tokens: DAY,
+            sessions: Some(30 * DAY),
+            external_sessions: Some(400 * DAY),
+            api_keys: Some(90 * DAY),
+            signing_keys: Some(90 * DAY),
+        }
     }
 }
 

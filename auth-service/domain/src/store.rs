@@ -45,7 +45,7 @@ pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
 pub use self::login::{LoginReads, LoginWrites};
-pub use self::retention::RetentionWrites;
+pub use self::retention::{RetentionReads, RetentionWrites};
 pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
@@ -187,6 +187,7 @@ pub trait ReadView:
     + LeaseClassReads
     + LoginReads
     + AuditReads
+    + RetentionReads
     + Send
 {
     /// The head, read before anything else of this snapshot.

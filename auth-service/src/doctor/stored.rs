@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth_domain::{KeyEncryptionKeys, LogFault, Store, StoreError, WholeLog, check_log};
+use auth_domain::{Ended, KeyEncryptionKeys, LogFault, Store, StoreError, WholeLog, check_log};
 use auth_storage::Schema;
 use portcullis_types::{Clock, Timestamp};
 
@@ -13,6 +13,11 @@ use crate::tailer::SourceText as _;
 
 /// Clocks of two machines differ by less, where they are kept.
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
+
+/// How late a removal may be before it is mentioned.
+const LATE: Duration = Duration::from_secs(86_400);
+/// How many rows of a kind are counted.
+const MOST_COUNTED: u32 = 100_000;
 
 /// Whether the rest can be looked at.
 pub(super) fn schema(schema: &Schema, report: &mut Report) -> bool {
@@ -42,6 +47,7 @@ pub(super) async fn examine(config: &Config, store: &dyn Store, clock: &dyn Cloc
             report.bad("log", Severity::Error, fault.to_string(), mend);
         }
     }
+    overdue(config, store, clock, report).await;
     match keks(config).await {
         Ok(Some(keks)) => match open_all(store, &keks).await {
             Ok((good, bad)) if bad.is_empty() => {
@@ -78,6 +84,39 @@ fn time(newest: Option<Timestamp>, clock: &dyn Clock, report: &mut Report) {
             report.bad("clock", Severity::Error, "it is years behind", mend);
         }
         Some(_) | None => report.good("clock", "not behind the log"),
+    }
+}
+
+/// What should be gone since a day. Whoever serves removes it.
+async fn overdue(config: &Config, store: &dyn Store, clock: &dyn Clock, report: &mut Report) {
+    let rules = config.retention.kept();
+    let late = clock.now().saturating_sub(LATE);
+    let counted = async {
+        let mut found = Vec::new();
+        let first = store.log_after(store.horizon().await?, 2).await?;
+        if first.len() > 1 && first[0].committed_at < late.saturating_sub(rules.log()) {
+            found.push("entries of the log".to_owned());
+        }
+        let mut view = store.read().await?;
+        for what in Ended::ALL {
+            let Some(kept) = rules.kept(what, config.login_guard.rules().forget_after) else { continue };
+            let count = view.count_ended(what, late.saturating_sub(kept), MOST_COUNTED).await?;
+            if count > 0 {
+                let more = if count == u64::from(MOST_COUNTED) { " or more" } else { "" };
+                found.push(format!("{count}{more} {}", what.word()));
+            }
+        }
+        Ok::<_, StoreError>(found)
+    };
+    match counted.await {
+        Ok(found) if found.is_empty() => report.good("retention", "nothing is overdue"),
+        Ok(found) => {
+            let finding = format!("kept for longer than `retention` says: {}", found.join(", "));
+            let mend =
+                "let the service run: it removes them a little at a time; if it does, read its log for why it cannot";
+            report.bad("retention", Severity::Advice, finding, mend);
+        }
+        Err(error) => unanswered("retention", &error, report),
     }
 }
 

@@ -6,6 +6,7 @@
 mod columns;
 mod login_rows;
 mod postgres;
+mod retention;
 mod rows;
 mod schema;
 mod sqlite;

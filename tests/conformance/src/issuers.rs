@@ -11,7 +11,7 @@ use portcullis_types::{ClientId, IdentityId, IssuerId, IssuerName, RoleName, Ses
 use crate::seed::write;
 use crate::{Seed, Subject};
 
-fn issuer(seed: &Seed, name: &str, audience: &str) -> Issuer {
+pub(crate) fn issuer(seed: &Seed, name: &str, audience: &str) -> Issuer {
     let role = RoleName::try_from("speaker").expect("a valid name");
     let rule = RoleRule { claim: "a.b".try_into().expect("a valid claim"), value: "\"x: y\"".into(), role };
     Issuer {

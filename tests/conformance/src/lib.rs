@@ -118,6 +118,14 @@ macro_rules! suite {
             entries_that_are_forgotten_and_the_horizon_go_together,
             a_log_that_was_compacted_goes_on,
             readers_beside_a_compaction_see_it_whole_or_not_at_all,
+            credentials_go_after_their_end_a_few_at_a_time,
+            a_redeemed_ticket_goes_with_its_parent,
+            a_successor_stays_while_its_predecessor_has_not_ended,
+            a_session_goes_after_everything_of_it,
+            an_api_key_goes_when_it_was_over_for_long_enough,
+            a_signing_key_that_something_rests_on_stays,
+            external_rows_go_as_their_issuer_can_bring_them_back,
+            what_logins_leave_behind_goes,
         );
     };
     ($subject:path: $($sentence:ident,)*) => {

@@ -13,7 +13,7 @@ use portcullis_types::{ClientId, CredentialId, IdentityId, Revision, Timestamp};
 use crate::seed::write;
 use crate::{Seed, Subject};
 
-fn key(n: u8) -> AttemptKey {
+pub(crate) fn key(n: u8) -> AttemptKey {
     AttemptKey::from_bytes([n; 16])
 }
 
@@ -30,7 +30,7 @@ fn factor(seed: &Seed) -> TotpFactor {
     }
 }
 
-fn continuation(seed: &Seed) -> Continuation {
+pub(crate) fn continuation(seed: &Seed) -> Continuation {
     Continuation {
         id: CredentialId::new(seed.ids()),
         tenant: seed.tenant.clone(),
@@ -52,7 +52,7 @@ fn continuation(seed: &Seed) -> Continuation {
     }
 }
 
-fn reset(seed: &Seed) -> PasswordReset {
+pub(crate) fn reset(seed: &Seed) -> PasswordReset {
     PasswordReset {
         id: CredentialId::new(seed.ids()),
         tenant: seed.tenant.clone(),

@@ -21,7 +21,7 @@ enum Event {
     Insert,
     /// The last entry is lost, unless somebody was told of it, and with it what was written after it.
     LoseTail,
-    /// All entries but the newest are forgotten.
+    /// Others' entries commit, and later all but the newest are forgotten.
     Compact,
 }
 
@@ -96,7 +96,11 @@ impl World {
                     self.session.take_if(|_| self.inserted_at > self.log.len() as u64);
                 }
             }
-            Event::Compact => self.horizon = self.head().saturating_sub(1),
+            Event::Compact => {
+                self.append(true);
+                self.append(true);
+                self.horizon = self.head() - 1;
+            }
         }
     }
 

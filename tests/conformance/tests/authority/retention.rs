@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-use auth_domain::{CompactError, DenyReason, RetentionRules, RevokeTarget, Store as _, Tidied};
+use auth_domain::{
+    CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, NewTicket, PresentationContext, Reason,
+    RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, Store as _, TicketOutcome, Tidied,
+};
+use portcullis_types::{ClientId, Secret};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::json;
 
 use crate::world::Shown as _;
-use crate::world::{SECOND, World, named};
+use crate::world::{SECOND, World, actor, allowed, denied, named, tenant};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Compacts until there is nothing left to do; how many entries are gone.
 async fn compact(world: &World) -> u64 {
@@ -84,4 +92,308 @@ async fn a_damaged_log_stays_for_whoever_looks_into_it() {
     world.clock.advance(48 * HOUR);
     let refused = world.authority.compact_log(&RetentionRules::default()).await.expect_err("it is damaged");
     assert!(matches!(refused, CompactError::Damaged(_)), "{refused:?}");
+}
+
+/// Removes until there is nothing left to do; how many rows are gone.
+async fn tidy(world: &World) -> u64 {
+    let rules = RetentionRules::default();
+    let mut gone = compact(world).await;
+    for what in Ended::ALL {
+        while let Tidied::Removed { rows, .. } = world.authority.remove_ended(&rules, what).await.expect("removes") {
+            gone += rows;
+        }
+    }
+    while let Tidied::Removed { rows, .. } = world.authority.remove_signing_keys(&rules).await.expect("removes") {
+        gone += rows;
+    }
+    gone
+}
+
+async fn rows(world: &World, id: portcullis_types::CredentialId) -> bool {
+    world.store.read().await.expect("reads").credential(id).await.expect("reads").is_some()
+}
+
+#[tokio::test]
+async fn what_ended_goes_in_its_time_and_what_lives_stays() {
+    let world = World::new().await;
+    let (opened, pair) = world.log_in().await;
+    let (key, forever) = (world.api_key().await, world.api_key().await);
+    let ticket = world.ticket(&forever.shown(), None, None).await;
+    let context = PresentationContext::default();
+    let socket = allowed(world.redeem(&ticket, 1, &context).await).reference;
+    world.revoke(RevokeTarget::Credential(key.key.id)).await;
+    assert_eq!(tidy(&world).await, 0, "nothing is over");
+    world.clock.advance(25 * HOUR);
+    assert!(tidy(&world).await > 0, "an access token has been over for a day");
+    assert_eq!(world.denied(&pair.access).await.0, DenyReason::Unknown);
+    assert!(matches!(
+        world.authority.refresh_tokens(&actor(), &pair.refresh).await.expect("an outcome"),
+        RefreshOutcome::Denied(DenyReason::Expired)
+    ));
+    world.clock.advance(24 * HOUR);
+    tidy(&world).await;
+    assert!(
+        world.authority.session(&tenant(), opened.session.id).await.expect("reads").is_some(),
+        "it did not end yet"
+    );
+    world.clock.advance(61 * DAY);
+    tidy(&world).await;
+    assert!(world.authority.session(&tenant(), opened.session.id).await.expect("reads").is_none());
+    assert_eq!(world.denied(&key.shown()).await, (DenyReason::CredentialRevoked, true), "90 days are not over");
+    world.clock.advance(30 * DAY);
+    tidy(&world).await;
+    assert_eq!(world.denied(&key.shown()).await, (DenyReason::Unknown, false));
+    // What lives: a key without an end, and the socket that a ticket of it opened.
+    world.allowed(&forever.shown()).await;
+    let verdicts = world.authority.batch_verify(std::slice::from_ref(&socket)).await.expect("verdicts");
+    allowed(verdicts[0].clone());
+    assert!(rows(&world, socket.credential).await);
+    world.revoke(RevokeTarget::Credential(forever.key.id)).await;
+    for _ in 0..2 {
+        tidy(&world).await;
+        world.clock.advance(91 * DAY);
+    }
+    tidy(&world).await;
+    assert!(!rows(&world, socket.credential).await && !rows(&world, forever.key.id).await);
+    let verdicts = world.authority.batch_verify(&[socket]).await.expect("verdicts");
+    assert_eq!(denied(verdicts[0].clone()).0, DenyReason::Unknown);
+}
+
+#[tokio::test]
+async fn a_sid_that_was_revoked_does_not_come_back_after_its_tokens_are_gone() {
+    let (world, _) = World::trusting().await;
+    let (token, alone) = (world.token(json!({})), world.token(json!({"sid": null, "jti": "alone"})));
+    let session = world.allowed(&token).await.principal.session.expect("it has one");
+    let of_one = world.allowed(&alone).await.principal.session.expect("it has one");
+    let slept = world.allowed(&world.token(json!({"sid": "s2"}))).await.principal.session.expect("it has one");
+    world.revoke(RevokeTarget::Session(session)).await;
+    world.clock.advance(399 * DAY);
+    tidy(&world).await;
+    assert_eq!(world.denied(&token).await.0, DenyReason::Expired);
+    assert!(world.authority.session(&tenant(), of_one).await.expect("reads").is_none(), "nothing comes back to it");
+    assert_eq!(world.denied(&world.token(json!({}))).await, (DenyReason::SessionRevoked, true));
+    let again = world.allowed(&world.token(json!({"sid": "s2"}))).await.principal.session;
+    assert_eq!(again, Some(slept), "it slept for less than is kept");
+    world.clock.advance(402 * DAY);
+    tidy(&world).await;
+    assert!(world.authority.session(&tenant(), slept).await.expect("reads").is_none());
+    let anew = world.allowed(&world.token(json!({"sid": "s2"}))).await.principal.session;
+    assert_ne!(anew, Some(slept));
+    assert_eq!(world.denied(&world.token(json!({}))).await, (DenyReason::SessionRevoked, true), "this one never");
+}
+
+#[tokio::test]
+async fn a_signing_key_goes_when_nothing_that_it_signed_is_left() {
+    let world = World::new().await;
+    let before = world.store.read().await.expect("reads").signing_keys().await.expect("reads");
+    let (_, pair) = world.log_in().await;
+    for _ in 0..4 {
+        world.clock.advance(31 * DAY);
+        while world.authority.tend_signing_keys().await.expect("tends") {}
+        world.clock.advance(HOUR);
+        while world.authority.tend_signing_keys().await.expect("tends") {}
+    }
+    let rules = RetentionRules::default();
+    assert_eq!(world.authority.remove_signing_keys(&rules).await.expect("removes"), Tidied::Nothing, "a row is left");
+    tidy(&world).await;
+    let after = world.store.read().await.expect("reads").signing_keys().await.expect("reads");
+    assert!(!after.iter().any(|key| before.iter().any(|old| old.id == key.id)), "the first is gone");
+    assert!(after.len() >= 2, "the younger ones are not: {}", after.len());
+    assert!(!matches!(world.verify(&pair.access).await.judgement, Judgement::Allowed(_)));
+    let (_, pair) = world.log_in().await;
+    world.allowed(&pair.access).await;
+}
+
+/// What somebody does, by a number for which of what they have.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    LogIn,
+    Cookie,
+    ApiKey,
+    Ticket(usize),
+    Redeem(usize),
+    Refresh(usize),
+    UseCookie(usize),
+    External(u8),
+    RevokeBearer(usize),
+    EndSession(usize),
+    LogOutEverywhere,
+    RevokeClient,
+    Pass(u32),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let which = 0..32_usize;
+    prop_oneof![
+        2 => Just(Act::LogIn),
+        2 => Just(Act::Cookie),
+        1 => Just(Act::ApiKey),
+        3 => which.clone().prop_map(Act::Ticket),
+        3 => which.clone().prop_map(Act::Redeem),
+        3 => which.clone().prop_map(Act::Refresh),
+        2 => which.clone().prop_map(Act::UseCookie),
+        5 => (0..2_u8).prop_map(Act::External),
+        2 => which.clone().prop_map(Act::RevokeBearer),
+        3 => which.prop_map(Act::EndSession),
+        1 => Just(Act::LogOutEverywhere),
+        1 => Just(Act::RevokeClient),
+        // From minutes to more than a year: everything ends in some, and little in others.
+        6 => prop_oneof![Just(2), Just(70), Just(1_600), Just(46_000), Just(140_000), Just(600_000)]
+            .prop_map(Act::Pass),
+    ]
+}
+
+/// Everything that somebody has, in one of two worlds.
+#[derive(Default)]
+struct Holder {
+    bearers: Vec<Secret>,
+    tickets: Vec<Secret>,
+    refresh: Vec<Secret>,
+    sockets: Vec<CredentialReference>,
+}
+
+fn pick<T>(from: &[T], which: usize) -> Option<&T> {
+    from.get(which % from.len().max(1))
+}
+
+impl Holder {
+    /// Whether it was granted; none where there is nothing to ask with.
+    async fn act(&mut self, world: &World, act: Act) -> Option<bool> {
+        let granted = match act {
+            Act::LogIn => {
+                let (_, pair) = world.log_in().await;
+                self.bearers.push(pair.access);
+                self.refresh.push(pair.refresh);
+                true
+            }
+            Act::Cookie => {
+                self.bearers.push(world.cookie().await.1);
+                true
+            }
+            Act::ApiKey => {
+                self.bearers.push(world.api_key().await.shown());
+                true
+            }
+            Act::Ticket(which) => {
+                let parent = pick(&self.bearers, which)?.clone();
+                let request = NewTicket { parent, audience: None, origin: None, within: None };
+                match world.authority.create_ticket(&actor(), request).await.expect("an outcome") {
+                    TicketOutcome::Granted { ticket, .. } => {
+                        self.tickets.push(ticket);
+                        true
+                    }
+                    TicketOutcome::Denied(_) => false,
+                }
+            }
+            Act::Redeem(which) => {
+                let ticket = pick(&self.tickets, which)?;
+                match world.redeem(ticket, 1, &PresentationContext::default()).await.judgement {
+                    Judgement::Allowed(allowed) => {
+                        self.sockets.push(allowed.reference);
+                        true
+                    }
+                    Judgement::Denied { .. } => false,
+                }
+            }
+            Act::Refresh(which) => {
+                let token = pick(&self.refresh, which)?;
+                match world.authority.refresh_tokens(&actor(), token).await.expect("an outcome") {
+                    RefreshOutcome::Granted(pair) => {
+                        self.bearers.push(pair.access);
+                        self.refresh.push(pair.refresh);
+                        true
+                    }
+                    RefreshOutcome::Denied(_) => false,
+                }
+            }
+            Act::UseCookie(which) => {
+                let used = world.authority.use_cookie(pick(&self.bearers, which)?).await.expect("an outcome");
+                if let Ok(CookieUse::Exchanged { value, .. }) = &used {
+                    self.bearers.push(value.clone());
+                }
+                used.is_ok()
+            }
+            Act::External(sid) => {
+                let sid = if sid == 0 { json!(null) } else { json!(format!("s{sid}")) };
+                let token = world.token(json!({"sid": sid}));
+                let judgement = world.verify(&token).await.judgement;
+                self.bearers.push(token);
+                matches!(judgement, Judgement::Allowed(_))
+            }
+            Act::RevokeBearer(which) => {
+                let target = RevokeTarget::Presented(pick(&self.bearers, which)?.clone());
+                let reason = Reason::Administrative;
+                let request = RevokeRequest { tenant: tenant(), target, reason, pace: None, request_id: None };
+                // What is gone cannot be revoked, and need not be: this is not compared.
+                drop(world.authority.revoke(&actor(), request).await);
+                true
+            }
+            Act::EndSession(which) => {
+                let Judgement::Allowed(allowed) = world.verify(pick(&self.bearers, which)?).await.judgement else {
+                    return Some(false);
+                };
+                world.revoke(RevokeTarget::Session(allowed.principal.session?)).await;
+                true
+            }
+            Act::LogOutEverywhere => {
+                world.revoke(RevokeTarget::Identity(named("alice"))).await;
+                true
+            }
+            Act::RevokeClient => {
+                let client = ClientId::try_from("web").expect("a valid id");
+                world.revoke(RevokeTarget::Client(client)).await;
+                true
+            }
+            Act::Pass(minutes) => {
+                world.clock.advance(Duration::from_secs(u64::from(minutes) * 60));
+                true
+            }
+        };
+        Some(granted)
+    }
+
+    /// Who is let in, of everything that was ever given out.
+    async fn let_in(&self, world: &World) -> Vec<bool> {
+        let mut let_in = Vec::new();
+        for bearer in &self.bearers {
+            let_in.push(matches!(world.verify(bearer).await.judgement, Judgement::Allowed(_)));
+        }
+        let verdicts = world.authority.batch_verify(&self.sockets).await.expect("verdicts");
+        let_in.extend(verdicts.iter().map(|verdict| matches!(verdict.judgement, Judgement::Allowed(_))));
+        let_in
+    }
+}
+
+/// Two worlds in which the same is done, and only one of them removes what is over: nobody can tell by being let in.
+async fn nobody_can_tell(acts: &[Act]) -> Result<(), TestCaseError> {
+    let ((keeps, _), (tidies, _)) = (World::trusting().await, World::trusting().await);
+    let (mut one, mut other) = (Holder::default(), Holder::default());
+    for act in acts {
+        let (kept, tidied) = (one.act(&keeps, *act).await, other.act(&tidies, *act).await);
+        prop_assert_eq!(kept, tidied, "{:?} ended otherwise", act);
+        if matches!(act, Act::Pass(_)) {
+            tidy(&tidies).await;
+            prop_assert_eq!(one.let_in(&keeps).await, other.let_in(&tidies).await, "after {:?}", act);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn removing_what_is_over_lets_nobody_in_and_throws_nobody_out() {
+    let config = Config { cases: 24, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // What chance seldom comes to.
+    let hard = [
+        &[Act::External(1), Act::EndSession(0), Act::Pass(600_000), Act::External(1)][..],
+        &[Act::ApiKey, Act::Ticket(0), Act::Redeem(0), Act::Pass(600_000), Act::RevokeBearer(0), Act::Pass(600_000)],
+        &[Act::LogIn, Act::Refresh(0), Act::Pass(2), Act::Refresh(0), Act::Pass(1_600), Act::Refresh(0)],
+    ];
+    for acts in hard {
+        runtime.block_on(nobody_can_tell(acts)).expect("nobody can tell");
+    }
+    let outcome = TestRunner::new_with_rng(config, rng)
+        .run(&prop::collection::vec(act(), 10..40), |acts| runtime.block_on(nobody_can_tell(&acts)));
+    outcome.expect("nobody can tell");
 }

@@ -17,12 +17,17 @@ const OFTEN: &str = "[retention]\nevery_ms = 100\n[guarantee]\nstandard_ms = 200
 /// Entries are as old as their writer's clock said.
 const AGE: &str = "UPDATE revocation_log SET committed_at = committed_at - 26 * 3600 * 1000000::bigint";
 
-async fn age_file(folder: &Path) {
+async fn change_file(folder: &Path, statements: &[&'static str]) {
     let options = SqliteConnectOptions::new().filename(folder.join("data/authority.db"));
     let mut connection = options.connect().await.expect("the file opens");
-    let sql = "UPDATE revocation_log SET committed_at = committed_at - 26 * 3600 * 1000000";
-    sqlx::query(sql).execute(&mut connection).await.expect("the statement runs");
+    for &sql in statements {
+        sqlx::query(sql).execute(&mut connection).await.expect("the statement runs");
+    }
     connection.close().await.expect("closes");
+}
+
+async fn age_file(folder: &Path) {
+    change_file(folder, &["UPDATE revocation_log SET committed_at = committed_at - 26 * 3600 * 1000000"]).await;
 }
 
 async fn logged_in(site: &Site, name: &str) -> (Login, Socket) {
@@ -139,4 +144,48 @@ async fn who_asks_for_what_is_forgotten_is_told_so() {
         .expect("it runs");
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(said.contains("are whole") && !said.contains("entries 1 to"), "{said}");
+}
+
+/// As if a hundred days had passed for everything that ends.
+const END: [&str; 2] = [
+    "UPDATE credentials SET expires_at = expires_at - 100 * 86400000000",
+    "UPDATE sessions SET expires_at = expires_at - 100 * 86400000000",
+];
+
+/// What is over goes while the authority serves, and who lives notices nothing.
+async fn what_is_over_goes(site: &Site, end: impl AsyncFn()) {
+    let alice = site.log_in("alice").await;
+    end().await;
+    eventually("her session to be gone", async || {
+        let removed = site.authority.metric("portcullis_auth_removed_rows", "what=\"sessions\"").await;
+        (removed >= 1.0).then_some(())
+    })
+    .await;
+    assert!(site.authority.metric("portcullis_auth_removed_rows", "what=\"credentials\"").await >= 2.0);
+    let verdict = site.admin.verify(&alice.access_token).await;
+    assert_eq!(verdict.deny_reason(), v1::DenyReason::Unknown);
+    let (_, mut socket) = logged_in(site, "alice").await;
+    assert!(socket.is_alive().await);
+    assert_eq!(site.authority.metric("portcullis_auth_removals_failed", "").await, 0.0);
+}
+
+#[tokio::test]
+async fn what_is_over_goes_while_the_authority_serves() {
+    let site = Site::start_with(OFTEN).await;
+    let folder = site.authority_folder();
+    what_is_over_goes(&site, async || change_file(&folder, &END).await).await;
+}
+
+#[tokio::test]
+async fn what_is_over_goes_from_postgresql_too() {
+    let url = test_postgres::database();
+    let database = Database::at(&url);
+    let site = Site::start_with(&format!("{}\n{OFTEN}", database.toml())).await;
+    let end = async || {
+        let mut connection = sqlx::PgConnection::connect(&url).await.expect("the database answers");
+        for sql in END {
+            sqlx::query(sql).execute(&mut connection).await.expect("the statement runs");
+        }
+    };
+    what_is_over_goes(&site, end).await;
 }
