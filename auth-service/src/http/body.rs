@@ -1,8 +1,9 @@
-//! Bodies: JSON only, capped, and never repeated in an error.
+//! Bodies: JSON, and a form at the token endpoint, capped, and never repeated in an error.
 
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::response::IntoResponse as _;
+use bytes::Bytes;
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
@@ -38,6 +39,11 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
         }
         <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
+}
+
+/// A body byte for byte.
+pub(super) async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(unread)
 }
 
 fn unread(rejection: BytesRejection) -> Problem {

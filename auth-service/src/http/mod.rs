@@ -12,6 +12,7 @@ mod credential;
 mod jwks;
 mod login;
 mod logout;
+mod oauth;
 mod observe;
 mod openapi;
 mod password;
@@ -226,7 +227,8 @@ impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::Store(error) => error.into(),
-            // Nobody calls this edge by a key of the authority's API.
+            // Nobody changes anything at this edge by a key of the authority's API, but at the token endpoint, which
+            // tells it itself.
             BeginError::CallerRefused | BeginError::RequestIdReused => {
                 tracing::error!(%error, "a change at the HTTP edge was asked for by a key");
                 Self::Internal

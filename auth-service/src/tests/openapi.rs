@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{HeaderName, Method, Response, header};
@@ -200,6 +202,7 @@ async fn everything_that_is_listed_happens_and_nothing_else() {
     credentials(&world, &mut truth).await;
     logins(&world, &mut truth).await;
     sessions(&world, &mut truth).await;
+    clients(&world, &mut truth).await;
     passwords(&world, &mut truth).await;
     second_factors(&world, &mut truth).await;
     documents(&world, &mut truth).await;
@@ -269,7 +272,10 @@ fn some_body(path: &str) -> Value {
 
 /// What is wrong with a credential is told the same everywhere.
 async fn credentials(world: &World, truth: &mut Truth) {
-    let guarded = |operation: &Value| !operation["security"].as_array().expect("security").is_empty();
+    let guarded = |operation: &Value| {
+        let ways = operation["security"].as_array().expect("security");
+        !ways.is_empty() && !ways.contains(&json!({}))
+    };
     let operations: Vec<_> = truth
         .operations()
         .filter(|(.., operation)| guarded(operation))
@@ -351,6 +357,57 @@ async fn sessions(world: &World, truth: &mut Truth) {
     let (_, body) = truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 200).await;
     let token = bearer(&body);
     truth.ask(world, (&Method::POST, "/v1/logout/all"), &[(header::AUTHORIZATION, token.as_str())], "", 200).await;
+}
+
+/// The token endpoint in the language of client libraries.
+async fn clients(world: &World, truth: &mut Truth) {
+    let (key, id) = world.service_key("demo", "job", &["verify", "revoke"]).await;
+    let (_, body) = truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 200).await;
+    let refresh = text(&body, "refresh_token").to_owned();
+    let basic = |secret: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    let (own, wrong) = (basic(&key), basic(&key.replace("pk_", "pk_A")));
+    let mut ask = async |header: Option<&str>, body: &str, status| {
+        let mut headers = vec![(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=UTF-8")];
+        headers.extend(header.map(|value| (header::AUTHORIZATION, value)));
+        let (response, answer) = truth.ask(world, (&Method::POST, "/v1/token"), &headers, body, status).await;
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        let challenge = response.headers().get(header::WWW_AUTHENTICATE).map(|value| value.to_str().expect("text"));
+        assert_eq!(challenge.is_some_and(|challenge| challenge.starts_with("Basic")), status == 401, "{body}");
+        answer
+    };
+    let asked = "grant_type=client_credentials";
+    let all = ask(Some(&own), asked, 200).await;
+    assert_eq!((text(&all, "scope"), text(&all, "token_type")), ("verify revoke", "Bearer"));
+    let in_form = format!("{asked}&scope=revoke&client_id={id}&client_secret={key}");
+    assert_eq!(text(&ask(None, &in_form, 200).await, "scope"), "revoke");
+    for (header, body, status, error) in [
+        (None, asked.to_owned(), 401, "invalid_client"),
+        (Some(&wrong), asked.to_owned(), 401, "invalid_client"),
+        (Some(&own), format!("{asked}&scope=admin"), 400, "invalid_scope"),
+        (Some(&own), format!("{asked}&scope=nonsense"), 400, "invalid_scope"),
+        (Some(&own), format!("{asked}&client_secret={key}"), 400, "invalid_request"),
+        (Some(&own), format!("{asked}&{asked}"), 400, "invalid_request"),
+        (Some(&own), "scope=verify".to_owned(), 400, "invalid_request"),
+        (Some(&own), "grant_type=password".to_owned(), 400, "unsupported_grant_type"),
+        (None, "grant_type=refresh_token".to_owned(), 400, "invalid_request"),
+        (None, "grant_type=refresh_token&refresh_token=rt_x".to_owned(), 400, "invalid_grant"),
+        (None, format!("grant_type=refresh_token&scope=verify&refresh_token={refresh}"), 400, "invalid_scope"),
+        (Some(&own), format!("grant_type=refresh_token&refresh_token={refresh}"), 401, "invalid_client"),
+    ] {
+        let answer = ask(header.map(String::as_str), &body, status).await;
+        assert_eq!(text(&answer, "error"), error, "{body}");
+    }
+    let next = ask(None, &format!("grant_type=refresh_token&refresh_token={refresh}"), 200).await;
+    assert_ne!(text(&next, "refresh_token"), refresh);
+    let request = v1::GetGuaranteeRequest::default();
+    world
+        .revocations()
+        .get_guarantee(by(text(&all, "access_token"), request))
+        .await
+        .expect("it calls in its key's place");
+    let big = format!("{asked}&x={}", "x".repeat(20_000));
+    let form = (header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    truth.ask(world, (&Method::POST, "/v1/token"), &[form], &big, 413).await;
 }
 
 async fn passwords(world: &World, truth: &mut Truth) {

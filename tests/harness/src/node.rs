@@ -1,4 +1,5 @@
-//! A program for Node, steered by the test: the published SDK, a real browser, or an OpenID Connect provider.
+//! A program for Node, steered by the test: the published SDK, a real browser, an OpenID Connect
+//! provider, or an OAuth client library.
 //!
 //! Commands go in and events come out as JSON lines. Guarantees: every event waits for the test in the order in which it
 //! happened; every wait has a deadline; the program is killed when this is dropped, and what it said is shown when the
@@ -63,6 +64,11 @@ impl Node {
     /// An OpenID Connect provider. Its commands and answers are listed at the top of `tests/clients/oidc.mjs`.
     pub fn oidc() -> Self {
         Self::start("oidc.mjs")
+    }
+
+    /// An OAuth client library. Its commands and answers are listed at the top of `tests/clients/oauth.mjs`.
+    pub fn oauth() -> Self {
+        Self::start("oauth.mjs")
     }
 
     fn start(script: &'static str) -> Self {

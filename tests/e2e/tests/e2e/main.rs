@@ -12,6 +12,7 @@ mod freeze;
 mod house;
 mod issuers;
 mod lease_classes;
+mod oauth;
 mod paced;
 mod page;
 mod postgres;
