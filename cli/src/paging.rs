@@ -1,6 +1,10 @@
-//! Reading a list to its end, or to the most that was asked for.
+//! Reading a list to its end, or to the most that was asked for, and showing it.
+
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::print::{Printer, Report};
+use crate::table::View;
 
 /// The contract's largest page.
 const PAGE: u32 = 1_000;
@@ -22,10 +26,31 @@ pub(crate) struct Listing<T> {
     pub(crate) truncated: bool,
 }
 
+/// How the items of a list are shown.
+pub(crate) struct Shown<T> {
+    /// What the list is called, for programs.
+    pub(crate) name: &'static str,
+    /// What stands above the columns, for people.
+    pub(crate) columns: &'static [&'static str],
+    /// What is said of an empty list.
+    pub(crate) empty: &'static str,
+    /// An item for people.
+    pub(crate) row: fn(&T) -> Vec<String>,
+    /// An item for programs.
+    pub(crate) json: fn(&T) -> Value,
+}
+
 impl<T> Listing<T> {
-    /// Said to people when there is more.
-    pub(crate) fn note(&self) -> Option<String> {
-        self.truncated.then(|| format!("There are more than these {}: raise --limit.", self.items.len()))
+    /// Prints it, and says so when there is more.
+    pub(crate) fn report(&self, shown: &Shown<T>, printer: &Printer) -> Result<(), Failure> {
+        let rows = self.items.iter().map(shown.row).collect();
+        let items: Vec<Value> = self.items.iter().map(shown.json).collect();
+        let view = View::Rows { columns: shown.columns, rows, empty: shown.empty };
+        printer.report(&Report { json: json!({ shown.name: items, "truncated": self.truncated }), view })?;
+        if self.truncated {
+            printer.note(&format!("There are more than these {}: raise --limit.", self.items.len()));
+        }
+        Ok(())
     }
 }
 

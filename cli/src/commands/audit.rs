@@ -10,7 +10,7 @@ use tonic::Streaming;
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::instant::{self, Instant};
-use crate::paging::{self, LimitArgs};
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::table::View;
 use crate::words;
@@ -120,16 +120,19 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
         Ok((page.entries, page.next_page_token))
     })
     .await?;
-    let rows = listing.items.iter().map(|entry| {
-        let (at, outcome) = (words::time(entry.at.as_ref()), words::audit_outcome(entry.outcome));
-        vec![at, entry.action.clone(), entry.target.clone(), outcome, entry.reason.clone(), entry.actor.clone()]
-    });
-    let columns = &["at", "action", "target", "outcome", "reason", "actor"];
-    let view = View::Rows { columns, rows: rows.collect(), empty: "There are no such rows." };
-    let entries: Vec<Value> = listing.items.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "entries": entries, "truncated": listing.truncated }), view })?;
-    listing.note().iter().for_each(|note| printer.note(note));
-    Ok(())
+    let shown = Shown {
+        name: "entries",
+        columns: &["at", "action", "target", "outcome", "reason", "actor"],
+        empty: "There are no such rows.",
+        row,
+        json: as_json,
+    };
+    listing.report(&shown, printer)
+}
+
+fn row(entry: &v1::AuditEntry) -> Vec<String> {
+    let (at, outcome) = (words::time(entry.at.as_ref()), words::audit_outcome(entry.outcome));
+    vec![at, entry.action.clone(), entry.target.clone(), outcome, entry.reason.clone(), entry.actor.clone()]
 }
 
 fn as_json(entry: &v1::AuditEntry) -> Value {

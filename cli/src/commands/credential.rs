@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::paging::{self, LimitArgs};
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, credential_id, session_id};
 use crate::table::View;
@@ -122,17 +122,20 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
         Ok((page.credentials, page.next_page_token))
     })
     .await?;
-    let rows = listing.items.iter().map(|row| {
-        let (kind, state) = (words::credential_kind(row.kind), words::credential_state(row.state));
-        let (created, expires) = (words::time(row.created_at.as_ref()), words::time(row.expires_at.as_ref()));
-        vec![row.id.clone(), kind, state, row.session_id.clone(), created, expires, row.label.clone()]
-    });
-    let columns = &["id", "kind", "state", "session", "created", "expires", "label"];
-    let view = View::Rows { columns, rows: rows.collect(), empty: "The identity has no such credentials." };
-    let credentials: Vec<Value> = listing.items.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "credentials": credentials, "truncated": listing.truncated }), view })?;
-    listing.note().iter().for_each(|note| printer.note(note));
-    Ok(())
+    let shown = Shown {
+        name: "credentials",
+        columns: &["id", "kind", "state", "session", "created", "expires", "label"],
+        empty: "The identity has no such credentials.",
+        row,
+        json: as_json,
+    };
+    listing.report(&shown, printer)
+}
+
+fn row(row: &v1::Credential) -> Vec<String> {
+    let (kind, state) = (words::credential_kind(row.kind), words::credential_state(row.state));
+    let (created, expires) = (words::time(row.created_at.as_ref()), words::time(row.expires_at.as_ref()));
+    vec![row.id.clone(), kind, state, row.session_id.clone(), created, expires, row.label.clone()]
 }
 
 impl From<Kind> for v1::CredentialKind {

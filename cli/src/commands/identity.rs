@@ -9,7 +9,7 @@ use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
-use crate::paging::{self, LimitArgs};
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, RequestArgs};
 use crate::table::View;
@@ -253,17 +253,20 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
         Ok((page.identities, page.next_page_token))
     })
     .await?;
-    let rows = listing.items.iter().map(|identity| {
-        let kind = words::identity_kind(identity.kind);
-        let state = words::identity_state(identity.state);
-        vec![identity.name.clone(), kind, state, identity.roles.join(" "), identity.id.clone()]
-    });
-    let columns = &["name", "kind", "state", "roles", "id"];
-    let view = View::Rows { columns, rows: rows.collect(), empty: "The tenant has no identities." };
-    let identities: Vec<Value> = listing.items.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "identities": identities, "truncated": listing.truncated }), view })?;
-    listing.note().iter().for_each(|note| printer.note(note));
-    Ok(())
+    let shown = Shown {
+        name: "identities",
+        columns: &["name", "kind", "state", "roles", "id"],
+        empty: "The tenant has no identities.",
+        row,
+        json: as_json,
+    };
+    listing.report(&shown, printer)
+}
+
+fn row(identity: &v1::Identity) -> Vec<String> {
+    let kind = words::identity_kind(identity.kind);
+    let state = words::identity_state(identity.state);
+    vec![identity.name.clone(), kind, state, identity.roles.join(" "), identity.id.clone()]
 }
 
 async fn update(args: UpdateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::paging::{self, LimitArgs};
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, session_id};
 use crate::table::View;
@@ -100,18 +100,21 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
         Ok((page.sessions, page.next_page_token))
     })
     .await?;
-    let rows = listing.items.iter().map(|session| {
-        let state = words::session_state(session.state);
-        let (created, expires) = (words::time(session.created_at.as_ref()), words::time(session.expires_at.as_ref()));
-        let by = session.authentication_methods.join(" ");
-        vec![session.id.clone(), state, session.device.clone(), session.client_id.clone(), by, created, expires]
-    });
-    let columns = &["id", "state", "device", "client", "by", "created", "expires"];
-    let view = View::Rows { columns, rows: rows.collect(), empty: "The identity has no such sessions." };
-    let sessions: Vec<Value> = listing.items.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "sessions": sessions, "truncated": listing.truncated }), view })?;
-    listing.note().iter().for_each(|note| printer.note(note));
-    Ok(())
+    let shown = Shown {
+        name: "sessions",
+        columns: &["id", "state", "device", "client", "by", "created", "expires"],
+        empty: "The identity has no such sessions.",
+        row,
+        json: as_json,
+    };
+    listing.report(&shown, printer)
+}
+
+fn row(session: &v1::Session) -> Vec<String> {
+    let state = words::session_state(session.state);
+    let (created, expires) = (words::time(session.created_at.as_ref()), words::time(session.expires_at.as_ref()));
+    let by = session.authentication_methods.join(" ");
+    vec![session.id.clone(), state, session.device.clone(), session.client_id.clone(), by, created, expires]
 }
 
 fn as_json(session: &v1::Session) -> Value {

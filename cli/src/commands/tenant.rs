@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::paging::{self, LimitArgs};
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::RequestArgs;
 use crate::table::View;
@@ -238,16 +238,18 @@ async fn list(args: LimitArgs, authority: &Authority, printer: &Printer) -> Resu
         Ok((page.tenants, page.next_page_token))
     })
     .await?;
-    let rows = listing.items.iter().map(|tenant| fields(tenant).into_iter().map(|(_, value)| value).collect());
-    let view = View::Rows {
+    let shown = Shown {
+        name: "tenants",
         columns: &["tenant", "state", "display name", "lease class", "created", "etag"],
-        rows: rows.collect(),
         empty: "There are no tenants.",
+        row,
+        json: as_json,
     };
-    let tenants: Vec<Value> = listing.items.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "tenants": tenants, "truncated": listing.truncated }), view })?;
-    listing.note().iter().for_each(|note| printer.note(note));
-    Ok(())
+    listing.report(&shown, printer)
+}
+
+fn row(tenant: &v1::Tenant) -> Vec<String> {
+    fields(tenant).into_iter().map(|(_, value)| value).collect()
 }
 
 fn fields(tenant: &v1::Tenant) -> Vec<(&'static str, String)> {
