@@ -279,7 +279,7 @@ pub async fn an_api_key_goes_when_it_was_over_for_long_enough(subject: &impl Sub
     assert!(is_there(&store, revoked.id).await, "it is over since now");
     let mut tx = write(&store).await;
     let later = then(&seed) + Duration::from_micros(1);
-    assert_eq!(tx.remove_ended(Ended::ApiKeys, later, 10).await.expect("removes"), 1);
+    assert_eq!(tx.remove_ended(Ended::ApiKeys, later, 10).await.expect("removes"), 2, "the key and its name");
     tx.commit().await.expect("commits");
     assert!(!is_there(&store, revoked.id).await);
     let mut tx = write(&store).await;
