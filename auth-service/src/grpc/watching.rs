@@ -37,8 +37,10 @@ const PAGE: u32 = 250;
 enum Ended {
     /// The gateway left.
     Left,
-    /// Everything was said.
-    Quietly,
+    /// The gateway's run is over.
+    Released,
+    /// This replica ends before the gateway has left.
+    Drained,
     /// Start again without a cursor.
     Resync(Resync, Revision),
     /// With an error.
@@ -50,7 +52,8 @@ impl Ended {
     const fn word(&self) -> &'static str {
         match self {
             Self::Left => "left",
-            Self::Quietly => "drained",
+            Self::Released => "released",
+            Self::Drained => "drained",
             Self::Resync(Resync::Fork, _) => "fork",
             Self::Resync(Resync::Horizon, _) => "horizon",
             Self::Resync(Resync::Lagged, _) => "lagged",
@@ -125,7 +128,7 @@ impl Watching {
         };
         self.api.metrics.watch_end(ended.word());
         let last = match ended {
-            Ended::Left | Ended::Quietly => return,
+            Ended::Left | Ended::Released | Ended::Drained => return,
             Ended::Resync(reason, head) => Ok(resync_to_wire(reason, head)),
             Ended::Failed(failure) => Err(failure.into()),
         };
@@ -136,7 +139,7 @@ impl Watching {
     async fn converse(&mut self) -> Result<Infallible, Ended> {
         let shutdown = self.api.shutdown.clone();
         let start = tokio::select! {
-            () = shutdown.requested() => return Err(Ended::Quietly),
+            () = shutdown.requested() => return Err(Ended::Drained),
             start = tokio::time::timeout(START_TIME, self.start()) => {
                 start.map_err(|_| Failure::new(Reason::WatchStartLate, "a watch begins with `start` within 5 seconds"))??
             }
@@ -225,6 +228,7 @@ impl Watching {
         loop {
             match self.next_event(&mut following).await {
                 Event::Left => return Err(Ended::Left),
+                Event::StayedTooLong => return Err(Ended::Drained),
                 Event::Leaving => {
                     following.leave_by = self.api.clock.boottime() + LEAVE_WITHIN;
                     following.wake(|watcher| watcher.drain());
@@ -252,7 +256,7 @@ impl Watching {
             biased;
             () = self.out.closed() => Event::Left,
             () = self.api.shutdown.requested(), if !watcher.is_leaving() => Event::Leaving,
-            () = tokio::time::sleep(may_stay), if watcher.is_leaving() => Event::Left,
+            () = tokio::time::sleep(may_stay), if watcher.is_leaving() => Event::StayedTooLong,
             () = tokio::time::sleep(certified_for), if ends_at.is_some() => Event::JudgeAgain,
             Some(proven) = proofs.next(), if watcher.accepts_probe() => Event::Proven(proven),
             request = self.requests.message(), if watcher.accepts_probe() && proofs.len() < Watcher::MOST_PROBES => {
@@ -289,7 +293,7 @@ impl Watching {
                 if let Some(run) = &following.run {
                     self.api.receipts.released(run).await?;
                 }
-                Err(Ended::Quietly)
+                Err(Ended::Released)
             }
             Some(v1::watch_request::Message::Start(_)) => {
                 Err(Failure::new(Reason::WatchStartedTwice, "a watch is started once").into())
@@ -410,6 +414,8 @@ enum Event {
     Left,
     /// This replica shuts down.
     Leaving,
+    /// It does, and has waited for the gateway for long enough.
+    StayedTooLong,
     /// The ring has new entries.
     Grown,
     /// It is time to look at the caller again.

@@ -10,6 +10,8 @@ mod audit_chain;
 mod backoff;
 mod clock;
 mod entropy;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod ids;
 mod lease;
 mod opaque;

@@ -44,36 +44,17 @@ pub(crate) const fn is_broken(_: Fault) -> bool {
 }
 
 #[cfg(feature = "faults")]
-pub(crate) use switched::is_broken;
-#[cfg(feature = "faults")]
-pub use switched::while_broken;
+thread_local! {
+    static BROKEN: portcullis_types::faults::Broken<Fault> = const { portcullis_types::faults::Broken::new(None) };
+}
 
 #[cfg(feature = "faults")]
-mod switched {
-    use std::cell::Cell;
+pub(crate) fn is_broken(fault: Fault) -> bool {
+    portcullis_types::faults::is_broken(&BROKEN, fault)
+}
 
-    use super::Fault;
-
-    thread_local! {
-        static BROKEN: Cell<Option<Fault>> = const { Cell::new(None) };
-    }
-
-    /// Puts back what was, whatever happens.
-    struct Before(Option<Fault>);
-
-    impl Drop for Before {
-        fn drop(&mut self) {
-            BROKEN.set(self.0);
-        }
-    }
-
-    pub(crate) fn is_broken(fault: Fault) -> bool {
-        BROKEN.get() == Some(fault)
-    }
-
-    /// Does something on this thread with this rule broken, or with none.
-    pub fn while_broken<T>(fault: Option<Fault>, what: impl FnOnce() -> T) -> T {
-        let _before = Before(BROKEN.replace(fault));
-        what()
-    }
+/// Does something on this thread with this rule broken, or with none.
+#[cfg(feature = "faults")]
+pub fn while_broken<T>(fault: Option<Fault>, what: impl FnOnce() -> T) -> T {
+    portcullis_types::faults::while_broken(&BROKEN, fault, what)
 }

@@ -283,7 +283,7 @@ fn a_leaving_replica_says_so_once_and_goes_on() {
     ring.append(log.append(&key("x"), v1::Effect::Kill), at(1)).expect("it follows");
     let (sent, _) = run(&mut watcher, &ring, &log, at(1));
     assert!(matches!(sent[..], [Message::Drain, Message::Entry(_)]));
-    assert!(watcher.is_drained());
+    assert!(watcher.is_leaving());
 }
 
 #[test]

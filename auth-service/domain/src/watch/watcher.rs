@@ -191,11 +191,6 @@ impl Watcher {
         self.drain != Drain::Not
     }
 
-    /// Whether everything is said that a leaving replica owes.
-    pub fn is_drained(&self) -> bool {
-        self.drain == Drain::Told
-    }
-
     /// The next step, to be taken before asking again.
     pub fn next(&mut self, ring: &Ring, now: Boottime) -> Next {
         if let Some(end) = self.ended {
