@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use auth_domain::{
-    ApiKey, Caller, CallerError, DenyReason, IdentityKind, IssuedApiKey, KeyState, NewApiKey, NewIdentity,
-    PresentationContext, Presented, Reason, RevokeTarget, Scope, Scopes, ServiceToken, ServiceTokenError,
+    Actor, ApiKey, Caller, CallerError, DenyReason, IdentityKind, IssuedApiKey, KeyState, LoginOutcome, NewApiKey,
+    NewIdentity, PresentationContext, Presented, Proof, Reason, Reset, RevokeTarget, Scope, Scopes, ServiceToken,
+    ServiceTokenError,
 };
 use portcullis_types::{AddressRange, IdentityName, Secret};
 
@@ -144,4 +145,26 @@ async fn a_persons_access_token_calls_nothing() {
     let world = World::new().await;
     let (_, tokens) = world.log_in().await;
     assert!(world.is_refused(&tokens.access).await);
+}
+
+#[tokio::test]
+async fn a_login_that_a_service_began_goes_on_with_its_next_token_and_for_nobody_else() {
+    let world = World::new().await;
+    let key = world.backend_key(None, &[]).await.shown();
+    let backend = async || {
+        let token = world.service_token(&key, None).await.shown();
+        Actor::caller(&world.caller(&token).await.expect("it is good"))
+    };
+    let reset = Reset::Temporary(Secret::from("temporary horse"));
+    world.authority.reset_password(&actor(), &tenant(), &named("alice"), reset).await.expect("resets");
+    let outcome = world.authority.log_in(&backend().await, world.attempt("alice", "temporary horse")).await;
+    let LoginOutcome::Challenged(asked) = outcome.expect("an outcome") else { panic!("a new password is asked for") };
+    let go_on = async |actor: &Actor| {
+        let proof = Proof::NewPassword(Secret::from("another horse"));
+        world.authority.continue_login(actor, &asked.continuation, proof, None).await.expect("an outcome")
+    };
+    for other in [actor(), Actor::caller(&world.admin)] {
+        assert!(matches!(go_on(&other).await, LoginOutcome::Denied(_)), "{other:?}");
+    }
+    assert!(matches!(go_on(&backend().await).await, LoginOutcome::Granted(_)));
 }
