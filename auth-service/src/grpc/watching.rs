@@ -251,7 +251,11 @@ impl Watching {
         let ends_at = self.admitted.ends_at();
         // A later end is looked for again when it is judged again, which comes sooner.
         let until = |end: Timestamp| end.saturating_since(self.api.clock.now()).min(2 * JUDGED_AGAIN);
-        let certified_for = ends_at.map_or(Duration::ZERO, until);
+        let certified_for = ends_at.map_or(2 * JUDGED_AGAIN, until);
+        if certified_for.is_zero() {
+            // Whatever else has happened: nothing more is said.
+            return Event::JudgeAgain;
+        }
         tokio::select! {
             biased;
             () = self.out.closed() => Event::Left,

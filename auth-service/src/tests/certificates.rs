@@ -237,13 +237,14 @@ async fn watch(line: &Channel) -> (mpsc::Sender<v1::WatchRequest>, Streaming<v1:
     (asks, told)
 }
 
-/// How a watch ends; what it says before does not matter.
-async fn end_of(mut told: Streaming<v1::WatchResponse>) -> String {
+/// How many entries a watch tells before it ends, and how it ends. Nothing else is said.
+async fn end_of(mut told: Streaming<v1::WatchResponse>) -> (usize, String) {
+    let mut entries = 0;
     loop {
         match told.message().await {
-            Ok(Some(_)) => {}
-            Ok(None) => return "quietly".to_owned(),
-            Err(status) => return reason(&status),
+            Ok(Some(v1::WatchResponse { message: Some(Told::Entry(_)) })) => entries += 1,
+            Ok(other) => panic!("it goes on: {other:?}"),
+            Err(status) => return (entries, reason(&status)),
         }
     }
 }
@@ -402,7 +403,7 @@ async fn a_certificate_is_judged_at_every_call_and_no_watch_outlives_it() {
     // Anything that stirs the watch: its own timer counts real time.
     let probe = Ask::Probe(v1::Probe { probe_id: 1, applied: None, sockets: 0 });
     asks.send(v1::WatchRequest { message: Some(probe) }).await.expect("there is room");
-    assert_eq!(end_of(told).await, "CALLER_REVOKED");
+    assert_eq!(end_of(told).await, (0, "CALLER_REVOKED".to_owned()), "not even the probe is answered");
     world.clock.set(2029, 12, 31);
     assert_eq!(refused(&line, Request::new(())).await, "CREDENTIAL_REFUSED", "nor is it good before it begins");
 }
@@ -411,9 +412,11 @@ async fn a_certificate_is_judged_at_every_call_and_no_watch_outlives_it() {
 async fn revoking_a_registration_cuts_the_watch_that_rests_on_it() {
     let world = World::new().await;
     let made = world.register("system", "gateway", SPIFFE, &["watch"]).await;
+    let other = world.register("system", "gateway", HOST, &["watch"]).await;
     let (_asks, told) = watch(&world.line_as(uri(SPIFFE))).await;
     world.revoke("system", &made.id).await;
-    assert_eq!(end_of(told).await, "CALLER_REVOKED");
+    world.revoke("system", &other.id).await;
+    assert_eq!(end_of(told).await, (1, "CALLER_REVOKED".to_owned()), "its own end is the last that it is told");
 }
 
 #[tokio::test]
