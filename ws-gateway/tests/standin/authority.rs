@@ -304,7 +304,10 @@ impl Script {
 
     fn has(&self, position: &v1::Revision) -> bool {
         let head: v1::Revision = self.head().into();
-        head == *position || self.log.iter().any(|entry| v1::Revision::from(entry.revision) == *position)
+        let is_entry = |entry: &Entry| v1::Revision::from(entry.revision) == *position;
+        // Before the first entry, where a gateway stands that has seen none.
+        let is_beginning = |first: &Entry| position.seq == 0 && position.chain == first.previous_chain;
+        head == *position || self.log.first().is_some_and(is_beginning) || self.log.iter().any(is_entry)
     }
 
     fn allowed(&self, number: u8) -> v1::VerifyResponse {
