@@ -189,3 +189,34 @@ async fn what_is_over_goes_from_postgresql_too() {
     };
     what_is_over_goes(&site, end).await;
 }
+
+/// Before the log forgets, what was dead by its position alone is marked: the migration's own statement, on sessions of
+/// every position that there is.
+#[tokio::test]
+async fn the_migration_marks_sessions_of_a_lost_branch_and_no_others() {
+    let migration = include_str!("../../../../migrations/postgres/0015_retention.sql");
+    let mark = &migration[migration.find("UPDATE sessions").expect("it is there")..];
+    let url = test_postgres::database();
+    let database = Database::at(&url);
+    let site = Site::start_with(&database.toml()).await;
+    let mut logins = Vec::new();
+    for _ in 0..3 {
+        logins.push(site.log_in("alice").await);
+        let other = site.log_in("bob").await;
+        site.backend.revoke_session("acme", &other.session).await;
+    }
+    // At the head, too.
+    logins.push(site.log_in("alice").await);
+    let mut connection = sqlx::PgConnection::connect(&url).await.expect("the database answers");
+    let marked = sqlx::query(mark).execute(&mut connection).await.expect("the statement runs");
+    assert_eq!(marked.rows_affected(), 0, "all are of this log");
+    let elsewhere = "UPDATE sessions SET issue_chain = issue_chain + 1
+                     WHERE id IN (SELECT id FROM sessions WHERE revoked_seq IS NULL ORDER BY id DESC LIMIT 1)";
+    sqlx::query(elsewhere).execute(&mut connection).await.expect("the statement runs");
+    let marked = sqlx::query(mark).execute(&mut connection).await.expect("the statement runs");
+    assert_eq!(marked.rows_affected(), 1);
+    for (login, lives) in logins.iter().zip([true, true, true, false]) {
+        let verdict = site.admin.verify(&login.access_token).await;
+        assert_eq!(verdict.allowed.is_some(), lives, "{verdict:?}");
+    }
+}
