@@ -140,7 +140,7 @@ fn place(entry: &v1::LogEntry) -> (u64, u64) {
 }
 
 /// Everything that an entry kills.
-fn killed(entry: &v1::LogEntry) -> Vec<(i32, Vec<u8>)> {
+pub(crate) fn killed(entry: &v1::LogEntry) -> Vec<(i32, Vec<u8>)> {
     let batch = v1::RevocationBatch::decode(entry.payload.clone()).expect("a batch");
     batch.revocations.into_iter().flat_map(|fact| fact.keys).map(|key| (key.kind, key.id.to_vec())).collect()
 }
