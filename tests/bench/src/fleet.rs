@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use portcullis_proto::auth::v1;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_harness::{Api, Database, Edge, PASSWORD, within};
 use test_postgres::{Options, Server};
@@ -59,6 +59,8 @@ pub(crate) struct Fleet {
     authority: Child,
     /// The authority's gRPC address.
     pub(crate) grpc: SocketAddr,
+    /// The authority's HTTP edge.
+    edge: SocketAddr,
     /// Its gateways.
     pub(crate) gateways: Vec<Gateway>,
     /// The API as the administrator.
@@ -115,15 +117,24 @@ impl Fleet {
         let store = database.as_ref().map(|(database, _)| database.toml()).unwrap_or_default();
         let config = authority_config(&file("data"), &file("authority.json"), passwords) + &store;
         let (authority, ready) = start(&folder, "authority", "auth-service", &config, cores).await?;
-        let grpc = address(&ready["grpc"])?;
+        let (grpc, edge) = (address(&ready["grpc"])?, address(&ready["http"])?);
         let key_file = ready["admin_key_file"].as_str().during("finding the administrator's key")?;
         let key = std::fs::read_to_string(key_file).during("reading the administrator's key")?;
         let admin = Api::connect(grpc, key.trim()).await;
         let (gateway_key, backend_key) = seed(&admin).await;
         std::fs::write(file("gateway.key"), &gateway_key).during("writing the gateways' key")?;
         let backend = Api::connect(grpc, &backend_key).await;
-        let mut fleet =
-            Self { authority, grpc, gateways: Vec::new(), admin, backend, gateway_key, folder, _database: database };
+        let mut fleet = Self {
+            authority,
+            grpc,
+            edge,
+            gateways: Vec::new(),
+            admin,
+            backend,
+            gateway_key,
+            folder,
+            _database: database,
+        };
         for number in 1..=gateways {
             let gateway = fleet.start_gateway(&format!("gateway-{number}"), cores).await?;
             fleet.gateways.push(gateway);
@@ -158,6 +169,15 @@ impl Fleet {
     /// Makes an identity that may subscribe to `room:*`.
     pub(crate) async fn user(&self, name: &str) {
         self.admin.create_identity(TENANT, name, v1::IdentityKind::User, PASSWORD, &["member"]).await;
+    }
+
+    /// Logs an identity in as a page of the one allowed origin does; the value of its session cookie.
+    pub(crate) async fn cookie(&self, name: &str) -> Outcome<String> {
+        let login = json!({ "tenant": TENANT, "name": name, "password": PASSWORD, "mode": "cookie" });
+        let answer = Edge::at(self.edge).post("/v1/login", &[("origin", ORIGIN)], &login).await;
+        let cookie = answer.header("set-cookie").during("looking for a cookie")?;
+        let value = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+        value.map(|(_, value)| value.to_owned()).during("reading a cookie")
     }
 
     /// Opens so many sessions of an identity.
@@ -195,12 +215,14 @@ async fn seed(admin: &Api) -> (String, String) {
     (gateway, backend)
 }
 
+/// Whose pages may log in with a cookie.
+const ORIGIN: &str = "https://bench.test";
 const CHEAP_PASSWORDS: &str = "[password]\nmemory_kib = 64\niterations = 1\n";
 
 fn authority_config(data: &Path, ready: &Path, passwords: &str) -> String {
     format!(
         "data_dir = {data:?}\nready_file = {ready:?}\n\
-         [grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = [{ORIGIN:?}]\n\
          [tokens]\naccess_ttl_ms = 3600000\n{passwords}\
          [log]\nfilter = \"warn\"\n",
     )

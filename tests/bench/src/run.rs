@@ -33,6 +33,8 @@ pub(crate) enum Row {
     Index,
     /// Verdicts per second.
     Verify,
+    /// Sessions, refreshed pairs and tickets issued per second.
+    Issuing,
     /// CPU of a handshake whose verdict is cached.
     Handshake,
     /// What a refused login takes, and what a flood of them does to verdicts.

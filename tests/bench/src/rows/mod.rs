@@ -4,6 +4,7 @@ mod fan_out;
 mod handshake;
 mod idle_memory;
 pub(crate) mod index;
+mod issuing;
 mod logins;
 mod revocations;
 mod revoke_many;
@@ -39,6 +40,7 @@ pub(crate) async fn measure(row: Row, run: &mut Run) -> Outcome<Vec<Figure>> {
         Row::IdleMemory => idle_memory::measure(run).await,
         Row::Index => index::measure(run).await,
         Row::Verify => verify::measure(run).await,
+        Row::Issuing => issuing::measure(run).await,
         Row::Handshake => handshake::measure(run).await,
         Row::Logins => logins::measure(run).await,
     }

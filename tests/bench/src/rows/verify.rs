@@ -3,11 +3,16 @@
 //! The floors: a bare tonic server that echoes a message of the same size on the same core, and a bare ES256
 //! verification in this process.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
 };
 use bytes::Bytes;
+use portcullis_proto::auth::v1;
+use portcullis_proto::auth::v1::verify_request::Credential;
 use tonic::transport::Channel;
 
 use super::{bare_grpc, grpc, micros, per_second, present};
@@ -20,14 +25,16 @@ use crate::machine;
 use crate::run::{Run, progress};
 
 const ROW: &str = "verify";
+/// A ticket is spent by a verdict, which is a commit: of the other verdicts there are so many times more.
+const TICKETS: usize = 10;
 /// Calls that wait for their answer at once, over the one connection.
 const AT_ONCE: [usize; 2] = [1, 16];
 
 /// How calls went: per second, CPU microseconds of the server for each, milliseconds of each.
-struct Calls {
-    rate: f64,
-    cpu: f64,
-    took: Vec<f64>,
+pub(super) struct Calls {
+    pub(super) rate: f64,
+    pub(super) cpu: f64,
+    pub(super) took: Vec<f64>,
 }
 
 pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
@@ -36,6 +43,7 @@ pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
     fleet.user("user").await;
     let token = present(fleet.logins("user", 1).await?.pop(), "opening a session")?.bearer;
     let (_, api_key) = fleet.admin.create_api_key(TENANT, "backend", &["verify"]).await;
+    let cookie = fleet.cookie("user").await?;
     let signature = signature_checks(count)?;
     let (bare, address) = bare_grpc(run).await?;
     let channel = grpc(address).await?;
@@ -43,10 +51,13 @@ pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
     for at_once in AT_ONCE {
         progress(ROW, format_args!("{count} echoes and verdicts of each kind, {at_once} at once"));
         let echo = echoes(&channel, bare.pid()?, &token, count, at_once).await?;
-        for (kind, bearer, check) in [("access token", &token, signature), ("API key", &api_key, 0.0)] {
+        let kinds = [("access token", &token, signature), ("API key", &api_key, 0.0), ("session cookie", &cookie, 0.0)];
+        for (kind, bearer, check) in kinds {
             let calls = verdicts(&fleet, bearer, count, at_once).await?;
             figures.extend(compare(&format!("{kind}, {at_once} at once"), &calls, &echo, check)?);
         }
+        let calls = redemptions(&fleet, &token, count.div_ceil(TICKETS), at_once).await?;
+        figures.extend(compare(&format!("ticket, spent, {at_once} at once"), &calls, &echo, 0.0)?);
     }
     figures.push(Figure::single(ROW, "floor: one ES256 verification", "µs", signature));
     Ok(figures)
@@ -97,8 +108,40 @@ async fn verdicts(fleet: &Fleet, bearer: &str, count: usize, at_once: usize) -> 
     .await
 }
 
+/// Verdicts that each spend a ticket, all of them new when the first is asked for.
+async fn redemptions(fleet: &Fleet, parent: &str, count: usize, at_once: usize) -> Outcome<Calls> {
+    let tickets = Mutex::new(Vec::new());
+    for _ in 0..calls_of(count, at_once) {
+        let made = create_ticket(fleet, parent).await?;
+        tickets.lock().unwrap_or_else(PoisonError::into_inner).push(made);
+    }
+    let redeemed = AtomicU64::new(0);
+    repeat(fleet.authority_pid()?, count, at_once, || async {
+        let ticket = present(tickets.lock().unwrap_or_else(PoisonError::into_inner).pop(), "finding a ticket")?;
+        let redemption_id = u128::from(redeemed.fetch_add(1, Ordering::Relaxed)).to_be_bytes().to_vec();
+        let credential = Credential::Ticket(v1::TicketPresentation { ticket, redemption_id });
+        let request = v1::VerifyRequest { credential: Some(credential), context: None };
+        let verdict = fleet.backend.verification().verify(request).await.during("redeeming a ticket")?.into_inner();
+        let allowed = verdict.allowed.is_some();
+        allowed.then_some(()).ok_or_else(|| BenchError::new("redeeming a ticket", format!("{verdict:?}")))
+    })
+    .await
+}
+
+/// A ticket of a credential.
+pub(super) async fn create_ticket(fleet: &Fleet, parent: &str) -> Outcome<String> {
+    let request = v1::CreateTicketRequest { parent_credential: parent.to_owned(), ..Default::default() };
+    let made = fleet.backend.tickets().create_ticket(request).await.during("making a ticket")?;
+    Ok(made.into_inner().ticket)
+}
+
+/// How often [`repeat`] calls.
+const fn calls_of(count: usize, at_once: usize) -> usize {
+    1 + count.div_ceil(at_once) * at_once
+}
+
 /// So many callers, each of which waits for its answer and calls again.
-async fn repeat<F>(pid: u32, count: usize, at_once: usize, call: impl Fn() -> F) -> Outcome<Calls>
+pub(super) async fn repeat<F>(pid: u32, count: usize, at_once: usize, call: impl Fn() -> F) -> Outcome<Calls>
 where
     F: Future<Output = Outcome<()>>,
 {
