@@ -18,17 +18,6 @@ CREATE INDEX external_sessions_by_end ON sessions (expires_at, id) WHERE externa
 CREATE INDEX password_resets_by_end ON password_resets (expires_at);
 CREATE INDEX places_by_age ON known_places (seen_at);
 
--- Up to which seal the audit trail was removed because it was old enough: at most one row.
-CREATE TABLE audit_removed (
-    shard      BIGINT NOT NULL PRIMARY KEY CHECK (shard = 0),
-    seal       BIGINT NOT NULL CHECK (seal > 0),
-    hash       BYTEA   NOT NULL CHECK (length(hash) = 32),
-    removed_at BIGINT NOT NULL,
-    kek_id     TEXT   NOT NULL,
-    -- The same, encrypted: whoever has the database alone cannot make another one.
-    proof      BYTEA   NOT NULL
-);
-
 -- Sessions that were begun on a branch of the log which is gone. They were dead by their position alone, which the log
 -- forgets; from here on such a session is not inserted.
 UPDATE sessions s SET revoked_seq = h.seq

@@ -17,14 +17,3 @@ CREATE INDEX sessions_by_end ON sessions (expires_at, id) WHERE external = 0;
 CREATE INDEX external_sessions_by_end ON sessions (expires_at, id) WHERE external = 1 AND revoked_seq IS NULL;
 CREATE INDEX password_resets_by_end ON password_resets (expires_at);
 CREATE INDEX places_by_age ON known_places (seen_at);
-
--- Up to which seal the audit trail was removed because it was old enough: at most one row.
-CREATE TABLE audit_removed (
-    shard      INTEGER NOT NULL PRIMARY KEY CHECK (shard = 0),
-    seal       INTEGER NOT NULL CHECK (seal > 0),
-    hash       BLOB   NOT NULL CHECK (length(hash) = 32),
-    removed_at INTEGER NOT NULL,
-    kek_id     TEXT   NOT NULL,
-    -- The same, encrypted: whoever has the database alone cannot make another one.
-    proof      BLOB   NOT NULL
-) STRICT;
