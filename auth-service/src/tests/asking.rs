@@ -297,6 +297,11 @@ async fn of_credentials(world: &World, method: &str, name: &str) -> Vec<u8> {
         "IssueServiceToken" => {
             v1::IssueServiceTokenRequest { scopes: vec!["verify".into()], ..Default::default() }.encode_to_vec()
         }
+        "RegisterCertificate" => {
+            world.make_identity("demo", name, v1::IdentityKind::Service).await;
+            let (identity, certificate_name) = (who(name), format!("{name}.example"));
+            v1::RegisterCertificateRequest { identity, certificate_name, ..Default::default() }.encode_to_vec()
+        }
         "RotateSigningKey" => v1::RotateSigningKeyRequest { at_once: true, ..Default::default() }.encode_to_vec(),
         "RevokeSigningKey" => {
             let mut client = v1::keys_service_client::KeysServiceClient::new(world.channel.clone());
