@@ -194,6 +194,7 @@ impl Fact {
 pub struct Batch {
     facts: Vec<Fact>,
     answers: Vec<Answer>,
+    shared: bool,
 }
 
 impl Batch {
@@ -223,7 +224,7 @@ impl Batch {
 
     /// One fact.
     pub fn of(fact: Fact) -> Self {
-        Self { facts: vec![fact], answers: Vec::new() }
+        Self { facts: vec![fact], answers: Vec::new(), shared: false }
     }
 
     /// The same, with another fact after it.
@@ -238,6 +239,19 @@ impl Batch {
     pub fn answering(mut self, request: Request, content: [u8; 32], subject: Option<String>) -> Self {
         self.answers.push(Answer { request, content, subject });
         self
+    }
+
+    /// The same, for several callers that know nothing of each other: one whose row is held by somebody else does not keep
+    /// the others waiting, but has the batch refused soon.
+    #[must_use]
+    pub const fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// Whether it is.
+    pub const fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// The facts; there is at least one.

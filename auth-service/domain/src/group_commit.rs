@@ -3,13 +3,14 @@
 //!
 //! Entries follow one another, and each takes as long as the disk or the nearest standby takes to keep it. So what is
 //! asked for while one commits is gathered into the next, and the rate of revocations is not that of commits.
-//! Guarantees: each request is judged for itself; one that is refused keeps nobody from being answered, and one at which
-//! the transaction fails has all of them done alone. All that revoke anything are answered with the same entry.
+//! Guarantees: each request is judged for itself, and one that is refused keeps no other of the group from being carried
+//! out. All that revoke anything are answered with the same entry. Where the store fails at one of them, nothing is done
+//! for any, soon, and the caller does each alone.
 //! Refuses to gather what could not tell whether it comes before or after another of the group: two that name the same
-//! target, two of the same name, and whatever is the system tenant's, where the last administrator is counted.
+//! target, two of the same name, and whatever is the system tenant's, where the last administrator is counted. Nor what
+//! would be seen in the receipt of another: two tenants, and what is closed at a pace of its own.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use portcullis_types::{CredentialId, TenantId};
 
@@ -47,23 +48,28 @@ impl Asking {
 pub struct Group {
     asked: Vec<Asking>,
     targets: HashSet<[u8; 32]>,
-    names: HashSet<(TenantId, Box<str>, RequestId)>,
+    names: HashSet<(Box<str>, RequestId)>,
 }
 
 impl Group {
     /// Whether it may share an entry with anything. What is presented may have to be asked about elsewhere first.
     pub fn takes(request: &RevokeRequest) -> bool {
-        request.tenant != TenantId::system() && !matches!(request.target, RevokeTarget::Presented(_))
+        let is_apart = request.tenant == TenantId::system() || request.pace.is_some();
+        !is_apart && !matches!(request.target, RevokeTarget::Presented(_))
     }
 
     /// Adds it, or gives it back: the group is full, or it has to come after this group.
     pub fn add(&mut self, asking: Asking) -> Result<(), Box<Asking>> {
         let target = target_of(&asking.request);
-        let name = asking.name().map(|name| (name.tenant, Box::from(name.actor.who()), name.id));
-        let is_named_already = name.as_ref().is_some_and(|name| self.names.contains(name));
-        let is_apart = Self::takes(&asking.request) && !self.targets.contains(&target) && !is_named_already;
-        if !self.asked.is_empty() && (!is_apart || self.asked.len() >= MAX_GROUP) {
-            return Err(Box::new(asking));
+        let name = asking.name().map(|name| (Box::from(name.actor.who()), name.id));
+        if let Some(first) = self.asked.first() {
+            let takes = Self::takes(&first.request) && Self::takes(&asking.request);
+            let is_known =
+                self.targets.contains(&target) || name.as_ref().is_some_and(|name| self.names.contains(name));
+            let is_elsewhere = first.request.tenant != asking.request.tenant;
+            if !takes || is_known || is_elsewhere || self.asked.len() >= MAX_GROUP {
+                return Err(Box::new(asking));
+            }
         }
         self.targets.insert(target);
         self.names.extend(name);
@@ -74,6 +80,11 @@ impl Group {
     /// How many.
     pub const fn len(&self) -> usize {
         self.asked.len()
+    }
+
+    /// What it is made of.
+    pub fn into_asked(self) -> Vec<Asking> {
+        self.asked
     }
 
     /// Whether nothing is in it.
@@ -90,8 +101,8 @@ enum Decision {
     Kill(Target, Option<Request>),
 }
 
-/// What one of them is answered with.
-type Revoked = Result<Committed, RevokeError>;
+/// What a revocation is answered with.
+pub type Revoked = Result<Committed, RevokeError>;
 
 impl Authority {
     /// Kills what rests on a target and is older. When it returns, the entry is durable.
@@ -108,28 +119,10 @@ impl Authority {
         .await
     }
 
-    /// The same for a group, each answered in its place.
-    pub async fn revoke_together(&self, group: Group) -> Vec<Revoked> {
-        if group.len() > 1 {
-            match unless_outrun(|| self.revoke_at_once(&group.asked, None)).await {
-                Ok(answers) => return answers,
-                Err(StoreError::UnknownOutcome(why)) => {
-                    let why: Arc<dyn std::error::Error + Send + Sync> = why.into();
-                    return same_to_all(&group, || StoreError::UnknownOutcome(Box::new(Arc::clone(&why))));
-                }
-                Err(StoreError::Unavailable(why)) => {
-                    let why: Arc<dyn std::error::Error + Send + Sync> = why.into();
-                    return same_to_all(&group, || StoreError::Unavailable(Box::new(Arc::clone(&why))));
-                }
-                // It left no trace, and it is not said at which it failed.
-                Err(StoreError::Conflict | StoreError::Corrupt { .. } | StoreError::Sealed(_)) => {}
-            }
-        }
-        let mut answers = Vec::with_capacity(group.len());
-        for Asking { actor, request } in group.asked {
-            answers.push(self.revoke(&actor, request).await);
-        }
-        answers
+    /// The same for a group, each answered in its place; on an error nothing was done for any of them, unless its outcome
+    /// is unknown.
+    pub async fn revoke_together(&self, group: &Group) -> Result<Vec<Revoked>, StoreError> {
+        self.revoke_at_once(&group.asked, None).await
     }
 
     /// One transaction. What is presented belongs to the only one there is.
@@ -204,6 +197,7 @@ impl Authority {
         decisions: &[Result<Decision, RevokeError>],
     ) -> Result<Option<Committed>, StoreError> {
         let (mut audits, mut batch, mut remembered) = (Vec::new(), None::<Batch>, false);
+        let shared = asked.len() > 1;
         for (asking, decision) in asked.iter().zip(decisions) {
             let content = || content_of(&asking.request);
             match decision {
@@ -231,6 +225,7 @@ impl Authority {
         match batch {
             Some(batch) => {
                 tx.insert_audits(&audits).await?;
+                let batch = if shared { batch.shared() } else { batch };
                 tx.commit_with(batch, self.now()).await.map(Some)
             }
             None if remembered => tx.commit().await.map(|()| None),
@@ -248,16 +243,12 @@ impl Authority {
     }
 }
 
-fn same_to_all(group: &Group, error: impl Fn() -> StoreError) -> Vec<Revoked> {
-    group.asked.iter().map(|_| Err(RevokeError::Store(error()))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use portcullis_types::SessionId;
 
     use super::*;
-    use crate::Reason;
+    use crate::{Pace, Reason};
 
     fn asking(tenant: &str, target: RevokeTarget, name: Option<&str>) -> Asking {
         let tenant = TenantId::try_from(tenant).expect("a name");
@@ -275,12 +266,15 @@ mod tests {
         let mut group = Group::default();
         assert!(group.add(asking("acme", session(1), Some("one"))).is_ok());
         assert!(group.add(asking("acme", session(2), Some("two"))).is_ok());
-        assert!(group.add(asking("other", session(1), Some("one"))).is_ok(), "of another tenant");
+        assert!(group.add(asking("other", session(3), None)).is_err(), "of another tenant");
+        let mut paced = asking("acme", session(3), None);
+        paced.request.pace = Pace::try_from(1).ok();
+        assert!(group.add(paced).is_err(), "its receipt would keep the others waiting");
         assert!(group.add(asking("acme", session(2), Some("three"))).is_err(), "the same target");
         assert!(group.add(asking("acme", session(4), Some("two"))).is_err(), "the same name");
         assert!(group.add(asking("system", session(5), None)).is_err(), "where administrators are counted");
         assert!(group.add(asking("acme", RevokeTarget::Presented("x".into()), None)).is_err(), "it may need others");
-        assert_eq!(group.len(), 3);
+        assert_eq!(group.len(), 2);
     }
 
     #[test]

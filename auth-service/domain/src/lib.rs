@@ -84,7 +84,7 @@ pub use cookies::{CookieRules, CookieUse};
 pub use credential_listing::{CredentialState, ListedCredential};
 pub use credentials::{Credential, CredentialKind, Spent};
 pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
-pub use group_commit::{Asking, Group, MAX_GROUP};
+pub use group_commit::{Asking, Group, MAX_GROUP, Revoked};
 pub use guard::{AttemptKey, Attempts, GuardRules};
 pub use identities::{
     CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD, NewIdentity,

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use portcullis_proto::auth::v1;
 use prost_types::FieldMask;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tonic::Code;
 
 use super::world::{World, by, named, reason};
@@ -268,6 +270,36 @@ async fn each_of_many_revocations_at_once_is_answered_and_counted() {
     let shown = |line: &str| assert!(metrics.lines().any(|shown| shown == line), "{line} is not in {metrics}");
     shown("portcullis_auth_revocations_at_once_sum 24.0");
     shown(&format!("portcullis_auth_revocations_at_once_count {}", entries.len()));
+}
+
+/// What a group fails at is not known, so each of it is carried out alone.
+#[tokio::test]
+async fn a_revocation_that_the_store_fails_at_keeps_no_other() {
+    let world = World::new().await;
+    let mut sessions = Vec::new();
+    for _ in 0..8 {
+        sessions.push(world.issue().await);
+    }
+    let options = SqliteConnectOptions::new().filename(world.config.data_dir.join("authority.db"));
+    let mut raw = SqliteConnection::connect_with(&options).await.expect("it opens");
+    let cursed = format!(
+        "CREATE TRIGGER curse BEFORE UPDATE OF revoked_seq ON sessions WHEN hex(NEW.id) = '{}' \
+         BEGIN SELECT RAISE(IGNORE); END",
+        sessions[3].0.replace('-', "").to_uppercase(),
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(cursed)).execute(&mut raw).await.expect("it is made");
+    let revoke = |session: &str| {
+        let target = Some(v1::revoke_request::Target::SessionId(session.to_owned()));
+        let request = v1::RevokeRequest { tenant: "demo".to_owned(), target, ..Default::default() };
+        let (mut credentials, request) = (world.credentials(), by(&world.admin, request));
+        async move { credentials.revoke(request).await.is_ok() }
+    };
+    let revoked = join_all(sessions.iter().map(|(session, _)| revoke(session.as_str()))).await;
+    for (n, (_, tokens)) in sessions.iter().enumerate() {
+        let verdict = world.verify(&world.admin, &tokens.access_token).await;
+        let is_dead = verdict.outcome() == v1::Outcome::DeniedPermanent;
+        assert_eq!((revoked[n], is_dead), (n != 3, n != 3), "{n}");
+    }
 }
 
 #[tokio::test]

@@ -146,14 +146,10 @@ fn killed_by(batch: &Batch) -> Vec<Killed<'_>> {
 }
 
 impl Killed<'_> {
-    /// Every one has a row, or nothing is killed.
+    /// Every one has a row, or nothing is killed: it was removed since it was found.
     async fn lock(&self, session: &mut Session) -> Result<(), StoreError> {
         let query = sqlx::query(self.kind.lock).bind(&self.tenants).bind(&self.ids);
-        if session.all(query).await?.len() == self.ids.len() {
-            Ok(())
-        } else {
-            Err(StoreError::Corrupt { what: "a batch kills what has no row" })
-        }
+        if session.all(query).await?.len() == self.ids.len() { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     async fn mark(&self, session: &mut Session, head: Head) -> Result<(), StoreError> {
@@ -165,8 +161,15 @@ impl Killed<'_> {
 /// Locks what the batch kills, then appends it, marks what it kills, and remembers what it answers.
 pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) -> Result<Head, StoreError> {
     let killed = killed_by(batch);
+    if batch.is_shared() {
+        session.execute(sqlx::query("SET LOCAL lock_timeout = 250")).await?;
+    }
     for rows in &killed {
         rows.lock(session).await?;
+    }
+    if batch.is_shared() {
+        // The head is held for as long as others commit.
+        session.execute(sqlx::query("SET LOCAL lock_timeout TO DEFAULT")).await?;
     }
     let (first, others) = match killed.split_first() {
         Some((first, others)) => (Some(first), others),
