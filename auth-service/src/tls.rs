@@ -140,10 +140,12 @@ impl Shown {
         match read(&self.files, &self.clock) {
             Ok(good) => {
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = (good, found);
-                tracing::info!("the certificate of the gRPC listener was exchanged");
+                tracing::info!(
+                    "the certificate of the gRPC listener, or the authorities of its callers, were exchanged"
+                );
             }
             Err(error) => {
-                tracing::error!(%error, cause = error.source_text(), "the certificate of the gRPC listener stays");
+                tracing::error!(%error, cause = error.source_text(), "the certificate and the authorities of callers stay as they were");
             }
         }
     }
@@ -308,5 +310,59 @@ impl AsyncWrite for Line {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use portcullis_types::SystemClock;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use super::*;
+
+    fn authority() -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("makes a key"));
+        ca.expect("signs itself").pem()
+    }
+
+    /// As if it had been changed so long after 1970: clocks of file systems are coarse.
+    fn write(path: &Path, text: &str, at: u64) {
+        std::fs::write(path, text).expect("it can be written");
+        let file = std::fs::File::options().write(true).open(path).expect("it is there");
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(at)).expect("it can be dated");
+    }
+
+    #[test]
+    fn a_bundle_or_a_pair_that_cannot_be_used_leaves_everything_as_it_was() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = |name: &str| folder.path().join(name);
+        let key = KeyPair::generate().expect("makes a key");
+        let params = CertificateParams::new(vec!["authority.test".to_owned()]).expect("a valid name");
+        let (bundle, pair) = (path("clients.pem"), path("cert.pem"));
+        write(&pair, &params.self_signed(&key).expect("is signed").pem(), 1);
+        write(&path("key.pem"), &key.serialize_pem(), 1);
+        write(&bundle, &authority(), 1);
+        let files = Tls { cert_file: pair.clone(), key_file: path("key.pem"), client_ca_file: Some(bundle.clone()) };
+        let shown = Shown::open(&files, Arc::new(SystemClock)).expect("they are good");
+        let callers = || shown.good().callers.expect("callers show certificates");
+        let first = callers();
+        let cut = authority();
+        let (half, good) = (&cut[..cut.len() / 2], std::fs::read_to_string(&pair).expect("it is there"));
+        for (at, broken) in (2..).zip(["", "no certificate", half]) {
+            write(&bundle, broken, at);
+            shown.look();
+            assert!(Arc::ptr_eq(&first, &callers()), "{broken}");
+        }
+        write(&bundle, &format!("{}{}", authority(), authority()), 7);
+        write(&pair, "no certificate", 7);
+        shown.look();
+        assert!(Arc::ptr_eq(&first, &callers()), "the bundle waits for a pair that can be used");
+        write(&pair, &good, 8);
+        shown.look();
+        assert!(!Arc::ptr_eq(&first, &callers()), "all of them are good");
     }
 }

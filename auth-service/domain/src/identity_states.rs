@@ -11,7 +11,8 @@ use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::{
-    Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, Scope, StoreError, TOMBSTONE, WriteTx,
+    Authority, BeginError, Committed, CredentialKind, Identity, IdentityRef, IdentityState, Scope, StoreError,
+    TOMBSTONE, WriteTx,
 };
 
 /// Why an identity was not changed.
@@ -122,7 +123,8 @@ impl Authority {
         Ok(identity)
     }
 
-    /// Whether nobody of `system` could administer any more without this key, which somebody can with it.
+    /// Whether nobody of `system` could administer any more without this API key, which somebody can with it. Nothing else
+    /// is one: what counts for nothing when the others are counted must not be what cannot be revoked.
     pub(crate) async fn is_last_administrators_key(
         &self,
         tx: &mut dyn WriteTx,
@@ -133,7 +135,10 @@ impl Authority {
             return Ok(false);
         }
         tx.hold_tenant(tenant).await?;
-        let holds = tx.credential(key).await?.is_some_and(|row| row.scopes.contains(Scope::Admin));
+        let holds = tx
+            .credential(key)
+            .await?
+            .is_some_and(|row| row.kind == CredentialKind::ApiKey && row.scopes.contains(Scope::Admin));
         Ok(holds && !tx.is_held_without(tenant, Scope::Admin, self.now(), key).await?)
     }
 }
