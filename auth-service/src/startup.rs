@@ -296,7 +296,8 @@ fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
 }
 
-async fn open_authority(
+/// Who decides, on this store.
+pub(crate) async fn open_authority(
     config: &Config,
     around: &Surroundings,
     store: Arc<dyn Store>,

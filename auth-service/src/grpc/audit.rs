@@ -1,16 +1,19 @@
 //! `AuditService`.
+//!
+//! Guarantees: an export ends with the credential that it was asked for with, however slowly it is read.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use auth_domain::{AuditFilter, AuditOutcome, AuditPart, AuditRecord, Scope, TextMatch};
+use auth_domain::{AuditFilter, AuditOutcome, AuditPart, AuditRecord, Authority, CallerError, Scope, TextMatch};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::audit_service_server::AuditService;
 use portcullis_types::AuditSeal;
 use tonic::{Request, Response, Status};
 
-use super::caller::admitted;
-use super::errors::Failure;
+use super::caller::{Admitted, admitted};
+use super::errors::{Failure, Reason};
 use super::{Api, wire};
 
 /// The longest text that a filter holds.
@@ -23,7 +26,6 @@ pub(super) type Parts = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditResponse
 enum Next {
     Sealed(u64),
     Unsealed(u64),
-    Nothing,
 }
 
 impl Api {
@@ -42,27 +44,52 @@ impl Api {
         Ok(v1::ListAuditEntriesResponse { entries, next_page_token })
     }
 
-    /// One part is read when the one before it was taken: however long the trail, one part is in memory.
     fn export(&self, request: &Request<v1::ExportAuditRequest>) -> Result<Parts, Failure> {
-        admitted(request)?.act_anywhere(Scope::Audit)?;
-        let start = (self.clone(), Next::Sealed(request.get_ref().after_seal));
-        let parts = stream::unfold(start, |(api, next)| async move {
-            match api.part(next).await {
-                Ok((part, next)) => part.map(|part| (Ok(part), (api, next))),
-                Err(failure) => Some((Err(Status::from(failure)), (api, Next::Nothing))),
-            }
-        });
+        let admitted = admitted(request)?;
+        admitted.act_anywhere(Scope::Audit)?;
+        let export = Export { authority: Arc::clone(&self.authority), admitted };
         let shutdown = self.shutdown.clone();
+        let parts = export.parts(request.get_ref().after_seal);
         Ok(parts.take_until(async move { shutdown.requested().await }).boxed())
     }
+}
 
-    async fn part(&self, next: Next) -> Result<(Option<v1::ExportAuditResponse>, Next), Failure> {
+/// An export, for as long as its caller may have it.
+struct Export {
+    authority: Arc<Authority>,
+    admitted: Arc<Admitted>,
+}
+
+impl Export {
+    /// One part is read when the one before it was taken: however long the trail, one part is in memory. The caller is
+    /// judged again before each: who reads slowly reads no longer than its credential is good.
+    fn parts(self, after_seal: u64) -> impl Stream<Item = Result<v1::ExportAuditResponse, Status>> + Send {
+        stream::unfold((self, Some(Next::Sealed(after_seal))), |(export, next)| async move {
+            match export.part(next?).await {
+                Ok(found) => found.map(|(part, next)| (Ok(part), (export, Some(next)))),
+                Err(failure) => Some((Err(Status::from(failure)), (export, None))),
+            }
+        })
+    }
+
+    async fn judge_again(&self) -> Result<(), Failure> {
+        match self.admitted.again(&self.authority).await {
+            Ok(admitted) => admitted.act_anywhere(Scope::Audit).map(drop),
+            Err(CallerError::Unauthenticated) => {
+                Err(Failure::new(Reason::CallerRevoked, "the credential of this export is not good any more"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next part, and what comes after it; none at the end.
+    async fn part(&self, next: Next) -> Result<Option<(v1::ExportAuditResponse, Next)>, Failure> {
+        self.judge_again().await?;
         let after = match next {
-            Next::Nothing => return Ok((None, Next::Nothing)),
             Next::Sealed(after) => match self.authority.sealed_audit_after(after).await? {
                 Some(part) => {
                     let number = part.seal.as_ref().map_or(after, |seal| seal.number);
-                    return Ok((Some(part_to_wire(part)), Next::Sealed(number)));
+                    return Ok(Some((part_to_wire(part), Next::Sealed(number))));
                 }
                 None => 0,
             },
@@ -70,7 +97,7 @@ impl Api {
         };
         let part = self.authority.unsealed_audit_after(after).await?;
         let last = part.rows.last().map(|row| row.id);
-        Ok(last.map_or((None, Next::Nothing), |last| (Some(part_to_wire(part)), Next::Unsealed(last))))
+        Ok(last.map(|last| (part_to_wire(part), Next::Unsealed(last))))
     }
 }
 
@@ -155,5 +182,60 @@ impl AuditService for Api {
         request: Request<v1::ExportAuditRequest>,
     ) -> Result<Response<Self::ExportAuditStream>, Status> {
         Ok(Response::new(self.export(&request)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use auth_domain::{Actor, IdentityKind, IdentityRef, NewApiKey, NewIdentity};
+    use http::{HeaderMap, HeaderValue, header};
+    use portcullis_types::{IdentityName, Secret, Shutdown, SystemClock, SystemEntropy, TenantId};
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::metrics::Metrics;
+    use crate::startup::{self, Surroundings};
+
+    fn headers(key: &Secret) -> HeaderMap {
+        let value = format!("Bearer {}", key.expose_str().expect("text"));
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::try_from(value).expect("ASCII"))])
+    }
+
+    #[tokio::test]
+    async fn an_export_ends_when_its_caller_is_not_good_any_more() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let config = Config { data_dir: folder.path().join("data"), ..Config::default() };
+        let around =
+            Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), shutdown: Shutdown::new() };
+        startup::first_start(&config, &around).await.expect("it is made");
+        let store = crate::store::open(&config, None, &SystemEntropy).await.expect("it opens");
+        let metrics = Arc::new(Metrics::new());
+        let authority = Arc::new(startup::open_authority(&config, &around, store, metrics).await.expect("it opens"));
+        let admin = std::fs::read(config.data_dir.join("admin.key")).map(Secret::new).expect("it is written");
+        let admin = Admitted::by(&authority, &headers(&admin), None).await.expect("it is good");
+        let (actor, system) = (Actor::caller(admin.caller()), TenantId::system());
+        let name = IdentityName::try_from("auditor").expect("valid");
+        let auditor = NewIdentity::plain(system.clone(), IdentityKind::Service, name.clone());
+        authority.create_identity(&actor, auditor).await.expect("it may");
+        let key = NewApiKey {
+            tenant: system.clone(),
+            identity: IdentityRef::Name(name.clone()),
+            label: None,
+            scopes: [Scope::Audit].into_iter().collect(),
+            expires_in: None,
+            grants: None,
+            addresses: Vec::new(),
+        };
+        let key = authority.create_api_key(admin.caller(), key).await.expect("it may").secret.expect("it is new");
+        let admitted = Admitted::by(&authority, &headers(&key), None).await.expect("it is good");
+
+        let export = Export { authority: Arc::clone(&authority), admitted: Arc::new(admitted) };
+        let mut parts = Box::pin(export.parts(0));
+        parts.next().await.expect("it goes on").expect("it may");
+        authority.disable_identity(&actor, &system, &IdentityRef::Name(name)).await.expect("it may");
+        let ended = parts.next().await.expect("it says why").expect_err("it is not good any more");
+        assert_eq!(ended.get_details_error_info().map(|info| info.reason).as_deref(), Some("CALLER_REVOKED"));
+        assert!(parts.next().await.is_none(), "once");
     }
 }
