@@ -150,6 +150,12 @@ impl Standing {
         }
     }
 
+    /// Whether its session is another client application's than this one, where both are named.
+    pub(crate) fn is_of_another_client(&self, client: Option<&str>) -> bool {
+        let own = self.session.as_ref().and_then(|session| session.client.as_ref());
+        own.zip(client).is_some_and(|(own, named)| own.as_str() != named)
+    }
+
     /// Everything a verdict on it rests on.
     pub(crate) fn keys(&self) -> Vec<KeyDigest> {
         let tenant = &self.credential.tenant;

@@ -134,10 +134,26 @@ impl Authority {
 
     /// Spends a refresh token for the next pair. `actor` is who asks: the HTTP edge, or a back end for its user.
     pub async fn refresh_tokens(&self, actor: &Actor, token: &Secret) -> Result<RefreshOutcome, BeginError> {
-        unless_outrun(|| self.refresh_once(actor, token)).await
+        self.refresh_tokens_of(actor, token, None).await
     }
 
-    async fn refresh_once(&self, actor: &Actor, token: &Secret) -> Result<RefreshOutcome, BeginError> {
+    /// As [`Authority::refresh_tokens`], for this client application: the token of a session that another one opened is
+    /// refused, and not spent.
+    pub async fn refresh_tokens_of(
+        &self,
+        actor: &Actor,
+        token: &Secret,
+        client: Option<&str>,
+    ) -> Result<RefreshOutcome, BeginError> {
+        unless_outrun(|| self.refresh_once(actor, token, client)).await
+    }
+
+    async fn refresh_once(
+        &self,
+        actor: &Actor,
+        token: &Secret,
+        client: Option<&str>,
+    ) -> Result<RefreshOutcome, BeginError> {
         let token = match token.expose_str().map(OpaqueToken::parse) {
             Some(Ok(token)) if token.kind == OpaqueKind::RefreshToken => token,
             Some(Ok(_)) => return Ok(RefreshOutcome::Denied(DenyReason::WrongKind)),
@@ -146,8 +162,13 @@ impl Authority {
         let form = Form::Opaque(token.clone());
         // In a snapshot first, so that what is refused anyway keeps no writer waiting.
         let mut view = self.store().read().await?;
-        if let Err(denial) = self.bearer_standing(view.as_mut(), &form, None, self.now()).await? {
-            return Ok(RefreshOutcome::Denied(denial.reason));
+        match self.bearer_standing(view.as_mut(), &form, None, self.now()).await? {
+            // A session's client never changes.
+            Ok(standing) if standing.is_of_another_client(client) => {
+                return Ok(RefreshOutcome::Denied(DenyReason::WrongAudience));
+            }
+            Ok(_) => {}
+            Err(denial) => return Ok(RefreshOutcome::Denied(denial.reason)),
         }
         drop(view);
         let mut tx = self.begin(actor).await?;

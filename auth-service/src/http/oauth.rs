@@ -2,7 +2,8 @@
 //!
 //! Owns the words of OAuth, and no rules. A service's client id is the id of its API key and its client secret is the key,
 //! so a client library needs nothing that the service does not have; what it gets is what `IssueServiceToken` gives.
-//! Refuses: a parameter that is there twice, two ways to authenticate in one request, and a secret in the URL.
+//! Refuses: a parameter that is there twice, two ways to authenticate in one request, a URL with anything in it (secrets
+//! in URLs are written down on their way), and the refresh token of another client's session.
 
 mod client;
 mod error;
@@ -40,8 +41,12 @@ pub(super) async fn answer(
     edge: &Edge,
     from: Option<IpAddr>,
     headers: &HeaderMap,
+    query: Option<&str>,
     form: &[u8],
 ) -> Result<Response, Refused> {
+    if query.is_some() {
+        return Err(Refused::InvalidRequest("parameters are in the body, never in the URL"));
+    }
     let asked = Parameters::read(form)?;
     let answer = match asked.grant_type.as_deref() {
         Some("client_credentials") => Json(exchange(edge, from, headers, asked).await?).into_response(),
@@ -84,14 +89,17 @@ async fn refresh(edge: &Edge, headers: &HeaderMap, asked: Parameters) -> Result<
         return Err(Refused::InvalidScope);
     }
     let token = asked.refresh_token.ok_or(Refused::InvalidRequest("`refresh_token` is needed"))?;
-    match edge.authority.refresh_tokens(&Actor::edge(), &token).await? {
+    match edge.authority.refresh_tokens_of(&Actor::edge(), &token, asked.client_id.as_deref()).await? {
         RefreshOutcome::Granted(pair) => Ok(Tokens::of(&pair)?),
         RefreshOutcome::Denied(reason) => Err(Refused::InvalidGrant(denial::text(reason))),
     }
 }
 
 fn scopes(text: &str) -> Result<Scopes, Refused> {
-    let names = text.split(' ').filter(|name| !name.is_empty());
+    let mut names = text.split(' ').filter(|name| !name.is_empty()).peekable();
+    if names.peek().is_none() {
+        return Err(Refused::InvalidScope);
+    }
     names.map(|name| name.try_into().map_err(|_: InvalidName| Refused::InvalidScope)).collect()
 }
 

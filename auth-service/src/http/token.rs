@@ -5,7 +5,7 @@
 
 use auth_domain::{Actor, RefreshOutcome};
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -56,12 +56,13 @@ impl FromRequest<Edge> for Asked {
 pub(super) async fn token(
     State(edge): State<Edge>,
     ClientAddress(from): ClientAddress,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     asked: Asked,
 ) -> Response {
     match asked {
         Asked::Json(asked) => refresh(&edge, &Secret::from(asked.refresh_token)).await.into_response(),
-        Asked::Form(form) => oauth::answer(&edge, from, &headers, &form).await.into_response(),
+        Asked::Form(form) => oauth::answer(&edge, from, &headers, query.as_deref(), &form).await.into_response(),
     }
 }
 

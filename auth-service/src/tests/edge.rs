@@ -3,9 +3,10 @@
 use http::{StatusCode, header};
 use portcullis_proto::auth::v1;
 
-use super::world::{ORIGIN, PASSWORD, World};
+use super::world::{ORIGIN, PASSWORD, World, by, named};
 
 const JSON: (http::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+const FORM: (http::HeaderName, &str) = (header::CONTENT_TYPE, "application/x-www-form-urlencoded");
 
 fn login(mode: &str, password: &str) -> String {
     format!(r#"{{"tenant":"demo","name":"ada","password":"{password}","mode":"{mode}"}}"#)
@@ -50,6 +51,39 @@ async fn tokens_are_renewed_once_and_reuse_ends_the_session() {
     let access = third["access_token"].as_str().expect("it is text");
     let verdict = world.verify(&world.admin, access).await;
     assert_eq!(verdict.deny_reason(), v1::DenyReason::SessionRevoked);
+}
+
+#[tokio::test]
+async fn a_form_refreshes_for_the_client_that_the_session_is_of_and_takes_nothing_from_the_url() {
+    let world = World::new().await;
+    let issue = v1::IssueTokensRequest {
+        identity: Some(named("demo", "ada")),
+        client_id: "web".to_owned(),
+        ..Default::default()
+    };
+    let issued = world.credentials().issue_tokens(by(&world.admin, issue)).await.expect("it may").into_inner();
+    let token = issued.tokens.expect("they were issued").refresh_token;
+    let (key, id) = world.service_key("demo", "job", &["verify"]).await;
+    let refresh = format!("grant_type=refresh_token&refresh_token={token}");
+    let exchange = format!("grant_type=client_credentials&client_id={id}&client_secret={key}");
+    for (path, body, error) in [
+        ("/v1/token", format!("{refresh}&client_id=mobile"), "invalid_grant"),
+        ("/v1/token?client_id=web", refresh.clone(), "invalid_request"),
+        ("/v1/token?", refresh.clone(), "invalid_request"),
+        (&format!("/v1/token?client_secret={key}"), exchange.clone(), "invalid_request"),
+        ("/v1/token", format!("{exchange}&scope=+"), "invalid_scope"),
+        ("/v1/token", format!("{exchange}&scope=%20%20"), "invalid_scope"),
+    ] {
+        let (response, answer) = world.http(path, &[FORM], &body).await;
+        assert_eq!((response.status(), &answer["error"]), (StatusCode::BAD_REQUEST, &error.into()), "{path} {body}");
+    }
+    // Nothing was spent meanwhile, so the session goes on.
+    let (response, next) = world.http("/v1/token", &[FORM], &format!("{refresh}&client_id=web")).await;
+    assert_eq!(response.status(), StatusCode::OK, "{next}");
+    let next = next["refresh_token"].as_str().expect("it is text");
+    let unnamed = format!("grant_type=refresh_token&refresh_token={next}");
+    let (response, next) = world.http("/v1/token", &[FORM], &unnamed).await;
+    assert_eq!(response.status(), StatusCode::OK, "{next}");
 }
 
 #[tokio::test]
