@@ -194,7 +194,7 @@ impl Before {
         found.ok_or(StoreError::Corrupt { what: "an answer without its identity" })
     }
 
-    /// An API key's row, as it is now: it is kept for at least a day after its end, and so longer than the answer.
+    /// An API key's row, as it is now: it is kept for longer after its end than the answer.
     pub(crate) async fn credential(&mut self, id: CredentialId) -> Result<Credential, StoreError> {
         self.view.credential(id).await?.ok_or(StoreError::Corrupt { what: "an answer without its credential" })
     }

@@ -40,7 +40,7 @@
 //!   [`RetentionRules::external_sessions`] goes; its `sid` would begin anew, as at a first login. Which also means: "end what
 //!   began before T" and "end what is on this device" reach a `sid` that slept no longer than this.
 //! - **API keys** go [`RetentionRules::api_keys`] after they ended or were seen to be revoked, when no ticket and no service
-//!   token of theirs is left. An unknown key is refused.
+//!   token of theirs is left, and never before the answers that name them. An unknown key is refused.
 //! - **Signing keys** go [`RetentionRules::signing_keys`] after they signed last, when they were not revoked within what the
 //!   log keeps and nothing that they signed has a row. What an unknown key signed is refused.
 //! - **Logins under way, one-time tokens for passwords** are refused when unknown. **Counts of guesses** go when they count

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{RetentionRules, Tidied};
+use super::{CLOCKS, RetentionRules, Tidied};
 use crate::guard::PLACE_KNOWN;
-use crate::{Authority, StoreError};
+use crate::{ANSWERS_KEPT, Authority, StoreError};
 
 /// How many rows one transaction removes, or a few times as many where things belong together.
 const AT_ONCE: u32 = 200;
@@ -65,7 +65,8 @@ impl RetentionRules {
             Ended::Credentials | Ended::Continuations | Ended::PasswordResets => Some(self.tokens),
             Ended::Sessions => self.sessions,
             Ended::ExternalSessions => self.external_sessions,
-            Ended::ApiKeys => self.api_keys,
+            // The answer to the request that made one tells it from its row.
+            Ended::ApiKeys => self.api_keys.map(|kept| kept.max(ANSWERS_KEPT + CLOCKS)),
             Ended::Attempts => Some(guesses),
             Ended::Places => Some(PLACE_KNOWN),
         }

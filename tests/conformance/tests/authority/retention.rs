@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use auth_domain::{
-    CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, NewTicket, PresentationContext, Reason,
-    RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, Store as _, TicketOutcome, Tidied,
+    ANSWERS_KEPT, CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, NewTicket,
+    PresentationContext, Reason, RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, Store as _,
+    TicketOutcome, Tidied,
 };
 use portcullis_types::{ClientId, Secret};
 use proptest::prelude::*;
@@ -157,6 +158,13 @@ async fn what_ended_goes_in_its_time_and_what_lives_stays() {
     assert!(!rows(&world, socket.credential).await && !rows(&world, forever.key.id).await);
     let verdicts = world.authority.batch_verify(&[socket]).await.expect("verdicts");
     assert_eq!(denied(verdicts[0].clone()).0, DenyReason::Unknown);
+}
+
+#[test]
+fn a_key_is_kept_for_longer_than_the_answer_that_names_it() {
+    let rules = RetentionRules { api_keys: Some(DAY), ..RetentionRules::default() };
+    let kept = rules.kept(Ended::ApiKeys, Duration::ZERO).expect("it is not kept for ever");
+    assert!(kept > ANSWERS_KEPT, "answers go some time after their day");
 }
 
 #[tokio::test]
