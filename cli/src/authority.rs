@@ -9,6 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_types::{OpaqueKind, OpaqueToken, Secret};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Response, Status};
@@ -117,13 +120,16 @@ fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> 
     };
     let pem = std::fs::read(file)
         .map_err(|error| Failure::usage(format!("cannot read the file {}: {error}", file.display())))?;
+    if !holds_authorities(&pem) {
+        return Err(Failure::usage(format!("{} holds no certificate authorities in PEM", file.display())));
+    }
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
     let tls = match &globals.server_name {
         Some(name) => tls.domain_name(name),
         None => tls,
     };
     let Some((cert_file, key_file)) = globals.client_cert.as_ref().zip(globals.client_key.as_ref()) else {
-        let unusable = |_| Failure::usage(format!("{} holds no certificate authorities in PEM", file.display()));
+        let unusable = |_| Failure::usage("--server-name is not the name of a server");
         return endpoint.tls_config(tls).map_err(unusable);
     };
     let unusable = |_| {
@@ -131,6 +137,13 @@ fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> 
         Failure::usage(format!("{cert_file} and {key_file} are no certificate and its key in PEM"))
     };
     endpoint.tls_config(tls.identity(client_identity(cert_file, key_file)?)).map_err(unusable)
+}
+
+/// Whether it is certificates in PEM, of which one or more may vouch for others. The transport would take anything else,
+/// and then trust nobody.
+fn holds_authorities(pem: &[u8]) -> bool {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    found.is_ok_and(|found| RootCertStore::empty().add_parsable_certificates(found).0 > 0)
 }
 
 fn client_identity(cert_file: &Path, key_file: &Path) -> Result<Identity, Failure> {

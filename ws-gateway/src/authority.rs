@@ -52,6 +52,12 @@ pub enum AuthorityError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file of certificate authorities does not hold any.
+    #[error("authority.ca_file {path}: does not hold certificate authorities in PEM")]
+    NoAuthorities {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A file of the gateway's own certificate cannot be read.
     #[error("authority.{key} {path}: {source}")]
     CertificateFile {
@@ -62,8 +68,8 @@ pub enum AuthorityError {
         /// Why.
         source: std::io::Error,
     },
-    /// The files for TLS do not hold what they should, or do not belong together.
-    #[error("authority.ca_file, client_cert_file, client_key_file: they do not hold PEM, or do not belong together")]
+    /// The gateway's own files for TLS do not hold what they should, or do not belong together.
+    #[error("authority.client_cert_file, client_key_file: they do not hold PEM, or do not belong together")]
     Tls(#[source] tonic::transport::Error),
     /// The key file cannot be read.
     #[error("authority.api_key_file {path}: {source}")]
@@ -172,10 +178,11 @@ impl Authority {
         let line = Arc::clone(self);
         // A panic there has been told; everything stays.
         tokio::task::spawn_blocking(move || {
-            line.look().map(drop)?;
-            let key = line.config.api_key_file.as_deref().map(read_key).transpose()?;
-            *line.key.write().unwrap_or_else(PoisonError::into_inner) = key;
-            Ok(())
+            // The key first, and both whatever becomes of the other: a certificate that is broken does not keep an old
+            // key in use, nor the other way round.
+            let key = line.config.api_key_file.as_deref().map(read_key).transpose();
+            let key = key.map(|key| *line.key.write().unwrap_or_else(PoisonError::into_inner) = key);
+            line.look().and(key)
         })
         .await
         .unwrap_or(Ok(()))
@@ -333,11 +340,111 @@ fn read_key(path: &std::path::Path) -> Result<MetadataValue<Ascii>, AuthorityErr
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
+    use portcullis_types::{CredentialId, SeededEntropy};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use serde_json::json;
     use tonic::Code;
 
     use super::*;
+
+    type Ca = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority_of_certificates() -> Ca {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Ca::self_signed(params, KeyPair::generate().expect("makes a key")).expect("signs itself")
+    }
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        std::fs::write(folder.join(name), text).expect("it can be written");
+    }
+
+    /// A certificate for the gateway, and its key.
+    fn issue(folder: &Path, by: &Ca) {
+        let key = KeyPair::generate().expect("makes a key");
+        let params = CertificateParams::new(vec!["gateway.internal".to_owned()]).expect("a valid name");
+        write(folder, "own.pem", &params.signed_by(&key, by).expect("is signed").pem());
+        write(folder, "own.key", &key.serialize_pem());
+    }
+
+    fn new_key(folder: &Path, seed: u64) -> String {
+        let entropy = SeededEntropy::new(seed);
+        let token = OpaqueToken::generate(OpaqueKind::ApiKey, CredentialId::from_bytes([1; 16]), &entropy);
+        let text = token.reveal().expose_str().expect("text").to_owned();
+        write(folder, "api.key", &text);
+        format!("Bearer {text}")
+    }
+
+    fn config(folder: &Path) -> AuthorityConfig {
+        let file = |name: &str| folder.join(name);
+        let config = json!({
+            "endpoint": "https://auth.internal:7700",
+            "ca_file": file("ca.pem"),
+            "client_cert_file": file("own.pem"),
+            "client_key_file": file("own.key"),
+            "api_key_file": file("api.key"),
+        });
+        serde_json::from_value(config).expect("it is one")
+    }
+
+    impl Authority {
+        fn sent(&self) -> String {
+            let key = self.key.read().expect("no panic held it").clone();
+            key.expect("there is one").to_str().expect("ASCII").to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn authorities_that_nobody_is_among_are_no_reason_to_give_up_good_lines() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let (path, ca) = (folder.path(), authority_of_certificates());
+        let next = authority_of_certificates().pem();
+        issue(path, &ca);
+        new_key(path, 1);
+        let (half, own) = (&next[..next.len() / 2], std::fs::read_to_string(path.join("own.pem")).expect("text"));
+        let not_one = "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n";
+        let broken = ["", "no certificate", half, not_one];
+        for text in broken {
+            write(path, "ca.pem", text);
+            let refused = Authority::new(&config(path)).expect_err("nobody could be vouched for");
+            assert!(matches!(refused, AuthorityError::NoAuthorities { .. }), "{text}: {refused}");
+        }
+        write(path, "ca.pem", &ca.pem());
+        let line = Authority::new(&config(path)).expect("the files are good");
+        for text in broken {
+            write(path, "ca.pem", text);
+            assert!(matches!(line.look(), Err(AuthorityError::NoAuthorities { .. })), "{text}");
+        }
+        write(path, "ca.pem", &ca.pem());
+        assert!(!line.look().expect("they are good"), "the lines are those of before");
+        write(path, "ca.pem", &format!("{}{next}", ca.pem()));
+        assert!(line.look().expect("they are good"), "another authority means other lines");
+        write(path, "own.key", &own);
+        assert!(matches!(line.look(), Err(AuthorityError::Tls(_))), "the authorities are not what is wrong");
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_taken_up_beside_a_broken_certificate_and_the_other_way_round() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let (path, ca) = (folder.path(), authority_of_certificates());
+        write(path, "ca.pem", &ca.pem());
+        issue(path, &ca);
+        let first = new_key(path, 1);
+        let line = Arc::new(Authority::new(&config(path)).expect("the files are good"));
+        assert_eq!(line.sent(), first);
+        write(path, "own.pem", "");
+        let second = new_key(path, 2);
+        line.reload().await.expect_err("the certificate is broken");
+        assert_eq!(line.sent(), second);
+        issue(path, &ca);
+        write(path, "api.key", "no key");
+        line.reload().await.expect_err("the key is broken");
+        assert_eq!(line.sent(), second, "the last good one stays");
+        assert!(!line.look().expect("they are good"), "the new certificate was taken up");
+    }
 
     #[test]
     fn a_line_that_broke_is_told_apart_from_an_answer_of_the_same_code() {

@@ -1,11 +1,15 @@
 //! The channels to the authority's replicas, as the files that they are made of say.
 //!
 //! A channel connects when it is first used, and again whenever it broke, always with the certificate that it was made
-//! with; so another certificate means other channels.
+//! with; so another certificate means other channels. There are none that nobody could vouch for: a file of authorities that
+//! is empty or half written is refused here, because the transport would take it and trust nobody.
 
 use std::path::Path;
 
 use portcullis_types::Secret;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -47,6 +51,9 @@ impl Lines {
 fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<ClientTlsConfig, AuthorityError> {
     let pem = std::fs::read(ca_file).map_err(|source| AuthorityError::CaFile { path: ca_file.to_owned(), source })?;
     digest.update(Sha256::digest(&pem));
+    if !holds_authorities(&pem) {
+        return Err(AuthorityError::NoAuthorities { path: ca_file.to_owned() });
+    }
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
     if let Some(name) = &config.server_name {
         tls = tls.domain_name(name);
@@ -62,6 +69,12 @@ fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<
         tls = tls.identity(Identity::from_pem(cert.expose_bytes(), key.expose_bytes()));
     }
     Ok(tls)
+}
+
+/// Whether it is certificates in PEM, of which one or more may vouch for others.
+fn holds_authorities(pem: &[u8]) -> bool {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    found.is_ok_and(|found| RootCertStore::empty().add_parsable_certificates(found).0 > 0)
 }
 
 fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, AuthorityError> {
