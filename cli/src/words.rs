@@ -109,6 +109,20 @@ pub(crate) fn timestamp(at: Timestamp) -> String {
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }.to_string()
 }
 
+/// Where an API key or a registration stands, by this machine's clock.
+pub(crate) fn key_state(revoked: bool, ends: Option<&prost_types::Timestamp>, clock: &dyn Clock) -> &'static str {
+    let is_over = |end: &prost_types::Timestamp| micros(end) <= clock.now().as_micros();
+    match (revoked, ends.is_some_and(is_over)) {
+        (true, _) => "revoked",
+        (false, true) => "expired",
+        (false, false) => "active",
+    }
+}
+
+fn micros(at: &prost_types::Timestamp) -> i64 {
+    at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1_000)
+}
+
 /// When something ends that has so many milliseconds left: the time by this machine's clock, and the span.
 pub(crate) fn until(clock: &dyn Clock, millis_left: i64) -> String {
     let left = Duration::from_millis(millis_left.max(0).unsigned_abs());
@@ -140,6 +154,16 @@ mod tests {
             let reason = v1::DenyReason::try_from(number).expect("the contract has 15 reasons");
             assert!(!deny_sentence(reason).is_empty());
         }
+    }
+
+    #[test]
+    fn a_key_whose_time_is_over_is_not_active() {
+        let clock = ManualClock::starting_at(Timestamp::from_unix_seconds(1_700_000_000));
+        let end = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+        assert_eq!(key_state(false, None, &clock), "active");
+        assert_eq!(key_state(false, Some(&end(1_700_000_001)), &clock), "active");
+        assert_eq!(key_state(false, Some(&end(1_700_000_000)), &clock), "expired");
+        assert_eq!(key_state(true, Some(&end(1_700_000_000)), &clock), "revoked");
     }
 
     #[test]

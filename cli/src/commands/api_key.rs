@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::api_keys_service_client::ApiKeysServiceClient;
+use portcullis_types::SystemClock;
 use serde_json::{Value, json};
 
 use super::present;
@@ -96,7 +97,8 @@ pub(crate) struct CreateArgs {
     /// Of what the roles of its identity grant, only this; may be repeated. Otherwise all of it.
     #[arg(long = "grant", value_name = "ACTION=PATTERN", value_parser = grant::parse)]
     grants: Vec<v1::Grant>,
-    /// From where it may be presented: an address or a range such as 10.0.0.0/8; may be repeated. Otherwise anywhere.
+    /// From where it may be presented: an address or a range such as 10.0.0.0/8; may be repeated. Otherwise from where
+    /// the caller's own key may.
     #[arg(long = "address", value_name = "RANGE", value_delimiter = ',')]
     addresses: Vec<String>,
     #[command(flatten)]
@@ -209,8 +211,8 @@ fn in_words(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
     fields
 }
 
-const fn state(key: &v1::ApiKey) -> &'static str {
-    if key.revoked { "revoked" } else { "active" }
+fn state(key: &v1::ApiKey) -> &'static str {
+    words::key_state(key.revoked, key.expires_at.as_ref(), &SystemClock)
 }
 
 async fn list(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::certificates_service_client::CertificatesServiceClient;
+use portcullis_types::SystemClock;
 use serde_json::{Value, json};
 
 use super::present;
@@ -65,7 +66,8 @@ pub(crate) struct RegisterArgs {
     /// Until it ends, however long certificates last: 12h, 90d; otherwise it does not.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     expires_in: Option<Duration>,
-    /// From where it may be shown: an address or a range such as 10.0.0.0/8; may be repeated. Otherwise anywhere.
+    /// From where it may be shown: an address or a range such as 10.0.0.0/8; may be repeated. Otherwise from where the
+    /// caller may call itself.
     #[arg(long = "address", value_name = "RANGE", value_delimiter = ',')]
     addresses: Vec<String>,
     /// A name for this request: sent again, it is answered as before and done once.
@@ -143,8 +145,8 @@ fn report(certificate: &v1::ClientCertificate, printer: &Printer) -> Result<(), 
     printer.report(&Report { json: json!({ "certificate": as_json(certificate) }), view: View::Fields(fields) })
 }
 
-const fn state(certificate: &v1::ClientCertificate) -> &'static str {
-    if certificate.revoked { "revoked" } else { "active" }
+fn state(certificate: &v1::ClientCertificate) -> &'static str {
+    words::key_state(certificate.revoked, certificate.expires_at.as_ref(), &SystemClock)
 }
 
 fn as_json(certificate: &v1::ClientCertificate) -> Value {
