@@ -18,14 +18,14 @@ CREATE INDEX external_sessions_by_end ON sessions (expires_at, id) WHERE externa
 CREATE INDEX password_resets_by_end ON password_resets (expires_at);
 CREATE INDEX places_by_age ON known_places (seen_at);
 
--- Sessions that were begun on a branch of the log which is gone. They were dead by their position alone, which the log
--- forgets; from here on such a session is not inserted.
+-- Sessions that were begun on a branch of the log which is gone, also beyond where this one ends. They were dead by their
+-- position alone, which the log forgets; from here on such a session is not inserted.
 UPDATE sessions s SET revoked_seq = h.seq
 FROM revocation_head h
-WHERE h.shard = 0 AND s.revoked_seq IS NULL AND s.issue_chain <> coalesce(
+WHERE h.shard = 0 AND s.revoked_seq IS NULL AND (s.issue_seq > h.seq OR s.issue_chain <> coalesce(
     (SELECT ('x' || encode(substr(h.chain, 1, 8), 'hex'))::bit(64)::bigint WHERE h.seq = s.issue_seq),
     (SELECT ('x' || encode(substr(l.chain, 1, 8), 'hex'))::bit(64)::bigint FROM revocation_log l
      WHERE l.shard = 0 AND l.seq = s.issue_seq),
     (SELECT ('x' || encode(substr(l.prev_chain, 1, 8), 'hex'))::bit(64)::bigint FROM revocation_log l
      WHERE l.shard = 0 AND l.seq = s.issue_seq + 1),
-    s.issue_chain);
+    s.issue_chain));

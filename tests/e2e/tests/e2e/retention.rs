@@ -213,9 +213,12 @@ async fn the_migration_marks_sessions_of_a_lost_branch_and_no_others() {
     let elsewhere = "UPDATE sessions SET issue_chain = issue_chain + 1
                      WHERE id IN (SELECT id FROM sessions WHERE revoked_seq IS NULL ORDER BY id DESC LIMIT 1)";
     sqlx::query(elsewhere).execute(&mut connection).await.expect("the statement runs");
+    let beyond = "UPDATE sessions SET issue_seq = (SELECT seq + 1 FROM revocation_head WHERE shard = 0)
+                  WHERE id IN (SELECT id FROM sessions WHERE revoked_seq IS NULL ORDER BY id LIMIT 1)";
+    sqlx::query(beyond).execute(&mut connection).await.expect("the statement runs");
     let marked = sqlx::query(mark).execute(&mut connection).await.expect("the statement runs");
-    assert_eq!(marked.rows_affected(), 1);
-    for (login, lives) in logins.iter().zip([true, true, true, false]) {
+    assert_eq!(marked.rows_affected(), 2);
+    for (login, lives) in logins.iter().zip([false, true, true, false]) {
         let verdict = site.admin.verify(&login.access_token).await;
         assert_eq!(verdict.allowed.is_some(), lives, "{verdict:?}");
     }
