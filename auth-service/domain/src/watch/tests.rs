@@ -31,8 +31,15 @@ impl Log {
     }
 
     fn append(&mut self, key: &KeyDigest, effect: v1::Effect) -> Arc<Entry> {
-        let fact = v1::Revocation { keys: vec![(*key).into()], effect: effect.into(), ..Default::default() };
-        let payload = v1::RevocationBatch { revocations: vec![fact] }.encode_to_vec();
+        self.append_facts(vec![v1::Revocation {
+            keys: vec![(*key).into()],
+            effect: effect.into(),
+            ..Default::default()
+        }])
+    }
+
+    fn append_facts(&mut self, revocations: Vec<v1::Revocation>) -> Arc<Entry> {
+        let payload = v1::RevocationBatch { revocations }.encode_to_vec();
         let previous = self.chain.short();
         self.chain = self.chain.extended_by(&payload);
         let revision = Revision { seq: self.entries.len() as u64 + 1, chain: self.chain.short() };
@@ -308,6 +315,29 @@ fn the_ring_is_bounded_by_bytes_and_keeps_the_newest() {
     assert_eq!(ring.after(2), Found::Entry(Arc::clone(&log.entries[2]), at(1)));
     assert_eq!(ring.after(1), Found::Gone(at(1)));
     assert_eq!(ring.after(3), Found::NotYet);
+}
+
+#[test]
+fn a_page_from_the_store_is_kept_up_to_so_many_bytes_and_the_rest_is_asked_for_again() {
+    for (entries, facts) in [(250, 256), (2, 1 << 15)] {
+        let mut log = Log::new();
+        let fact =
+            v1::Revocation { keys: vec![key("x").into()], effect: v1::Effect::Kill.into(), ..Default::default() };
+        (0..entries).for_each(|_| drop(log.append_facts(vec![fact.clone(); facts])));
+        let kept = (Watcher::MOST_LOADED / log.entries[0].weight()).max(1);
+        assert!(kept < entries, "it is more than a watch keeps");
+        let mut watcher = watcher_at(Position::Resumed(log.genesis), log.head());
+        let ring = ring_at(log.head(), 9);
+        assert!(matches!(watcher.next(&ring, at(1)), Next::Send(Message::Welcome(_))));
+        for after in [0, kept as u64] {
+            let step = watcher.next(&ring, at(1));
+            assert!(step == Next::Load { after }, "it asks for what comes after {after}");
+            watcher.loaded(log.after(after, entries));
+            for _ in 0..kept {
+                assert!(matches!(watcher.next(&ring, at(1)), Next::Send(Message::Entry(_))));
+            }
+        }
+    }
 }
 
 #[test]

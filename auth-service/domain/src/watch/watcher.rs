@@ -2,7 +2,8 @@
 //!
 //! A watcher is asked for its [`Next`] step only when there is room to send, so it holds no queue of messages. What it
 //! does hold is bounded: at most [`Watcher::MOST_PROBES`] unanswered probes (the shell stops reading requests while it
-//! [refuses them](Watcher::accepts_probe)), and one page of entries from the store.
+//! [refuses them](Watcher::accepts_probe)), and of a page of entries from the store those that come first, of
+//! [`Watcher::MOST_LOADED`] bytes together and at least one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -133,6 +134,9 @@ impl Watcher {
     /// How many probes may wait for their checkpoint.
     pub const MOST_PROBES: usize = 8;
 
+    /// How many bytes of entries from the store may wait to be sent, unless it is one entry.
+    pub const MOST_LOADED: usize = 1 << 20;
+
     /// A watch whose start was accepted. `head` is the head that its position was judged against.
     pub fn new(parts: WatcherParts, head: Revision) -> Self {
         Self {
@@ -170,8 +174,14 @@ impl Watcher {
         Ok(())
     }
 
-    /// Entries from the store, as [`Next::Load`] asked for them.
+    /// Entries from the store, as [`Next::Load`] asked for them. What is too much is asked for again.
     pub fn loaded(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) {
+        let mut bytes = 0;
+        let entries = entries.into_iter().take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += entry.weight();
+            is_first || bytes <= Self::MOST_LOADED
+        });
         self.loaded.extend(entries);
         // The ring knew of an entry: a store that does not have it any more has compacted it.
         if self.loaded.is_empty() {
