@@ -24,11 +24,11 @@ use crate::listener::{self, Acceptor, ListenError};
 use crate::metrics::Metrics;
 use crate::routes::Routes;
 use crate::verifier::{Judge, Verifier};
-use crate::watch::{Driver, Parts};
+use crate::watch::{Driver, LAST_WORDS, Parts};
 use crate::{gauges, ready_file, reverify};
 
 /// How long the watch and its workers may take to end when nothing rests on them any more.
-const LAST_TASKS: Duration = Duration::from_secs(3);
+const LAST_TASKS: Duration = LAST_WORDS.saturating_add(Duration::from_secs(1));
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]

@@ -42,7 +42,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long the authority may take to hear that this run is over, and to write it down for its other replicas.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How often time passes for the enforcer: a fifth of a usual probe interval, drawn evenly around it.
 const TICK: Duration = Duration::from_millis(100);
@@ -132,8 +132,16 @@ impl Driver {
         let Line::Open { requests, mut stream, .. } = self.line else { return };
         drop(requests);
         // The authority ends the stream when it has read the last of it.
-        let read = async { while let Ok(Some(_)) = stream.message().await {} };
-        if tokio::time::timeout(LAST_WORDS, read).await.is_err() {
+        let read = async {
+            loop {
+                match stream.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
+            }
+        };
+        if !tokio::time::timeout(LAST_WORDS, read).await.unwrap_or(false) {
             tracing::warn!("the authority may not have heard that this gateway ends; receipts wait for its lease");
         }
     }
