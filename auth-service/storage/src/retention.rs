@@ -2,6 +2,7 @@
 //!
 //! In each, `$1` is the instant before which it was over and `$2` how many rows go at most. Where one thing takes several
 //! statements they choose the same rows, because nothing that is over changes and only one transaction tidies at a time.
+//! But external sessions change: they are prolonged and revoked. Where that can happen meanwhile, it is one statement.
 
 use auth_domain::Ended;
 
@@ -46,7 +47,8 @@ macro_rules! first {
     };
 }
 
-/// What rests on credentials that are over: their tickets.
+/// What rests on credentials that are over: their tickets. Said in the words of the partial index too, because SQLite
+/// infers nothing.
 macro_rules! children_of {
     ($which:tt) => {
         concat!(
@@ -92,6 +94,15 @@ const EXTERNAL_SESSIONS: &[&str] = &[
         ") AND expires_at < $1 AND revoked_seq IS NULL"
     ),
 ];
+
+/// The same, beside other writers: of a session that one of them prolongs or revokes first, the mapping stays as well.
+pub(crate) const EXTERNAL_SESSIONS_AT_ONCE: &[&str] = &[concat!(
+    "WITH gone AS (DELETE FROM sessions WHERE (tenant, id) IN (",
+    first!("free external sessions"),
+    ") AND expires_at < $1 AND revoked_seq IS NULL RETURNING id),
+     forgotten AS (DELETE FROM issuer_sessions WHERE session IN (SELECT id FROM gone) RETURNING session)
+     SELECT id FROM gone UNION ALL SELECT session FROM forgotten"
+)];
 
 const API_KEYS: &[&str] = &[
     children_of!("api keys"),

@@ -11,7 +11,8 @@ use portcullis_types::{ClientId, IdentityId, IssuerId, IssuerName, RoleName, Ses
 use crate::seed::write;
 use crate::{Seed, Subject};
 
-pub(crate) fn issuer(seed: &Seed, name: &str, audience: &str) -> Issuer {
+/// One that is trusted for an audience.
+pub fn issuer(seed: &Seed, name: &str, audience: &str) -> Issuer {
     let role = RoleName::try_from("speaker").expect("a valid name");
     let rule = RoleRule { claim: "a.b".try_into().expect("a valid claim"), value: "\"x: y\"".into(), role };
     Issuer {
@@ -120,10 +121,11 @@ pub async fn what_is_seen_of_an_issuer_is_seen_once(subject: &impl Subject) {
     assert!(!tx.external_session_is_revoked(one.id, &[3; 32]).await.expect("reads"));
     let ends = seed.session_row(seed.session).expires_at;
     for (until, expected) in [(ends + Duration::from_secs(9), 9), (ends, 9)] {
-        tx.prolong_session(&seed.tenant, seed.session, until).await.expect("writes");
+        assert!(tx.prolong_session(&seed.tenant, seed.session, until).await.expect("writes"), "it is there");
         let session = tx.session(&seed.tenant, seed.session).await.expect("reads").expect("planted");
         assert_eq!(session.expires_at, ends + Duration::from_secs(expected));
     }
+    assert!(!tx.prolong_session(&seed.tenant, other, ends).await.expect("answers"), "none is there");
     let over = ends + Duration::from_secs(10);
     for or_dormant in [true, false] {
         let filter = SessionFilter { live_at: Some(over), or_dormant, ..SessionFilter::default() };

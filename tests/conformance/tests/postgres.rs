@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use auth_domain::watch::{Acknowledgement, Run};
-use auth_domain::{Actor, Batch, Noted, Registered, Renewal, ReplicaId, Request, RequestId, Store, StoreError};
+use auth_domain::{
+    Actor, Batch, Ended, Noted, Registered, Renewal, ReplicaId, Request, RequestId, Session, Store, StoreError,
+};
 use auth_storage::{DatabaseUrl, PostgresSettings, PostgresStore};
-use portcullis_types::{BootId, GatewayId, Secret, SeededEntropy};
-use storage_conformance::{Seed, Subject};
+use portcullis_types::{BootId, GatewayId, Secret, SeededEntropy, SessionId, Timestamp};
+use storage_conformance::{Seed, Subject, issuer};
 use test_postgres::{Options, Server};
 use tokio::sync::Mutex;
 
@@ -50,6 +52,49 @@ async fn one_transaction_tidies_at_a_time() {
     assert!(!waiting.take_turn().await.expect("answers"));
     tidying.commit().await.expect("commits");
     assert!(waiting.take_turn().await.expect("answers"), "it ended with its transaction");
+}
+
+/// A token that comes while the session of its `sid` goes: the session stays, and so does what finds it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_external_session_that_is_prolonged_while_it_goes_stays_whole() {
+    let (server, store) = own(Duration::from_secs(30)).await;
+    let store: Arc<dyn Store> = store;
+    let seed = Seed::plant(&store).await;
+    let (issuer, id) = (issuer(&seed, "one", "app"), SessionId::from_bytes([9; 16]));
+    let before = Timestamp::from_micros(seed.now().as_micros() - 1);
+    let mut tx = store.write().await.expect("writes");
+    assert!(tx.put_issuer(&issuer).await.expect("writes"));
+    tx.insert_session(&Session { expires_at: before, ..seed.session_row(id) }).await.expect("writes");
+    assert!(tx.insert_external_session(issuer.id, &[1; 32], 0, seed.identity, None, id).await.expect("writes"));
+    tx.commit().await.expect("commits");
+    let mut tx = store.write().await.expect("writes");
+    assert_eq!(tx.remove_ended(Ended::Sessions, seed.now(), 10).await.expect("notes"), 1);
+    tx.commit().await.expect("commits");
+
+    let (mut arriving, mut removing) = (store.write().await.expect("writes"), store.write().await.expect("writes"));
+    let until = seed.now() + Duration::from_secs(9);
+    assert!(arriving.prolong_session(&seed.tenant, id, until).await.expect("writes"));
+    let end = seed.now();
+    let removal = tokio::spawn(async move {
+        let rows = removing.remove_ended(Ended::ExternalSessions, end, 10).await.expect("removes");
+        removing.commit().await.expect("commits");
+        rows
+    });
+    while server.query("own", "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == "0" {
+        tokio::task::yield_now().await;
+    }
+    arriving.commit().await.expect("commits");
+    assert_eq!(removal.await.expect("it does not panic"), 0);
+    let mut view = store.read().await.expect("reads");
+    assert_eq!(view.session(&seed.tenant, id).await.expect("reads").map(|row| row.expires_at), Some(until));
+    let found = view.external_session(issuer.id, &[1; 32], 0, seed.identity, None).await.expect("reads");
+    assert_eq!(found, Some(id), "the next token goes on with it");
+    drop(view);
+
+    let mut tx = store.write().await.expect("writes");
+    let later = until + Duration::from_secs(1);
+    assert_eq!(tx.remove_ended(Ended::ExternalSessions, later, 10).await.expect("removes"), 2, "it and its mapping");
+    assert!(!tx.prolong_session(&seed.tenant, id, later).await.expect("answers"), "it is gone");
 }
 
 /// Whoever revokes is not behind a queue of logins, though each holds the connection that it writes on.

@@ -171,7 +171,8 @@ impl Authority {
         let (issuer, identity) = (&token.issuer, &arrival.identity);
         let client = token.client.as_ref();
         if let Some(id) = tx.external_session(issuer.id, &token.sid, arrival.epoch, identity.id, client).await? {
-            tx.prolong_session(&issuer.tenant, id, token.expires_at).await?;
+            // Else it was removed since its mapping was read.
+            took_place(tx.prolong_session(&issuer.tenant, id, token.expires_at).await?)?;
             return Ok(id);
         }
         let session = Session {

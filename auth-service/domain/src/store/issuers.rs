@@ -80,6 +80,8 @@ pub trait IssuerWrites: Send {
         credential: CredentialId,
         roles: &[RoleName],
     ) -> Result<bool, StoreError>;
-    /// Lets a session end later than it would; never earlier.
-    async fn prolong_session(&mut self, tenant: &TenantId, id: SessionId, until: Timestamp) -> Result<(), StoreError>;
+    /// Lets a session end later than it would; never earlier. False where there is none any more; one that is there stays
+    /// until the transaction ends.
+    async fn prolong_session(&mut self, tenant: &TenantId, id: SessionId, until: Timestamp)
+    -> Result<bool, StoreError>;
 }

@@ -5,7 +5,9 @@ use auth_domain::{Ended, RetentionReads, RetentionWrites, StoreError};
 use portcullis_types::{SigningKeyId, Timestamp};
 
 use super::tx::PgTx;
-use crate::retention::{NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, removal};
+use crate::retention::{
+    EXTERNAL_SESSIONS_AT_ONCE, NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, removal,
+};
 use crate::rows::{Columns, number, yes};
 
 impl PgTx {
@@ -51,7 +53,11 @@ impl RetentionWrites for PgTx {
     }
 
     async fn remove_ended(&mut self, what: Ended, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.carry_out(removal(what), before, limit).await
+        let statements = match what {
+            Ended::ExternalSessions => EXTERNAL_SESSIONS_AT_ONCE,
+            other => removal(other),
+        };
+        self.carry_out(statements, before, limit).await
     }
 
     async fn note_ended_api_keys(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -200,9 +200,14 @@ impl IssuerWrites for SqliteTx {
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
-    async fn prolong_session(&mut self, tenant: &TenantId, id: SessionId, until: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE sessions SET expires_at = ?3 WHERE tenant = ?1 AND id = ?2 AND expires_at < ?3";
+    async fn prolong_session(
+        &mut self,
+        tenant: &TenantId,
+        id: SessionId,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE sessions SET expires_at = max(expires_at, ?3) WHERE tenant = ?1 AND id = ?2";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&id.as_bytes()[..]).bind(until.as_micros());
-        self.write(query).await.map(drop)
+        Ok(self.write(query).await?.rows_affected() == 1)
     }
 }

@@ -7,13 +7,16 @@ use std::time::Duration;
 use auth_domain::{
     Audience, DenyReason, IdentityKind, Issuer, IssuerAlgorithm, IssuerKey, IssuerKeys, IssuerSilent, IssuerUrl,
     KeySet, Mapping, NameTemplate, NewIdentity, NewIssuer, PresentationContext, Presented, PutIssuerError, Reason,
-    RevokeTarget, RoleRule, VerifyError,
+    RevokeTarget, RoleRule, Store as _, StoreError, VerifyError,
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use portcullis_types::{Clock as _, IdentityName, IssuerName, KeyDigest, KeyKind, RoleName, Secret, TenantId};
+use portcullis_types::{
+    Clock as _, IdentityName, IssuerName, KeyDigest, KeyKind, RoleName, Secret, SessionId, TenantId,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, actor, allowed, denied, named, role, tenant};
@@ -283,6 +286,21 @@ async fn a_session_that_was_revoked_does_not_come_back() {
         "nor under a later one"
     );
     world.allowed(&world.token(json!({"sid": "s2"}))).await;
+}
+
+/// Its session is removed between the moment that it is found and the moment that it is prolonged.
+#[tokio::test]
+async fn no_token_is_taken_in_under_a_session_that_is_gone() {
+    let (world, issuer) = World::trusting().await;
+    let good = world.allowed(&world.token(json!({}))).await.principal.identity;
+    let sid = digest(&SHA256, b"s2").as_ref().try_into().expect("it has 32 bytes");
+    let mut tx = world.store.write().await.expect("writes");
+    let gone = SessionId::from_bytes([9; 16]);
+    assert!(tx.insert_external_session(issuer.id, &sid, 0, good, None, gone).await.expect("writes"));
+    tx.commit().await.expect("commits");
+    let (token, context) = (world.token(json!({"sid": "s2"})), PresentationContext::default());
+    let error = world.authority.verify(Presented::Bearer(&token), &context).await.expect_err("it is outrun");
+    assert!(matches!(error, VerifyError::Store(StoreError::Conflict)), "{error:?}");
 }
 
 #[tokio::test]
