@@ -2,8 +2,8 @@
 //!
 //! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
 //! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
-//! not on this chain. So is a service token, which also dies with its key. What else has no session dies only by its own key, and is refused while its identity is disabled or its
-//! tenant suspended, and for ever once its identity is deleted.
+//! not on this chain. So is a service token, which also dies with its key. What else has no session dies only by its own
+//! key, and is refused while its identity is disabled or its tenant suspended, and for ever once its identity is deleted.
 
 #[cfg(test)]
 mod properties;

@@ -15,13 +15,15 @@ use crate::rows::{Columns, number, yes};
 /// Who waits for notes listens here.
 pub(super) const CHANNEL: &str = "portcullis_fleet";
 
-/// One statement: the beat itself, and the renewals in the order of their keys. Whether a run is over they do not say. A run that was forgotten begins again with
-/// a count that it never had, or whoever remembers the old one would take a renewed run for one that was not.
+/// One statement: the beat itself, and the renewals in the order of their keys. Whether a run is over they do not say. A
+/// run that was forgotten begins again with a count that it never had, or whoever remembers the old one would take a
+/// renewed run for one that was not.
 const BEAT: &str = "WITH b AS (
         INSERT INTO authority_beat AS b (replica, beats) VALUES ($1, 1)
         ON CONFLICT (replica) DO UPDATE SET beats = b.beats + 1, at = clock_timestamp())
     INSERT INTO gateway_runs AS r (gateway, boot, renewals, lease_us, sockets, applied_seq, applied_chain)
-    SELECT n.gateway, n.boot, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, n.lease_us, n.sockets, n.applied_seq, n.applied_chain
+    SELECT n.gateway, n.boot, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, n.lease_us, n.sockets,
+        n.applied_seq, n.applied_chain
     FROM unnest($2::text[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
         n (gateway, boot, lease_us, sockets, applied_seq, applied_chain)
     ORDER BY n.gateway, n.boot
