@@ -133,6 +133,21 @@ async fn a_gateway_and_a_command_line_call_by_certificate_and_new_ones_are_taken
 }
 
 #[test]
+fn a_broken_file_of_authorities_is_named_and_not_the_certificate_beside_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    let ca = authority_of_certificates(path, "ca.pem");
+    issue(path, "gateway", gateway_name(), &ca, 4_000);
+    let terminal = Terminal { folder: path.to_owned(), endpoint: "https://127.0.0.1:1".to_owned() };
+    for broken in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+        std::fs::write(path.join("server-ca.pem"), broken).expect("it can be written");
+        let refused = terminal.run(&["--client-cert", "gateway.pem", "--client-key", "gateway.key", "guarantee"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("server-ca.pem") && !said.contains("gateway.pem"), "{broken}: {said}");
+    }
+}
+
+#[test]
 fn check_config_names_the_file_that_nobody_can_be_vouched_for_by() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path();
