@@ -98,13 +98,17 @@ impl Target {
     fn draw(&self, judge: &impl Fn(&[u8]) -> Result<(), &'static str>) -> u64 {
         let time =
             std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
-        let (cases, rng) =
-            if time.is_zero() { (BRIEF, TestRng::deterministic_rng(RngAlgorithm::ChaCha)) } else { (BATCH, fresh()) };
-        let config = Config { cases, failure_persistence: None, ..Config::default() };
-        let mut runner = TestRunner::new_with_rng(config, rng);
         let (began, strategy) = (SystemClock.boottime(), edit::variants(self.seeds.clone()));
         let mut inputs = 0;
         loop {
+            let (cases, rng) = if time.is_zero() {
+                (BRIEF, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+            } else {
+                (BATCH, fresh())
+            };
+            // A runner counts what it ran, and runs no more than its cases.
+            let config = Config { cases, failure_persistence: None, ..Config::default() };
+            let mut runner = TestRunner::new_with_rng(config, rng);
             let outcome = runner.run(&strategy, |input| judge(&input).map_err(TestCaseError::fail));
             match outcome {
                 Ok(()) => inputs += u64::from(cases),
