@@ -12,7 +12,7 @@ use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
-use crate::reference::{IdentityArgs, credential_id};
+use crate::reference::{IdentityArgs, RequestArgs, credential_id};
 use crate::table::View;
 use crate::{span, words};
 
@@ -70,9 +70,8 @@ pub(crate) struct RegisterArgs {
     /// caller may call itself.
     #[arg(long = "address", value_name = "RANGE", value_delimiter = ',')]
     addresses: Vec<String>,
-    /// A name for this request: sent again, it is answered as before and done once.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    request_id: String,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 pub(crate) async fn run(command: CertificateCommand, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
@@ -91,7 +90,7 @@ async fn register(args: RegisterArgs, authority: &Authority, printer: &Printer) 
         scopes: args.scopes,
         expires_in_ms: args.expires_in.map_or(0, span::millis),
         addresses: args.addresses,
-        request_id: args.request_id,
+        request_id: args.request.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| {

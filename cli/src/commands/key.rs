@@ -132,7 +132,7 @@ async fn kill(args: RevokeArgs, authority: &Authority, printer: &Printer) -> Res
     let request = v1::RevokeSigningKeyRequest {
         signing_key_id: signing_key_id(&args.id)?,
         reason: reason.into(),
-        request_id: args.note.request_id,
+        request_id: args.note.request.request_id,
     };
     let answer = authority
         .call(request, async |channel, request| KeysServiceClient::new(channel).revoke_signing_key(request).await)

@@ -13,7 +13,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::instant::{self, Instant};
 use crate::print::{Printer, Report};
-use crate::reference::{IdentityArgs, credential_id, session_id};
+use crate::reference::{IdentityArgs, RequestArgs, credential_id, session_id};
 use crate::table::View;
 use crate::{input, receipt, span, words};
 
@@ -140,9 +140,8 @@ pub(crate) struct NoteArgs {
     /// Why; for people, never input to a decision.
     #[arg(long, value_enum, default_value_t = Reason::Administrative)]
     pub(super) reason: Reason,
-    /// A name of your own for this request: asked again with the same content, it is answered with the first answer.
-    #[arg(long, default_value = "")]
-    pub(super) request_id: String,
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
     /// Waits until it is enforced, for 30s or as long as is said, and prints the receipt as it fills in.
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
         value_parser = span::parse)]
@@ -203,7 +202,7 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
         tenant,
         target: Some(target),
         reason: reason.into(),
-        request_id: note.request_id,
+        request_id: note.request.request_id,
         closes_per_second: pace.pace.unwrap_or(0),
     };
     let answer = authority
