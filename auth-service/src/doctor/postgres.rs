@@ -61,8 +61,8 @@ fn settings(config: &Config, server: &Server, report: &mut Report) {
     } else {
         report.good("standby", format!("synchronous_standby_names = {}", server.setting("synchronous_standby_names")));
     }
-    // Each replica: its pools, one for the head's proof, one that follows the log.
-    let wanted = u64::from(config.store.readers) + u64::from(config.store.writers) + 2;
+    // Each replica: its pools, one for the head's proof, one that follows the log, two that look credentials up.
+    let wanted = u64::from(config.store.readers) + u64::from(config.store.writers) + 4;
     let most: u64 = server.setting("max_connections").parse().unwrap_or_default();
     let finding = format!("{wanted} of {most} connections for this replica");
     if wanted > most {

@@ -5,6 +5,7 @@
 
 mod columns;
 mod login_rows;
+mod looks;
 mod postgres;
 mod retention;
 mod rows;

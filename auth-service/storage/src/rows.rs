@@ -2,7 +2,8 @@
 
 pub(crate) mod issuers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use auth_domain::{
     Action, Answered, Attributes, AuditRecord, Authentication, Committed, Credential, CredentialKind, Grant, Head,
@@ -17,6 +18,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Database, Decode, Row, Type};
 
+use crate::looks::Seen;
 use crate::words::Word;
 
 /// What a sealed row takes in its seal: its number and its digest.
@@ -341,6 +343,19 @@ pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
         issued_on,
         credential,
     }))
+}
+
+/// Several of them from one snapshot. There is always a row: the head stands in each.
+pub(crate) fn standings(rows: &[impl Cells]) -> Read<Seen> {
+    let first = rows.first().ok_or(StoreError::Corrupt { what: "no head" })?;
+    let mut seen = HashMap::with_capacity(rows.len());
+    for row in rows {
+        if let Some(id) = Columns(row).maybe_array("id")? {
+            let found = standing(row).and_then(|found| found.ok_or(StoreError::Corrupt { what: "id" }));
+            seen.insert(CredentialId::from_bytes(id), found.map_err(Arc::new));
+        }
+    }
+    Ok((head(first)?, seen))
 }
 
 pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {

@@ -33,6 +33,8 @@ pub(crate) enum Row {
     Index,
     /// Verdicts per second.
     Verify,
+    /// The same, on PostgreSQL.
+    VerifyPostgres,
     /// Sessions, refreshed pairs and tickets issued per second.
     Issuing,
     /// CPU of a handshake whose verdict is cached.

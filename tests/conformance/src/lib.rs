@@ -11,6 +11,7 @@ mod lease_classes;
 mod lifecycle;
 mod log;
 mod login;
+mod looks;
 mod retention;
 mod rows;
 mod seed;
@@ -30,6 +31,7 @@ pub use lease_classes::*;
 pub use lifecycle::*;
 pub use log::*;
 pub use login::*;
+pub use looks::*;
 pub use retention::*;
 pub use rows::*;
 pub use seed::Seed;
@@ -94,6 +96,8 @@ macro_rules! suite {
             many_sealers_seal_each_row_once,
             a_standing_is_found_in_one_look,
             a_standing_says_what_killed_it,
+            of_many_who_look_at_once_each_finds_its_own,
+            a_look_sees_what_was_committed_before_it_whoever_else_looks,
             a_standing_knows_the_log_it_was_issued_on,
             identities_are_found_by_what_they_are,
             sessions_are_found_by_where_they_live,

@@ -8,7 +8,8 @@
 //! that leaves the machine, unless the configuration asks for it.
 //!
 //! Reads and writes have connections of their own, of bounded number; who finds none waits, and after a while gets an
-//! error. Some of those for writes are kept for urgent ones. One connection more follows the log, and one proves the head.
+//! error. Some of those for writes are kept for urgent ones. One connection more follows the log, one proves the head, and
+//! a few look up where credentials stand (`looks`).
 
 mod api_keys;
 mod audit_trail;
@@ -46,8 +47,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use commit::Commits;
 use pools::{Pools, pool};
+use standing::Reader;
 use tail::Tail;
 
+use crate::looks::Looks;
 use crate::waits::Waits;
 
 pub use server::Server;
@@ -84,6 +87,7 @@ impl Default for PostgresSettings {
 #[derive(Debug)]
 pub struct PostgresStore {
     pools: Arc<Pools>,
+    looks: Looks,
     to_read: Waits,
     to_write: Waits,
     /// Held by writers that are not urgent; fewer than there are connections.
@@ -142,6 +146,7 @@ impl PostgresStore {
         let head = log::head(&mut *pools.current().readers.acquire().await?).await?;
         let (heads, noted) = (watch::Sender::new(head), Arc::new(Notify::new()));
         Ok(Self {
+            looks: Looks::start(|| Reader::new(Arc::clone(&pools), settings.patience)),
             to_read: Waits::default(),
             to_write: Waits::default(),
             turns: Arc::new(Semaphore::new(turns)),

@@ -7,17 +7,22 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use auth_domain::StoreError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::watch;
 
-use super::{KEPT, PostgresSettings};
+use super::{KEPT, PostgresSettings, refused};
+use crate::looks::LANES;
 
 /// Connections that were made at about the same time.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) readers: PgPool,
     pub(super) writers: PgPool,
+    /// One connection for each that looks up where credentials stand.
+    pub(super) lookers: PgPool,
     /// One connection, so that no queue of writers keeps the head from being proven.
     pub(super) beats: PgPool,
     generation: u64,
@@ -42,6 +47,22 @@ impl Pools {
 
     pub(super) fn current(&self) -> Arc<Pool> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A connection of the current pools, and which those are.
+    pub(super) async fn acquire(
+        &self,
+        which: fn(&Pool) -> &PgPool,
+    ) -> Result<(PoolConnection<Postgres>, Arc<Pool>), StoreError> {
+        loop {
+            let pool = self.current();
+            match which(&pool).acquire().await {
+                Ok(connection) => return Ok((connection, pool)),
+                // Given up while this waited.
+                Err(sqlx::Error::PoolClosed) if !Arc::ptr_eq(&pool, &self.current()) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
     }
 
     /// How to connect beside the pools.
@@ -78,13 +99,14 @@ impl Pool {
     fn new(options: &PgConnectOptions, settings: &PostgresSettings, generation: u64) -> Self {
         let of = |connections| pool(connections, settings.patience).connect_lazy_with(options.clone());
         let (readers, writers) = (of(settings.readers.max(1)), of(settings.writers.max(KEPT + 1)));
-        Self { readers, writers, beats: of(1), generation }
+        Self { readers, writers, lookers: of(LANES), beats: of(1), generation }
     }
 
     async fn close(&self) {
         self.beats.close().await;
         self.readers.close().await;
         self.writers.close().await;
+        self.lookers.close().await;
     }
 }
 

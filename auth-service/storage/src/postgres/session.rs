@@ -65,15 +65,7 @@ impl Session {
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(Self, Head), StoreError> {
         let pools = Arc::clone(pools);
-        let (connection, pool) = loop {
-            let pool = pools.current();
-            match which(&pool).acquire().await {
-                Ok(connection) => break (connection, pool),
-                // Given up while this waited.
-                Err(sqlx::Error::PoolClosed) if !Arc::ptr_eq(&pool, &pools.current()) => {}
-                Err(error) => return Err(refused(error)),
-            }
-        };
+        let (connection, pool) = pools.acquire(which).await?;
         let open = Some(Open { connection, _turn: turn });
         let mut session = Self { open, failed: false, patience, pools, pool };
         let answer = timeout(patience, sqlx::raw_sql(how).fetch_one(session.connection())).await;

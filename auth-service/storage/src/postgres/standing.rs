@@ -1,13 +1,20 @@
-//! Where a credential stands: one statement, which is a snapshot by itself.
+//! Where credentials stand: one statement, which is a snapshot by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError};
 use portcullis_types::CredentialId;
-use sqlx::PgConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use tokio::time::timeout;
 
+use super::pools::{Pool, Pools};
 use super::refused;
 use super::tx::PgTx;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
+use crate::looks::{Seen, Sight};
 use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
@@ -36,7 +43,7 @@ macro_rules! standing {
     (SELECT string_agg(r.grants, chr(10)) FROM jsonb_array_elements_text(e.roles::jsonb) j (name)
      JOIN roles r ON r.tenant = c.tenant AND r.name = j.name) AS e_grants
     FROM revocation_head h
-    LEFT JOIN credentials c ON c.id = ", $which, "
+    LEFT JOIN credentials c ON c.id ", $which, "
     LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
     LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
     LEFT JOIN tenants t ON t.name = c.tenant
@@ -48,19 +55,67 @@ macro_rules! standing {
     };
 }
 
-const STANDING: &str = standing!("$1");
-const CERTIFIED: &str = standing!("(SELECT n.credential FROM certificate_names n WHERE n.name = $1)");
+const STANDING: &str = standing!("= $1");
+const STANDINGS: &str = standing!("= ANY ($1)");
+const CERTIFIED: &str = standing!("= (SELECT n.credential FROM certificate_names n WHERE n.name = $1)");
 
-/// In a snapshot of its own.
-pub(super) async fn find(
-    connection: &mut PgConnection,
-    id: CredentialId,
-) -> Result<(Head, Option<StandingRows>), StoreError> {
-    let row = sqlx::query(STANDING).bind(&id.as_bytes()[..]).fetch_one(connection).await.map_err(refused)?;
-    Ok((rows::head(&row)?, rows::standing(&row)?))
+/// After so many looks a connection goes through its pool, which looks at how old it is.
+const MOST_LOOKS: u32 = 1_000;
+
+/// Looks on a connection of its own, which is given up with all others.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pools: Arc<Pools>,
+    patience: Duration,
+    kept: Option<Kept>,
 }
 
-/// The same, of the credential that took a name last.
+#[derive(Debug)]
+struct Kept {
+    connection: PoolConnection<Postgres>,
+    of: Arc<Pool>,
+    looks: u32,
+}
+
+impl Reader {
+    pub(super) const fn new(pools: Arc<Pools>, patience: Duration) -> Self {
+        Self { pools, patience, kept: None }
+    }
+
+    /// A connection, which is kept again only when it has answered: the pool tests what it is given back.
+    async fn take(&mut self) -> Result<Kept, StoreError> {
+        let of = self.pools.current();
+        if let Some(kept) = self.kept.take()
+            && kept.looks < MOST_LOOKS
+            && Arc::ptr_eq(&kept.of, &of)
+        {
+            return Ok(kept);
+        }
+        let (connection, of) = self.pools.acquire(|pool| &pool.lookers).await?;
+        Ok(Kept { connection, of, looks: 0 })
+    }
+}
+
+impl Sight for Reader {
+    async fn look(&mut self, credentials: &[CredentialId]) -> Result<Seen, StoreError> {
+        let mut kept = self.take().await?;
+        let ids: Vec<&[u8]> = credentials.iter().map(|id| &id.as_bytes()[..]).collect();
+        let looked = timeout(self.patience, sqlx::query(STANDINGS).bind(ids).fetch_all(&mut *kept.connection)).await;
+        let Ok(found) = looked else {
+            kept.connection.close_on_drop();
+            return Err(StoreError::Unavailable("the database did not answer a look in time".into()));
+        };
+        let seen = rows::standings(&found.map_err(refused)?);
+        self.kept = Some(Kept { looks: kept.looks + 1, ..kept });
+        seen
+    }
+
+    fn rest(&mut self) {
+        self.kept = None;
+    }
+}
+
+/// Where the credential that took a name last stands, in a snapshot of its own.
 pub(super) async fn certified(
     connection: &mut PgConnection,
     name: &CertificateName,

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::session::Session;
 use super::tx::PgTx;
-use super::{PostgresStore, log, refused, standing};
+use super::{PostgresStore, log, refused};
 use crate::rows;
 
 impl PostgresStore {
@@ -28,15 +28,7 @@ impl PostgresStore {
         &self,
         question: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let acquired = async {
-            let pool = self.pools.current();
-            match pool.readers.acquire().await {
-                // Given up while this waited.
-                Err(sqlx::Error::PoolClosed) => self.pools.current().readers.acquire().await,
-                connection => connection,
-            }
-        };
-        let mut connection = self.to_read.during(acquired).await.map_err(refused)?;
+        let (mut connection, _) = self.to_read.during(self.pools.acquire(|pool| &pool.readers)).await?;
         match timeout(self.patience, question(&mut connection)).await {
             Ok(answer) => answer,
             Err(late) => {
@@ -50,7 +42,8 @@ impl PostgresStore {
 impl Connections for PostgresStore {
     fn connections(&self) -> Vec<PoolUse> {
         let pool = self.pools.current();
-        vec![self.to_read.of("readers", &pool.readers), self.to_write.of("writers", &pool.writers)]
+        let readers = self.to_read.of("readers", &pool.readers);
+        vec![self.looks.of("looks"), readers, self.to_write.of("writers", &pool.writers)]
     }
 }
 
@@ -72,7 +65,7 @@ impl Store for PostgresStore {
     }
 
     async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
-        self.ask(async |connection| standing::find(connection, id).await).await
+        self.looks.find(id).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -111,6 +104,7 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.tail.stop();
+        self.looks.stop();
         self.pools.close().await;
     }
 }

@@ -16,7 +16,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, watch};
 
 use super::lock::DirectoryLock;
+use super::standing::Reader;
 use super::{DATABASE, MIGRATOR, OpenStoreError, READERS, SqliteStore, WAIT, log, make_directory, pool, refuse_others};
+use crate::looks::{LANES, Looks};
 use crate::schema::Schema;
 use crate::waits::Waits;
 
@@ -99,11 +101,12 @@ impl SqliteStore {
         let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(WAIT);
         let options = options.disable_statement_logging();
         let readers = pool(READERS).connect_with(options.clone()).await?;
-        let writer = pool(1).connect_lazy_with(options);
+        let (writer, lookers) = (pool(1).connect_lazy_with(options.clone()), pool(LANES).connect_lazy_with(options));
         let head = log::head(&mut *readers.acquire().await?).await?;
         let (to_write, to_read) = (Waits::default(), Waits::default());
         let (turn, heads) = (Arc::new(Semaphore::new(1)), watch::Sender::new(head));
-        Ok(Self { writer, turn, readers, to_write, to_read, heads, _lock: None })
+        let looks = Looks::start(|| Reader::new(lookers.clone()));
+        Ok(Self { writer, turn, readers, lookers, looks, to_write, to_read, heads, _lock: None })
     }
 
     /// Which migrations it has.

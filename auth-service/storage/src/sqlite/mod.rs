@@ -4,7 +4,7 @@
 //! connection (`BEGIN IMMEDIATE`), so entries of the log are in commit order and every snapshot sees a prefix. A commit
 //! that was answered survives a power cut (`synchronous = FULL`).
 //! At most one writer and eight readers run at once; others wait, and after ten seconds get an error. Urgent writers wait
-//! for each other and for at most one other writer.
+//! for each other and for at most one other writer. Where credentials stand is looked up beside them (`looks`).
 
 mod api_keys;
 mod audit_trail;
@@ -39,9 +39,11 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{rows, words};
 use lock::DirectoryLock;
+use standing::Reader;
 
 pub use beside::{CopyError, Restored};
 
+use crate::looks::{LANES, Looks};
 use crate::waits::Waits;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -58,6 +60,8 @@ pub struct SqliteStore {
     /// Held by the one writer that is not urgent and may be in the way of those that are.
     turn: Arc<Semaphore>,
     readers: SqlitePool,
+    lookers: SqlitePool,
+    looks: Looks,
     to_write: Waits,
     to_read: Waits,
     heads: watch::Sender<Head>,
@@ -113,12 +117,16 @@ impl SqliteStore {
         let writer = pool(1).connect_with(options.clone()).await?;
         MIGRATOR.run(&writer).await?;
         log::begin(&writer, entropy.array()).await?;
-        let readers = pool(READERS).connect_with(options.pragma("query_only", "1")).await?;
+        let options = options.pragma("query_only", "1");
+        let readers = pool(READERS).connect_with(options.clone()).await?;
+        let lookers = pool(LANES).connect_lazy_with(options);
         let head = log::head(&mut *readers.acquire().await?).await?;
         Ok(Self {
             writer,
             turn: Arc::new(Semaphore::new(1)),
             readers,
+            looks: Looks::start(|| Reader::new(lookers.clone())),
+            lookers,
             to_write: Waits::default(),
             to_read: Waits::default(),
             heads: watch::Sender::new(head),

@@ -1,13 +1,15 @@
-//! Where a credential stands: one statement, which is a snapshot by itself.
+//! Where credentials stand: one statement, which is a snapshot by itself.
 
 use async_trait::async_trait;
 use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError};
 use portcullis_types::CredentialId;
-use sqlx::SqliteConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use super::tx::SqliteTx;
 use super::unavailable;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
+use crate::looks::{MOST_AT_ONCE, Seen, Sight};
 use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
@@ -32,7 +34,7 @@ macro_rules! standing {
     u.id AS u_id, u.removed_at AS u_removed_at, u.revoked_seq AS u_revoked_seq, e.roles AS e_roles,
     (SELECT string_agg(r.grants, char(10)) FROM json_each(e.roles) j JOIN roles r ON r.tenant = c.tenant AND r.name = j.value) AS e_grants
     FROM revocation_head h
-    LEFT JOIN credentials c ON c.id = ", $which, "
+    LEFT JOIN credentials c ON c.id ", $which, "
     LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
     LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
     LEFT JOIN tenants t ON t.name = c.tenant
@@ -44,19 +46,45 @@ macro_rules! standing {
     };
 }
 
-const STANDING: &str = standing!("?1");
-const CERTIFIED: &str = standing!("(SELECT n.credential FROM certificate_names n WHERE n.name = ?1)");
+const STANDING: &str = standing!("= ?1");
+const CERTIFIED: &str = standing!("= (SELECT n.credential FROM certificate_names n WHERE n.name = ?1)");
+/// Of as many as are looked up at once. What is not asked for is not bound, and no id is NULL.
+const STANDINGS: &str = standing!("IN (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)");
+const _: () = assert!(MOST_AT_ONCE == 16);
 
-/// In a snapshot of its own, unless the connection is in a transaction.
-pub(super) async fn find(
-    connection: &mut SqliteConnection,
-    id: CredentialId,
-) -> Result<(Head, Option<StandingRows>), StoreError> {
-    let row = sqlx::query(STANDING).bind(&id.as_bytes()[..]).fetch_one(connection).await.map_err(unavailable)?;
-    Ok((rows::head(&row)?, rows::standing(&row)?))
+/// Looks on a connection of its own.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pool: SqlitePool,
+    kept: Option<PoolConnection<Sqlite>>,
 }
 
-/// The same, of the credential that took a name last.
+impl Reader {
+    pub(super) const fn new(pool: SqlitePool) -> Self {
+        Self { pool, kept: None }
+    }
+}
+
+impl Sight for Reader {
+    async fn look(&mut self, credentials: &[CredentialId]) -> Result<Seen, StoreError> {
+        // Kept again only when it has answered: the pool tests what it is given back.
+        let mut connection = match self.kept.take() {
+            Some(kept) => kept,
+            None => self.pool.acquire().await.map_err(unavailable)?,
+        };
+        let statement = if credentials.len() == 1 { STANDING } else { STANDINGS };
+        let query = credentials.iter().fold(sqlx::query(statement), |query, id| query.bind(&id.as_bytes()[..]));
+        let found = query.fetch_all(&mut *connection).await.map_err(unavailable)?;
+        self.kept = Some(connection);
+        rows::standings(&found)
+    }
+
+    fn rest(&mut self) {
+        self.kept = None;
+    }
+}
+
+/// Where the credential that took a name last stands, in a snapshot of its own.
 pub(super) async fn certified(
     connection: &mut SqliteConnection,
     name: &CertificateName,
@@ -68,6 +96,7 @@ pub(super) async fn certified(
 #[async_trait]
 impl StandingReads for SqliteTx {
     async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError> {
-        Ok(find(&mut self.transaction, id).await?.1)
+        let query = sqlx::query(STANDING).bind(&id.as_bytes()[..]);
+        rows::standing(&query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?)
     }
 }

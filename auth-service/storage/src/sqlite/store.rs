@@ -9,7 +9,7 @@ use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 
 use super::tx::SqliteTx;
-use super::{LOOK_AGAIN, SqliteStore, WAIT, log, standing, unavailable};
+use super::{LOOK_AGAIN, SqliteStore, WAIT, log, unavailable};
 
 impl SqliteStore {
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
@@ -19,7 +19,8 @@ impl SqliteStore {
 
 impl Connections for SqliteStore {
     fn connections(&self) -> Vec<PoolUse> {
-        vec![self.to_read.of("readers", &self.readers), self.to_write.of("writers", &self.writer)]
+        let readers = self.to_read.of("readers", &self.readers);
+        vec![self.looks.of("looks"), readers, self.to_write.of("writers", &self.writer)]
     }
 }
 
@@ -46,7 +47,7 @@ impl Store for SqliteStore {
     }
 
     async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
-        standing::find(&mut *self.reader().await?, id).await
+        self.looks.find(id).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -81,6 +82,8 @@ impl Store for SqliteStore {
 
     /// And folds the write-ahead log into the file.
     async fn close(&self) {
+        self.looks.stop();
+        self.lookers.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }

@@ -1,9 +1,10 @@
-//! Verdicts per second over one connection, by kind of credential, and the authority's CPU for each.
+//! Verdicts per second over one connection, by kind of credential, and the authority's CPU for each, on SQLite or
+//! PostgreSQL. They are about several credentials of a kind in turn, because gateways keep the verdict of one for a while.
 //!
 //! The floors: a bare tonic server that echoes a message of the same size on the same core, and a bare ES256
 //! verification in this process.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -20,11 +21,12 @@ use crate::bare::grpc::v1::Item;
 use crate::bare::grpc::v1::bare_client::BareClient;
 use crate::error::{BenchError, Outcome, While as _};
 use crate::figures::{Figure, Spread};
-use crate::fleet::{Fleet, TENANT};
+use crate::fleet::{Fleet, Kept, TENANT};
 use crate::machine;
 use crate::run::{Run, progress};
 
-const ROW: &str = "verify";
+/// How many credentials of a kind are asked about in turn.
+const DIFFERENT: usize = 64;
 /// A ticket is spent by a verdict, which is a commit: of the other verdicts there are so many times more.
 const TICKETS: usize = 10;
 /// Calls that wait for their answer at once, over the one connection.
@@ -37,39 +39,54 @@ pub(super) struct Calls {
     pub(super) took: Vec<f64>,
 }
 
-pub(super) async fn measure(run: &mut Run) -> Outcome<Vec<Figure>> {
+pub(super) async fn measure(run: &mut Run, kept: Kept) -> Outcome<Vec<Figure>> {
+    let row = match kept {
+        Kept::Sqlite => "verify",
+        Kept::Postgres => "verify-postgres",
+    };
     let count = run.scale.verdicts;
-    let fleet = Fleet::start(&run.folder, 0, run.cores).await?;
-    fleet.user("user").await;
-    let token = present(fleet.logins("user", 1).await?.pop(), "opening a session")?.bearer;
-    let (_, api_key) = fleet.admin.create_api_key(TENANT, "backend", &["verify"]).await;
-    let cookie = fleet.cookie("user").await?;
+    let fleet = Fleet::start_on(kept, &run.folder, 0, run.cores).await?;
+    let (tokens, api_keys, cookies) = credentials(&fleet).await?;
+    let token = present(tokens.first(), "opening a session")?;
     let signature = signature_checks(count)?;
     let (bare, address) = bare_grpc(run).await?;
     let channel = grpc(address).await?;
     let mut figures = Vec::new();
     for at_once in AT_ONCE {
-        progress(ROW, format_args!("{count} echoes and verdicts of each kind, {at_once} at once"));
-        let echo = echoes(&channel, bare.pid()?, &token, count, at_once).await?;
-        let kinds = [("access token", &token, signature), ("API key", &api_key, 0.0), ("session cookie", &cookie, 0.0)];
-        for (kind, bearer, check) in kinds {
-            let calls = verdicts(&fleet, bearer, count, at_once).await?;
-            figures.extend(compare(&format!("{kind}, {at_once} at once"), &calls, &echo, check)?);
+        progress(row, format_args!("{count} echoes and verdicts of each kind, {at_once} at once"));
+        let echo = echoes(&channel, bare.pid()?, token, count, at_once).await?;
+        let kinds =
+            [("access token", &tokens, signature), ("API key", &api_keys, 0.0), ("session cookie", &cookies, 0.0)];
+        for (kind, bearers, check) in kinds {
+            let calls = verdicts(&fleet, bearers, count, at_once).await?;
+            figures.extend(compare(row, &format!("{kind}, {at_once} at once"), &calls, &echo, check)?);
         }
-        let calls = redemptions(&fleet, &token, count.div_ceil(TICKETS), at_once).await?;
-        figures.extend(compare(&format!("ticket, spent, {at_once} at once"), &calls, &echo, 0.0)?);
+        let calls = redemptions(&fleet, token, count.div_ceil(TICKETS), at_once).await?;
+        figures.extend(compare(row, &format!("ticket, spent, {at_once} at once"), &calls, &echo, 0.0)?);
     }
-    figures.push(Figure::single(ROW, "floor: one ES256 verification", "µs", signature));
+    figures.push(Figure::single(row, "floor: one ES256 verification", "µs", signature));
     Ok(figures)
 }
 
-fn compare(what: &str, calls: &Calls, echo: &Calls, check: f64) -> Outcome<Vec<Figure>> {
+/// Access tokens, API keys and session cookies.
+async fn credentials(fleet: &Fleet) -> Outcome<(Vec<String>, Vec<String>, Vec<String>)> {
+    fleet.user("user").await;
+    let tokens = fleet.logins("user", DIFFERENT).await?.into_iter().map(|login| login.bearer).collect();
+    let (mut api_keys, mut cookies) = (Vec::new(), Vec::new());
+    for _ in 0..DIFFERENT {
+        api_keys.push(fleet.admin.create_api_key(TENANT, "backend", &["verify"]).await.1);
+        cookies.push(fleet.cookie("user").await?);
+    }
+    Ok((tokens, api_keys, cookies))
+}
+
+fn compare(row: &'static str, what: &str, calls: &Calls, echo: &Calls, check: f64) -> Outcome<Vec<Figure>> {
     let echo_took = present(Spread::of(echo.took.iter().copied()), "calling the bare server")?.p50;
-    let took = Figure::spread(ROW, format!("{what}: call to answer"), "ms", calls.took.iter().copied());
+    let took = Figure::spread(row, format!("{what}: call to answer"), "ms", calls.took.iter().copied());
     let floor = if check > 0.0 { "ES256 + 2 echoes" } else { "2 echoes" };
     Ok(vec![
-        Figure::single(ROW, what, "per second", calls.rate).beside("tonic echo", echo.rate),
-        Figure::single(ROW, format!("{what}: authority's CPU, each"), "µs", calls.cpu)
+        Figure::single(row, what, "per second", calls.rate).beside("tonic echo", echo.rate),
+        Figure::single(row, format!("{what}: authority's CPU, each"), "µs", calls.cpu)
             .beside(floor, check + 2.0 * echo.cpu),
         present(took, "verifying")?.beside("tonic echo", echo_took),
     ])
@@ -99,9 +116,10 @@ async fn echoes(channel: &Channel, pid: u32, payload: &str, count: usize, at_onc
     .await
 }
 
-async fn verdicts(fleet: &Fleet, bearer: &str, count: usize, at_once: usize) -> Outcome<Calls> {
+async fn verdicts(fleet: &Fleet, bearers: &[String], count: usize, at_once: usize) -> Outcome<Calls> {
+    let asked = AtomicUsize::new(0);
     repeat(fleet.authority_pid()?, count, at_once, || async {
-        let verdict = fleet.backend.verify(bearer).await;
+        let verdict = fleet.backend.verify(&bearers[asked.fetch_add(1, Ordering::Relaxed) % bearers.len()]).await;
         let allowed = verdict.allowed.is_some();
         allowed.then_some(()).ok_or_else(|| BenchError::new("verifying", format!("{verdict:?}")))
     })
