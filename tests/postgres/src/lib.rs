@@ -6,22 +6,10 @@
 //! that Debian's package makes, or by `nobody`.
 //! Refuses: to install anything; what is missing is named with the command that brings it.
 
+mod database;
 mod programs;
 mod server;
 mod watchdog;
 
+pub use database::{Database, database};
 pub use server::{Options, Server, address};
-
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A new empty database on the one server of this test program: its address.
-///
-/// # Panics
-/// When there is no PostgreSQL, or it does not start.
-pub fn database() -> String {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let server = SERVER.get_or_init(|| Server::start(Options::default()));
-    server.create_database(&format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed)))
-}

@@ -140,7 +140,7 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn psql(&self, database: &str, sql: &str) -> Command {
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> Command {
         let mut psql = program("psql");
         let port = self.port.to_string();
         psql.args(["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", database, "-XqAt", "-v", "ON_ERROR_STOP=1"]);
@@ -148,7 +148,7 @@ impl Server {
         psql
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 }

@@ -16,9 +16,12 @@ pub(super) const CHANNEL: &str = "portcullis_log";
 /// Appends: the head row last, its new state in the log and in the marked rows, the answer remembered, the listeners
 /// woken at commit. One statement, so that the head is locked for this and the commit only.
 /// $1 payload, $2 time, $3 to $7 the requests and their contents, $8 and $9 the keys of what is marked, $10 what the
-/// answers are about.
+/// answers are about. `m` are the rows that were marked.
 macro_rules! append {
-    ($($marks:literal)*) => {
+    () => {
+        append!("m AS (SELECT 1 WHERE false)")
+    };
+    ($($marks:literal)+) => {
         concat!(
             "WITH h AS (
                  UPDATE revocation_head
@@ -34,9 +37,9 @@ macro_rules! append {
                         ('x' || encode(substr(h.chain, 1, 8), 'hex'))::bit(64)::bigint, $2, r.subject, $2
                  FROM h, unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $10::text[])
                          r (tenant, actor, request, asker, content, subject)),
-             k AS (SELECT * FROM unnest($8::text[], $9::bytea[]) k (tenant, id))",
-            $($marks,)*
-            " SELECT seq, chain, pg_notify('portcullis_log', '') FROM h"
+             k AS (SELECT * FROM unnest($8::text[], $9::bytea[]) k (tenant, id)), ",
+            $($marks,)+
+            " SELECT seq, chain, (SELECT count(*) FROM m) AS marked, pg_notify('portcullis_log', '') FROM h"
         )
     };
 }
@@ -54,7 +57,7 @@ const APPEND: &str = append!();
 const TENANTS: Kind = Kind {
     lock: "SELECT 1 FROM tenants t JOIN unnest($1::text[], $2::bytea[]) k (tenant, id) ON t.name = k.tenant
            ORDER BY t.name FOR NO KEY UPDATE OF t",
-    append: append!(", m AS (UPDATE tenants t SET revoked_seq = h.seq FROM h, k WHERE t.name = k.tenant)"),
+    append: append!("m AS (UPDATE tenants t SET revoked_seq = h.seq FROM h, k WHERE t.name = k.tenant RETURNING 1)"),
     mark: "UPDATE tenants t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
            WHERE t.name = k.tenant",
 };
@@ -69,8 +72,8 @@ macro_rules! rows_with_tenant_and_id {
                  ORDER BY t.tenant, t.id FOR NO KEY UPDATE OF t"
             ),
             append: append!(
-                ", m AS (UPDATE " $table
-                " t SET revoked_seq = h.seq FROM h, k WHERE t.tenant = k.tenant AND t.id = k.id)"
+                "m AS (UPDATE " $table
+                " t SET revoked_seq = h.seq FROM h, k WHERE t.tenant = k.tenant AND t.id = k.id RETURNING 1)"
             ),
             mark: concat!(
                 "UPDATE ",
@@ -93,8 +96,8 @@ const CLIENTS: Kind = Kind {
            SELECT tenant, convert_from(id, 'UTF8'), 0 FROM unnest($1::text[], $2::bytea[]) k (tenant, id) ORDER BY 1, 2
            ON CONFLICT (tenant, id) DO UPDATE SET revoked_seq = t.revoked_seq RETURNING 1",
     append: append!(
-        ", m AS (UPDATE clients t SET revoked_seq = h.seq FROM h, k
-                 WHERE t.tenant = k.tenant AND t.id = convert_from(k.id, 'UTF8'))"
+        "m AS (UPDATE clients t SET revoked_seq = h.seq FROM h, k
+               WHERE t.tenant = k.tenant AND t.id = convert_from(k.id, 'UTF8') RETURNING 1)"
     ),
     mark: "UPDATE clients t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
            WHERE t.tenant = k.tenant AND t.id = convert_from(k.id, 'UTF8')",
@@ -103,10 +106,12 @@ const CLIENTS: Kind = Kind {
 const SIGNING_KEYS: Kind = Kind {
     lock: "SELECT 1 FROM signing_keys t JOIN unnest($1::text[], $2::bytea[]) k (tenant, id) ON t.id = k.id
            ORDER BY t.id FOR NO KEY UPDATE OF t",
-    append: append!(", m AS (UPDATE signing_keys t SET revoked_seq = h.seq FROM h, k WHERE t.id = k.id)"),
+    append: append!("m AS (UPDATE signing_keys t SET revoked_seq = h.seq FROM h, k WHERE t.id = k.id RETURNING 1)"),
     mark: "UPDATE signing_keys t SET revoked_seq = $1 FROM unnest($2::text[], $3::bytea[]) k (tenant, id)
            WHERE t.id = k.id",
 };
+
+const UNMARKED: StoreError = StoreError::Corrupt { what: "a batch kills what has no row" };
 
 /// In the order in which they are locked: whoever contains before what is contained.
 const KINDS: [&Kind; 7] = [&TENANTS, &IDENTITIES, &SESSIONS, &CREDENTIALS, &CLIENTS, &SIGNING_KEYS, &ISSUERS];
@@ -154,7 +159,12 @@ impl Killed<'_> {
 
     async fn mark(&self, session: &mut Session, head: Head) -> Result<(), StoreError> {
         let query = sqlx::query(self.kind.mark).bind(number(head.seq)).bind(&self.tenants).bind(&self.ids);
-        session.execute(query).await.map(drop)
+        self.all_are_marked(session.execute(query).await?.rows_affected())
+    }
+
+    /// They are locked: a database that marks others, or none of them, does something else than it is told.
+    fn all_are_marked(&self, marked: u64) -> Result<(), StoreError> {
+        if marked == self.ids.len() as u64 { Ok(()) } else { Err(UNMARKED) }
     }
 }
 
@@ -188,7 +198,11 @@ pub(super) async fn append(session: &mut Session, batch: &Batch, at: Timestamp) 
         None => query.bind(Vec::<&str>::new()).bind(Vec::<&[u8]>::new()),
     };
     let query = query.bind(answers.iter().map(|answer| answer.subject.as_deref()).collect::<Vec<_>>());
-    let head = rows::head(&session.one(query).await?)?;
+    let appended = session.one(query).await?;
+    let head = rows::head(&appended)?;
+    if let Some(rows) = first {
+        rows.all_are_marked(Columns(&appended).seq("marked")?)?;
+    }
     for rows in others {
         rows.mark(session, head).await?;
     }

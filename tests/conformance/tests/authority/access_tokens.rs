@@ -1,13 +1,13 @@
 //! Tricks with access tokens.
 
-use auth_domain::{DenyReason, Store as _};
+use auth_domain::DenyReason;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_types::Secret;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use super::world::World;
 
 struct Parts {
     header: Value,

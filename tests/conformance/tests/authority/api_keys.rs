@@ -6,12 +6,12 @@ use std::time::Duration;
 use auth_domain::{
     Action, Caller, CreateApiKeyError, DenyReason, IdentityKind, IssuedApiKey, MAX_KEY_ADDRESSES, MAX_KEY_GRANTS,
     NewApiKey, NewIdentity, PresentationContext, Presented, Role, RotateApiKey, RotateApiKeyError, RotatedApiKey,
-    Scope, Scopes, Store as _, Verdict,
+    Scope, Scopes, Verdict,
 };
 use portcullis_types::{AddressRange, CredentialId, IdentityName, Secret};
 
-use crate::world::Shown as _;
-use crate::world::{SECOND, World, actor, allowed, denied, grant, named, role, tenant};
+use super::world::Shown as _;
+use super::world::{SECOND, World, actor, allowed, denied, grant, named, role, tenant};
 
 fn plain() -> NewApiKey {
     NewApiKey {

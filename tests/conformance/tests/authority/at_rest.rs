@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use auth_domain::{Authority, KeyEncryptionKey, OpenError, PresentationContext, RevokeTarget, Store as _};
-use auth_storage::SqliteStore;
+use auth_domain::{Authority, KeyEncryptionKey, OpenError, PresentationContext, RevokeTarget};
 use portcullis_types::{OpaqueToken, SeededEntropy};
 
-use crate::world::Shown as _;
-use crate::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
+use super::world::Shown as _;
+use super::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
@@ -30,9 +29,8 @@ async fn nothing_that_could_be_presented_lies_on_disk() {
     world.revoke(RevokeTarget::Presented(key.clone())).await;
     world.store.close().await;
 
-    let file = world.directory.as_ref().expect("made").path().join("authority.db");
-    let disk = std::fs::read(file).expect("reads");
-    assert!(contains(&disk, b"alice"), "the file is read as it is");
+    let disk = world.data.on_disk().await;
+    assert!(contains(&disk, b"alice"), "it is read as it is");
     assert!(!contains(&disk, PASSWORD.as_bytes()), "the password");
     // PKCS #8 of a P-256 key has the scalar here; the public half beside it is public.
     assert!(!contains(&disk, &private[36..68]), "the signing key");
@@ -57,14 +55,12 @@ fn raw_secret(text: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn another_key_encryption_key_opens_nothing() {
-    let mut world = World::new().await;
-    let directory = world.directory.take().expect("made");
+    let world = World::new().await;
     world.store.close().await;
-    let World { clock, hasher, authority, store, .. } = world;
+    let World { data, clock, hasher, authority, store, .. } = world;
     drop((authority, store));
 
-    let store = SqliteStore::open(directory.path(), &SeededEntropy::new(9)).await.expect("opens");
-    let store: Arc<dyn auth_domain::Store> = Arc::new(store);
+    let store = data.open(&SeededEntropy::new(9)).await;
     let other = KeyEncryptionKey::new(&[8; 32]);
     let other_id = other.id().to_owned();
     let refused = Authority::open(parts(Arc::clone(&store), &clock, &hasher, other)).await;

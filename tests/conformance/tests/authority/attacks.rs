@@ -2,14 +2,14 @@
 //!
 //! The whole list, with the test of each, is docs/attacks.md.
 
-use auth_domain::{DenyReason, Store as _};
+use auth_domain::DenyReason;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_types::Secret;
 use serde_json::{Value, json};
 
-use crate::world::Shown as _;
-use crate::world::World;
+use super::world::Shown as _;
+use super::world::World;
 
 fn encoded(json: &Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use auth_domain::{
     Actor, BootstrapError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden,
-    IdentityFilter, IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes, Store as _,
+    IdentityFilter, IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes,
 };
 use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 
-use crate::passwords::CountingHasher;
-use crate::world::Shown as _;
-use crate::world::{World, actor, named, open, role, tenant};
+use super::passwords::CountingHasher;
+use super::world::Shown as _;
+use super::world::{World, actor, named, open, role, tenant};
 
 pub(crate) async fn service(world: &World, name: &str) {
     let new = NewIdentity::plain(tenant(), IdentityKind::Service, IdentityName::try_from(name).expect("valid"));
@@ -40,9 +40,9 @@ async fn the_first_start_shows_one_key_and_the_second_none() {
 
 #[tokio::test]
 async fn a_first_start_whose_key_was_not_kept_leaves_no_trace_and_is_made_again() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = crate::data();
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_700_000_000)));
-    let (_store, authority) = open(directory.path(), &clock, &Arc::new(CountingHasher::new()), 1).await;
+    let (_store, authority) = open(&*data, &clock, &Arc::new(CountingHasher::new()), 1).await;
     let mut lost = None;
     let refused = authority
         .bootstrap(|key| {

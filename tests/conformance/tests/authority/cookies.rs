@@ -1,12 +1,11 @@
 //! Session cookies in use.
 
 use auth_domain::{
-    Batch, CookieUse, DenyReason, LoginAttempt, LoginMode, LoginOutcome, NewSession, SessionCredentials, Store as _,
-    Target,
+    Batch, CookieUse, DenyReason, LoginAttempt, LoginMode, LoginOutcome, NewSession, SessionCredentials, Target,
 };
 use portcullis_types::{OpaqueToken, Secret};
 
-use crate::world::{COOKIES, PASSWORD, World, actor, tenant};
+use super::world::{COOKIES, PASSWORD, World, actor, tenant};
 
 async fn use_it(world: &World, cookie: &Secret) -> Result<Option<Secret>, DenyReason> {
     Ok(match world.authority.use_cookie(cookie).await.expect("an outcome")? {

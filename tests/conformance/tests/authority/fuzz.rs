@@ -5,8 +5,8 @@ use portcullis_fuzz::Target;
 use portcullis_types::{RedemptionId, Secret};
 use tokio::runtime::Runtime;
 
-use crate::world::Shown as _;
-use crate::world::{World, tenant};
+use super::world::Shown as _;
+use super::world::{World, tenant};
 
 fn target(name: &'static str) -> Target {
     Target::new(name, env!("CARGO_MANIFEST_DIR"))
@@ -73,7 +73,7 @@ fn a_page_token_is_a_position_in_its_own_list_or_refused() {
     };
     runtime.block_on(async {
         for name in ["bob", "carol"] {
-            crate::callers::service(&world, name).await;
+            super::callers::service(&world, name).await;
         }
     });
     let token = list("").expect("the first page").next.expect("there is more");

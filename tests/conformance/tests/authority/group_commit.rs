@@ -2,14 +2,12 @@
 
 use auth_domain::{
     Actor, Asking, AuditFilter, Committed, DenyReason, Group, MAX_GROUP, NewSession, Reason, RequestId, RevokeError,
-    RevokeRequest, RevokeTarget, Store as _, StoreError, TokenPair,
+    RevokeRequest, RevokeTarget, StoreError, TokenPair,
 };
 use portcullis_types::{ClientId, SessionId};
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use crate::waiting::let_in;
-use crate::world::{World, actor, named, tenant};
+use super::waiting::let_in;
+use super::world::{World, actor, named, tenant};
 
 fn asking(actor: &Actor, target: RevokeTarget, name: Option<&str>) -> Asking {
     let request_id = name.map(|name| RequestId::try_from(name).expect("a valid id"));
@@ -109,7 +107,7 @@ async fn each_name_is_answered_with_the_entry_they_share() {
     let (one, two) = (world.log_in().await, world.log_in().await);
     let asked = || [asking(&actor(), session(&one), Some("r1")), asking(&actor(), session(&two), Some("r2"))];
     let answers = together(&world, asked()).await;
-    world.clock.advance(crate::world::SECOND);
+    world.clock.advance(super::world::SECOND);
     let again = together(&world, asked()).await;
     assert_eq!(again, answers);
     let [_, Asking { actor, request }] = asked();
@@ -124,14 +122,7 @@ async fn each_name_is_answered_with_the_entry_they_share() {
 async fn where_the_transaction_fails_at_one_nothing_is_done() {
     let world = World::new().await;
     let (one, cursed, two) = (world.log_in().await, world.log_in().await, world.log_in().await);
-    let file = world.directory.as_ref().expect("a directory").path().join("authority.db");
-    let mut raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.expect("opens");
-    let id: String = cursed.0.session.id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let curse = format!(
-        "CREATE TRIGGER curse BEFORE UPDATE OF revoked_seq ON sessions WHEN NEW.id = x'{id}' \
-         BEGIN SELECT RAISE(IGNORE); END"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(curse)).execute(&mut raw).await.expect("it is made");
+    world.data.damage(cursed.0.session.id).await;
     let before = head(&world).await;
     let asked = || [&one, &cursed, &two].map(|of| asking(&actor(), session(of), None));
     let failed = world.authority.revoke_together(&group(asked())).await;

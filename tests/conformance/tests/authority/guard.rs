@@ -8,7 +8,7 @@ use auth_domain::{IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, Refusal
 use futures_util::future::join_all;
 use portcullis_types::{IdentityName, Secret};
 
-use crate::world::{GUARD, PASSWORD, SECOND, World, actor, tenant};
+use super::world::{GUARD, PASSWORD, SECOND, World, actor, tenant};
 
 const HOME: &str = "192.0.2.1";
 const WRONG: &str = "wrong horse battery";

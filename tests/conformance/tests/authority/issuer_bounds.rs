@@ -9,8 +9,8 @@ use auth_domain::{
 use portcullis_types::{ClientId, Clock as _, TenantId};
 use serde_json::json;
 
-use crate::issuers::{MINUTE, SECOND, corp, name, sign};
-use crate::world::{World, actor, denied, named, tenant};
+use super::issuers::{MINUTE, SECOND, corp, name, sign};
+use super::world::{World, actor, denied, named, tenant};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

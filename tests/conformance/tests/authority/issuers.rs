@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth_domain::{
     Audience, DenyReason, IdentityKind, Issuer, IssuerAlgorithm, IssuerKey, IssuerKeys, IssuerSilent, IssuerUrl,
     KeySet, Mapping, NameTemplate, NewIdentity, NewIssuer, PresentationContext, Presented, PutIssuerError, Reason,
-    RevokeTarget, RoleRule, Store as _, StoreError, VerifyError,
+    RevokeTarget, RoleRule, StoreError, VerifyError,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
@@ -19,7 +19,7 @@ use portcullis_types::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, actor, allowed, denied, named, role, tenant};
+use super::world::{World, actor, allowed, denied, named, role, tenant};
 
 pub(crate) const URL: &str = "https://id.example";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

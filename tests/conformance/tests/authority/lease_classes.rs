@@ -1,11 +1,11 @@
 //! Which class of leases a tenant has, and how gateways learn of it.
 
-use auth_domain::{CreateTenantError, SetLeaseClassError, Store as _};
+use auth_domain::{CreateTenantError, SetLeaseClassError};
 use portcullis_proto::auth::v1;
 use portcullis_types::{LeaseClass, TenantId};
 use prost::Message as _;
 
-use crate::world::{World, actor, tenant};
+use super::world::{World, actor, tenant};
 
 #[tokio::test]
 async fn a_tenants_class_travels_in_its_verdicts() {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use auth_domain::{
     Authority, DenyReason, IdentityKind, KeyEncryptionKey, LoginAttempt, LoginOutcome, NewIdentity, RevokeTarget,
-    SessionCredentials, SessionState, Store,
+    SessionCredentials, SessionState,
 };
 use portcullis_types::{IdentityName, Secret};
 
-use crate::passwords::CountingHasher;
-use crate::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
+use super::passwords::CountingHasher;
+use super::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
 
 #[tokio::test]
 async fn a_token_says_who_logged_in() {
@@ -140,8 +140,7 @@ async fn a_new_password_ends_every_session_and_is_the_only_one_that_logs_in() {
 async fn a_password_is_hashed_again_when_the_parameters_have_changed() {
     let world = World::new().await;
     let stronger = Arc::new(CountingHasher::with_memory(16));
-    let store = Arc::clone(&world.store) as Arc<dyn Store>;
-    let parts = parts(store, &world.clock, &stronger, KeyEncryptionKey::new(&KEK));
+    let parts = parts(Arc::clone(&world.store), &world.clock, &stronger, KeyEncryptionKey::new(&KEK));
     let authority = Authority::open(parts).await.expect("opens");
     let log_in = async |expected| {
         let before = stronger.evaluations();

@@ -5,11 +5,11 @@ use std::time::Duration;
 use auth_domain::{
     Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, IdentityKind,
     InvalidPassword, LoginMode, LoginOutcome, NewIdentity, PasswordChange, Proof, Reset, SessionCredentials,
-    SetPasswordError, Store as _, UnfitHash,
+    SetPasswordError, UnfitHash,
 };
 use portcullis_types::{IdentityName, Secret};
 
-use crate::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
+use super::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 
 const NEW: &str = "another horse battery";
 /// "U*U" by bcrypt, as other programs write it.

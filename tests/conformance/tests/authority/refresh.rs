@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, Store as _, TokenPair};
+use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, TokenPair};
 use futures_util::future::join_all;
 use portcullis_types::Secret;
 
-use crate::world::Shown as _;
-use crate::world::{SECOND, World, actor};
+use super::world::Shown as _;
+use super::world::{SECOND, World, actor};
 
 async fn refresh(world: &World, token: &Secret) -> Result<TokenPair, DenyReason> {
     match world.authority.refresh_tokens(&actor(), token).await.expect("an outcome") {

@@ -1,40 +1,31 @@
 //! A restored backup: what was issued or revoked after it was taken is on another branch of history.
 
-use std::path::Path;
+use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget};
 
-use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, Store as _};
+use super::data::Data;
+use super::world::{World, actor, named, open, tenant};
 
-use crate::world::{World, actor, named, open, tenant};
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("makes a directory");
-    std::fs::copy(from.join("authority.db"), to.join("authority.db")).expect("copies");
-}
-
-/// The same world over the data of another directory.
-async fn over(mut world: World, directory: &Path, seed: u64) -> World {
-    (world.store, world.authority) = open(directory, &world.clock, &world.hasher, seed).await;
+/// The same world over other data.
+async fn over(mut world: World, data: Box<dyn Data>, seed: u64) -> World {
+    (world.store, world.authority) = open(&*data, &world.clock, &world.hasher, seed).await;
+    world.data = data;
     world
 }
 
 #[tokio::test]
 async fn credentials_of_the_lost_branch_are_denied() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let kept = world.log_in().await.1;
-    let directory = world.directory.take().expect("made");
-    let backup = directory.path().join("backup");
     world.store.close().await;
-    copy(directory.path(), &backup);
+    let (backup, aside) = (world.data.copy().await, world.data.copy().await);
 
-    let aside = directory.path().join("aside");
-    copy(directory.path(), &aside);
-    let world = over(world, &aside, 2).await;
+    let world = over(world, aside, 2).await;
     world.revoke(RevokeTarget::Identity(named("alice"))).await;
     let lost = world.log_in().await.1;
     let lost_head = world.store.head().await.expect("reads");
     world.store.close().await;
 
-    let world = over(world, &backup, 3).await;
+    let world = over(world, backup, 3).await;
     world.allowed(&kept.access).await;
     let refused = world.denied(&lost.access).await.0;
     assert_eq!(refused, DenyReason::Unknown);

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use auth_domain::{
     ANSWERS_KEPT, CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, NewTicket,
-    PresentationContext, Reason, RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, Store as _,
-    TicketOutcome, Tidied,
+    PresentationContext, Reason, RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, TicketOutcome, Tidied,
 };
 use portcullis_types::{ClientId, Secret};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
-use crate::world::Shown as _;
-use crate::world::{SECOND, World, actor, allowed, denied, named, tenant};
+use super::world::Shown as _;
+use super::world::{SECOND, World, actor, allowed, denied, named, tenant};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -2,11 +2,11 @@
 
 use auth_domain::{
     Actor, DenyReason, IdentityRef, Pace, Page, Reason, RequestId, RevokeError, RevokeRequest, RevokeTarget,
-    SessionFilter, SessionState, Store as _,
+    SessionFilter, SessionState,
 };
 use portcullis_types::{CredentialId, IdentityId, Secret, SessionId, TenantId};
 
-use crate::world::{World, actor, named, tenant};
+use super::world::{World, actor, named, tenant};
 
 fn request(target: RevokeTarget, id: Option<&str>) -> RevokeRequest {
     let request_id = id.map(|id| RequestId::try_from(id).expect("a valid id"));
@@ -62,7 +62,7 @@ async fn what_is_dead_is_answered_with_the_entry_that_killed_it() {
     let world = World::new().await;
     let (opened, tokens) = world.log_in().await;
     let first = world.revoke(RevokeTarget::Session(opened.session.id)).await;
-    world.clock.advance(crate::world::SECOND);
+    world.clock.advance(super::world::SECOND);
     assert_eq!(world.revoke(RevokeTarget::Session(opened.session.id)).await, first);
     assert_eq!(world.revoke(RevokeTarget::Presented(tokens.refresh)).await, first);
     let identity = RevokeTarget::Identity(named("alice"));

@@ -12,8 +12,8 @@ use data_encoding::BASE32_NOPAD;
 use portcullis_types::{Clock as _, Secret};
 use serde_json::{Value, json};
 
-use crate::access_tokens::claims_of;
-use crate::world::{PASSWORD, SECOND, World, actor, named, tenant};
+use super::access_tokens::claims_of;
+use super::world::{PASSWORD, SECOND, World, actor, named, tenant};
 
 const STEP: Duration = Duration::from_secs(30);
 

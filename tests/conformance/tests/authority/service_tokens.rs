@@ -10,8 +10,8 @@ use auth_domain::{
 };
 use portcullis_types::{AddressRange, IdentityName, Secret};
 
-use crate::world::Shown as _;
-use crate::world::{SECOND, World, actor, audience, denied, named, tenant};
+use super::world::Shown as _;
+use super::world::{SECOND, World, actor, audience, denied, named, tenant};
 
 fn set(scopes: &[Scope]) -> Scopes {
     scopes.iter().copied().collect()

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_types::{IdentityName, Secret, SigningKeyId};
 use serde_json::Value;
 
-use crate::world::{KEK, KEYS, SECOND, World, actor, named, parts, tenant};
+use super::world::{KEK, KEYS, SECOND, World, actor, named, parts, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -283,7 +283,7 @@ async fn a_missing_key_encryption_key_is_named() {
     // What the other replica makes, this one cannot open.
     let asked = RotateSigningKey { instead_of: None, at_once: true };
     other.rotate_signing_key(&actor(), asked).await.expect("rotates");
-    let refused = world.authority.log_in(&actor(), world.attempt("alice", crate::world::PASSWORD)).await;
+    let refused = world.authority.log_in(&actor(), world.attempt("alice", super::world::PASSWORD)).await;
     let error = refused.expect_err("it cannot sign");
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains(KeyEncryptionKey::new(&[8; 32]).id()), "{error}: {cause}");

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use auth_domain::{
     Action, CreateApiKeyError, CreateIdentityError, Credential, CredentialKind, Grant, IdentityKind, MAX_API_KEY_LIFE,
-    MAX_GRANT_BYTES, MAX_GRANTS, MAX_ROLES_HELD, NewApiKey, NewIdentity, PutRoleError, Role, Scopes, Store as _,
+    MAX_GRANT_BYTES, MAX_GRANTS, MAX_ROLES_HELD, NewApiKey, NewIdentity, PutRoleError, Role, Scopes,
     UpdateIdentityError,
 };
 use portcullis_types::{CredentialId, IdentityName, Revision, RoleName, Timestamp};
 
-use crate::world::{World, actor, grant, named, role, tenant};
+use super::world::{World, actor, grant, named, role, tenant};
 
 /// A role of exactly so many bytes.
 fn of_bytes(name: &str, bytes: u64) -> Role {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome, RevokeTarget, Store as _,
-    TicketOutcome,
+    DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome, RevokeTarget, TicketOutcome,
 };
 use futures_util::future::join_all;
 use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
 
-use crate::world::Shown as _;
-use crate::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
+use super::world::Shown as _;
+use super::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
 
 fn anywhere() -> PresentationContext {
     PresentationContext::default()

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Action, CredentialReference, DenyReason, PresentationContext, Presented, RevokeTarget, Role, Store as _, Target,
+    Action, CredentialReference, DenyReason, PresentationContext, Presented, RevokeTarget, Role, Target,
 };
 use portcullis_types::{ClientId, KeyDigest, KeyKind, OpaqueKind, OpaqueToken, Secret, SeededEntropy, TenantId};
 
-use crate::world::Shown as _;
-use crate::world::{SECOND, World, actor, allowed, audience, denied, grant, named, role, tenant};
+use super::world::Shown as _;
+use super::world::{SECOND, World, actor, allowed, audience, denied, grant, named, role, tenant};
 
 fn key(kind: KeyKind, id: &str) -> KeyDigest {
     KeyDigest::of(&tenant(), kind, id)

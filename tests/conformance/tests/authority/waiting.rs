@@ -6,12 +6,12 @@ use auth_domain::{
     Actor, BeginError, Caller, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
     CreateTicketError, IdentityKind, IssueError, IssueTokens, LoginError, NewApiKey, NewIdentity, NewTicket,
     PresentationContext, Presented, PutRoleError, Reason, RevokeError, RevokeRequest, RevokeTarget, Role, Scopes,
-    SetPasswordError, Store as _, UpdateIdentityError, VerifyError,
+    SetPasswordError, UpdateIdentityError, VerifyError,
 };
 use portcullis_types::{IdentityName, RedemptionId, Secret, TenantId};
 
-use crate::world::Shown as _;
-use crate::world::{PASSWORD, World, actor, allowed, named, role, tenant};
+use super::world::Shown as _;
+use super::world::{PASSWORD, World, actor, allowed, named, role, tenant};
 
 fn robot() -> NewIdentity {
     NewIdentity::plain(tenant(), IdentityKind::Service, IdentityName::try_from("robot").expect("valid"))

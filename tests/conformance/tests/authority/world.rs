@@ -1,6 +1,5 @@
 //! A small world: tenant `acme` with `alice`, who has a password and the role `speaker`.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,24 +11,23 @@ use auth_domain::{
     RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome,
     TokenPair, Verdict,
 };
-use auth_storage::SqliteStore;
 use portcullis_types::{
     ClientId, IdentityName, LeaseLengths, LeaseTerms, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy,
     TenantId, Timestamp,
 };
-use tempfile::TempDir;
 
-use crate::issuers::PublishedSet;
-use crate::passwords::CountingHasher;
+use super::data::Data;
+use super::issuers::PublishedSet;
+use super::passwords::CountingHasher;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) struct World {
-    pub(crate) directory: Option<TempDir>,
+    pub(crate) data: Box<dyn Data>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) hasher: Arc<CountingHasher>,
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) admin: Caller,
     pub(crate) alice: Identity,
@@ -134,26 +132,26 @@ pub(crate) fn parts(
     }
 }
 
-/// An authority over the data in a directory.
+/// An authority over what is there.
 pub(crate) async fn open(
-    directory: &Path,
+    data: &dyn Data,
     clock: &Arc<ManualClock>,
     hasher: &Arc<CountingHasher>,
     seed: u64,
-) -> (Arc<SqliteStore>, Arc<Authority>) {
+) -> (Arc<dyn Store>, Arc<Authority>) {
     let entropy = Arc::new(SeededEntropy::new(seed));
-    let store = Arc::new(SqliteStore::open(directory, &*entropy).await.expect("opens"));
-    let parts = parts(Arc::clone(&store) as Arc<dyn Store>, clock, hasher, KeyEncryptionKey::new(&KEK));
+    let store = data.open(&*entropy).await;
+    let parts = parts(Arc::clone(&store), clock, hasher, KeyEncryptionKey::new(&KEK));
     let parts = Parts { entropy, ..parts };
     (store, Arc::new(Authority::open(parts).await.expect("opens")))
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let data = crate::data();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_700_000_000)));
         let hasher = Arc::new(CountingHasher::new());
-        let (store, authority) = open(directory.path(), &clock, &hasher, 1).await;
+        let (store, authority) = open(&*data, &clock, &hasher, 1).await;
         let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("the first start");
         let admin = authority.authenticate_caller(&key.shown(), None).await.expect("its own key");
         authority.create_tenant(&actor(), tenant(), None).await.expect("a new tenant");
@@ -167,7 +165,7 @@ impl World {
             ..NewIdentity::plain(tenant(), IdentityKind::User, name)
         };
         let alice = authority.create_identity(&actor(), alice).await.expect("a new identity");
-        Self { directory: Some(directory), clock, hasher, store, authority, admin, alice }
+        Self { data, clock, hasher, store, authority, admin, alice }
     }
 
     pub(crate) fn attempt(&self, name: &str, password: &str) -> LoginAttempt {

@@ -1,4 +1,5 @@
-//! The authority's rules, on SQLite, with a clock that stands still.
+//! What the authority promises, with a clock that stands still, whichever store it is on: each kind of store has a
+//! program of its own that runs all of this, `sqlite.rs` and `postgres.rs`.
 
 mod access_tokens;
 mod api_keys;
@@ -6,6 +7,7 @@ mod at_rest;
 mod attacks;
 mod callers;
 mod cookies;
+pub(crate) mod data;
 mod fuzz;
 mod group_commit;
 mod guard;
@@ -14,6 +16,7 @@ mod issuers;
 mod lease_classes;
 mod login;
 mod password_changes;
+mod password_races;
 mod passwords;
 mod refresh;
 mod restore;
