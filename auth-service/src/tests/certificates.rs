@@ -40,8 +40,13 @@ struct SetClock(Mutex<Timestamp>);
 
 impl SetClock {
     fn set(&self, year: i32, month: u8, day: u8) {
-        let at = date_time_ymd(year, month, day).unix_timestamp();
-        *self.0.lock().expect("no panic held it") = Timestamp::from_unix_seconds(at);
+        self.set_before((year, month, day), Duration::ZERO);
+    }
+
+    /// So long before the day begins.
+    fn set_before(&self, (year, month, day): (i32, u8, u8), early: Duration) {
+        let at = Timestamp::from_unix_seconds(date_time_ymd(year, month, day).unix_timestamp());
+        *self.0.lock().expect("no panic held it") = at.saturating_sub(early);
     }
 }
 
@@ -407,6 +412,18 @@ async fn a_certificate_is_judged_at_every_call_and_no_watch_outlives_it() {
     assert_eq!(end_of(told).await, (0, "CALLER_REVOKED".to_owned()), "not even the probe is answered");
     world.clock.set(2029, 12, 31);
     assert_eq!(refused(&line, Request::new(())).await, "CREDENTIAL_REFUSED", "nor is it good before it begins");
+}
+
+/// Nobody asks, nothing is written, and it is not yet time to look at the caller again.
+#[tokio::test]
+async fn a_watch_that_nothing_stirs_ends_with_its_callers_certificate() {
+    let world = World::new().await;
+    world.register("system", "gateway", SPIFFE, &["watch"]).await;
+    world.clock.set_before((2031, 1, 1), Duration::from_millis(200));
+    let (_asks, told) = watch(&world.line_as(uri(SPIFFE))).await;
+    world.clock.set(2031, 1, 1);
+    let end = tokio::time::timeout(Duration::from_secs(40), end_of(told));
+    assert_eq!(end.await.expect("its timer counts"), (0, "CALLER_REVOKED".to_owned()));
 }
 
 #[tokio::test]

@@ -87,6 +87,45 @@ async fn a_form_refreshes_for_the_client_that_the_session_is_of_and_takes_nothin
 }
 
 #[tokio::test]
+async fn a_key_that_is_bound_to_addresses_is_exchanged_from_them_alone() {
+    const FORWARDED_FOR: http::HeaderName = http::HeaderName::from_static("x-forwarded-for");
+    for behind_proxy in [true, false] {
+        let world = World::with(|config| config.http.forwarded_for = behind_proxy).await;
+        world.make_identity("demo", "job", v1::IdentityKind::Service).await;
+        let request = v1::CreateApiKeyRequest {
+            identity: Some(named("demo", "job")),
+            scopes: vec!["verify".to_owned()],
+            addresses: vec!["10.0.0.0/8".to_owned()],
+            ..Default::default()
+        };
+        let made = world.api_keys().create_api_key(by(&world.admin, request)).await.expect("it may").into_inner();
+        let id = made.api_key.expect("it was made").id;
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={}", made.secret);
+        for (from, is_good) in [
+            (&[FORM, (FORWARDED_FOR, "192.0.2.1, 10.0.0.1")][..], behind_proxy),
+            (&[FORM, (FORWARDED_FOR, "10.0.0.1, 192.0.2.1")], false),
+            (&[FORM], false),
+        ] {
+            let (response, answer) = world.http("/v1/token", from, &form).await;
+            if !is_good {
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{from:?}");
+                assert_eq!(answer["error"], "invalid_client", "as any other key that is not good");
+                continue;
+            }
+            assert_eq!(response.status(), StatusCode::OK, "{answer}");
+            // The token is bound as its key is, and this test calls from elsewhere.
+            let token = answer["access_token"].as_str().expect("it is text");
+            let request = v1::VerifyRequest {
+                credential: Some(v1::verify_request::Credential::Bearer(world.admin.clone())),
+                context: None,
+            };
+            let refused = world.verification().verify(by(token, request)).await.expect_err("it is from elsewhere");
+            assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_needs_a_bearer_or_the_cookie_from_an_allowed_origin() {
     let world = World::new().await;
     let cookie = cookie(&world).await;

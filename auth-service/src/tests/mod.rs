@@ -7,6 +7,7 @@ mod certificates;
 mod edge;
 mod gate;
 mod guard;
+mod held_rows;
 mod job;
 mod lifecycle;
 mod openapi;

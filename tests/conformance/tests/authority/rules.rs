@@ -6,6 +6,7 @@ mod api_keys;
 mod at_rest;
 mod attacks;
 mod callers;
+mod certificates;
 mod cookies;
 pub(crate) mod data;
 mod fuzz;
