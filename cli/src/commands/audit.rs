@@ -7,6 +7,7 @@ use portcullis_types::{AuditAnchor, AuditCheck, AuditFinding, AuditRow, AuditSea
 use serde_json::{Value, json};
 use tonic::Streaming;
 
+use super::audit_export::{self, ExportArgs};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::instant::{self, Instant};
@@ -23,6 +24,9 @@ pub(crate) enum AuditCommand {
     /// Checks the whole trail: finds what was removed, altered, added or put elsewhere.
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Writes the whole trail as JSON lines, oldest first, for a store of logs elsewhere.
+    #[command(after_help = audit_export::HELP)]
+    Export(ExportArgs),
 }
 
 const LIST_HELP: &str = "\
@@ -93,6 +97,7 @@ pub(crate) async fn run(command: AuditCommand, authority: &Authority, printer: &
     match command {
         AuditCommand::List(args) => list(&args, authority, printer).await,
         AuditCommand::Verify(args) => verify(&args, authority, printer).await,
+        AuditCommand::Export(args) => audit_export::run(&args, authority, printer).await,
     }
 }
 
@@ -135,7 +140,7 @@ fn row(entry: &v1::AuditEntry) -> Vec<String> {
     vec![at, entry.action.clone(), entry.target.clone(), outcome, entry.reason.clone(), entry.actor.clone()]
 }
 
-fn as_json(entry: &v1::AuditEntry) -> Value {
+pub(super) fn as_json(entry: &v1::AuditEntry) -> Value {
     json!({
         "id": entry.id,
         "at": words::time_json(entry.at.as_ref()),

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod audit;
+mod audit_export;
 mod certificate;
 mod credential;
 mod explain;

@@ -57,6 +57,10 @@ clients! {
     authentication: authentication_service_client::AuthenticationServiceClient;
     /// Credentials.
     credentials: credentials_service_client::CredentialsServiceClient;
+    /// Passwords that change.
+    passwords: passwords_service_client::PasswordsServiceClient;
+    /// Authenticator apps.
+    second_factors: second_factors_service_client::SecondFactorsServiceClient;
     /// API keys.
     api_keys: api_keys_service_client::ApiKeysServiceClient;
     /// External issuers.

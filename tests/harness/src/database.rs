@@ -5,7 +5,11 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
+use portcullis_types::{Entropy, SystemEntropy};
 use tempfile::TempDir;
+
+use crate::remember;
+use crate::secrets::remember_database;
 
 /// See the module.
 #[derive(Debug)]
@@ -25,8 +29,13 @@ impl Database {
     /// When no file can be written.
     pub fn at(url: &str) -> Self {
         let database = Self { folder: TempDir::with_prefix("portcullis-db-").expect("a temporary folder") };
+        remember_database(url);
         write_private(database.file("url"), url);
-        write_private(database.file("kek"), &"5c".repeat(32));
+        let kek: [u8; 32] = (&SystemEntropy as &dyn Entropy).array();
+        let text: String = kek.iter().map(|byte| format!("{byte:02x}")).collect();
+        remember("a key-encryption key", kek);
+        remember("a key-encryption key", &text);
+        write_private(database.file("kek"), &text);
         database
     }
 

@@ -1,7 +1,7 @@
 //! Starts the real programs on free ports in a temporary directory, speaks to them as users do, and stops them.
 //!
 //! Owns: building and running the programs ([`Process`]), the network between them ([`Link`]), the three ways in
-//! (gRPC: [`Api`], HTTP: [`Edge`], WebSocket: [`Socket`]), clients that are not ours ([`Node`]), and a whole site of one
+//! (gRPC: [`Api`], HTTP: [`Edge`], WebSocket: [`Socket`]), the command line ([`Cli`]), clients that are not ours ([`Node`]), and a whole site of one
 //! authority and two gateways ([`Site`]), to which others on the same [`Database`] can be added; and what none of their
 //! logs may hold ([`remember`]).
 //! Guarantees: every wait has a deadline and says what it waited for; nothing is left running.
@@ -9,6 +9,7 @@
 
 mod api;
 mod authority;
+mod cli;
 mod collector;
 mod database;
 mod edge;
@@ -20,12 +21,14 @@ mod secrets;
 mod site;
 mod slow_authority;
 mod socket;
+mod totp;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use api::{Api, Caller};
 pub use authority::Authority;
+pub use cli::{Cli, Said};
 pub use collector::Collector;
 pub use database::Database;
 pub use edge::{Answer, Edge, Login};
@@ -33,10 +36,13 @@ pub use gateway::{Gateway, GatewayOptions};
 pub use link::Link;
 pub use node::{Event, Node};
 pub use process::{Process, program};
-pub use secrets::{assert_none_in, remember};
+pub use secrets::{
+    assert_none_in, assert_none_in_store, remember, remember_code, remember_hash, remember_pem, remember_pkcs8,
+};
 pub use site::{PASSWORD, Site};
 pub use slow_authority::SlowAuthority;
 pub use socket::{Closed, Connected, Socket, command};
+pub use totp::code_now;
 
 /// The longest that anything in a test may take; far above what anything needs.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,30 +4,45 @@
 //! end of every [`Process`](crate::Process) its outputs are searched for all of it, and the test whose process it was
 //! fails. Guarantees besides that anything of the *form* of a credential of ours is found, whoever made it: the published
 //! SDK and the browser tell the registry nothing.
-//! Refuses to remember what is shorter than eight bytes: such a word may stand in any line.
+//! Refuses to remember what is shorter than eight bytes: such a word may stand in any line. A code of six digits is
+//! looked for between quotation marks, as a log in JSON writes a text.
+
+mod forms;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use portcullis_types::{OPAQUE_LEN, OpaqueToken};
 use serde_json::Value;
 
+use forms::{PRIVATE_KEYS, forms};
+
 const SHORTEST: usize = 8;
+/// What a store keeps as it is, and nothing else may show.
+const HASH: &str = "the hash of a password";
 /// JSON members, form fields and query parameters whose values are secrets wherever they stand.
-const SECRET_NAMES: [&str; 10] = [
+const SECRET_NAMES: [&str; 18] = [
     "access_token",
     "refresh_token",
     "ticket",
     "password",
     "new_password",
+    "current_password",
     "secret",
     "token",
     "client_secret",
     "id_token",
     "otpauth",
+    "uri",
+    "reset_token",
+    "totp_code",
+    "recovery_code",
+    "recovery_codes",
+    "continuation",
+    "temporary_password",
 ];
 
 /// Every form of every secret, by the bytes it begins with, so that a log is read once however many there are.
@@ -42,9 +57,19 @@ pub fn remember(what: &'static str, secret: impl AsRef<[u8]>) {
         return;
     }
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_default();
+    let known = known.get_or_insert_with(|| {
+        let mut known = Known::new();
+        for beginning in PRIVATE_KEYS {
+            add(&mut known, "a private key", beginning);
+        }
+        known
+    });
+    add(known, what, secret);
+}
+
+fn add(known: &mut Known, what: &'static str, secret: &[u8]) {
     for form in forms(secret) {
-        let first = *form.first_chunk().expect("no form is shorter than the secret");
+        let first = *form.first_chunk().expect("no form of eight bytes is shorter than eight bytes");
         let alike = known.entry(first).or_default();
         if alike.iter().all(|(other, _)| *other != form) {
             alike.push((form, what));
@@ -52,10 +77,57 @@ pub fn remember(what: &'static str, secret: impl AsRef<[u8]>) {
     }
 }
 
+/// Remembers a code of an authenticator app, and a recovery code in both ways in which people write it.
+pub fn remember_code(code: &str) {
+    for quoted in [format!("\"{code}\""), format!("\"{code}\\\"")] {
+        remember("a code", quoted);
+    }
+    remember("a code", code);
+    remember("a code", code.replace('-', ""));
+}
+
+/// Remembers a hash that another program made of a password.
+pub fn remember_hash(hash: &str) {
+    remember(HASH, hash);
+}
+
+/// Remembers the address of a database and the password in it.
+pub(crate) fn remember_database(url: &str) {
+    remember("the address of a database", url);
+    let user = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(user, _)| user);
+    remember("the password of a database", user.split_once(':').map_or("", |(_, password)| password));
+}
+
+/// Remembers a private key in PEM: its lines, its content, and the number that is the secret.
+///
+/// # Panics
+/// When it is not PEM.
+pub fn remember_pem(what: &'static str, pem: &str) {
+    let lines: Vec<_> = pem.lines().filter(|line| !line.is_empty() && !line.starts_with("-----")).collect();
+    lines.iter().for_each(|line| remember(what, line));
+    remember_pkcs8(what, &STANDARD.decode(lines.concat()).expect("what is between the lines of PEM is base64"));
+}
+
+/// Remembers a private key in PKCS#8, and the number that is the secret.
+pub fn remember_pkcs8(what: &'static str, der: &[u8]) {
+    remember(what, der);
+    // Of P-256 and of Ed25519 alike: an octet string of 32 bytes, the first that there is.
+    if let Some(at) = der.windows(2).position(|pair| pair == [0x04, 0x20]) {
+        remember(what, der.get(at + 2..at + 34).unwrap_or_default());
+    }
+}
+
 /// Remembers a credential of a header: `Bearer …`, `Basic …`, `name=value; …`.
 pub(crate) fn remember_header(name: &str, value: &str) {
     match name.to_ascii_lowercase().as_str() {
-        "authorization" => remember("an Authorization header", value.split_once(' ').map_or(value, |(_, rest)| rest)),
+        "authorization" => {
+            let credential = value.split_once(' ').map_or(value, |(_, rest)| rest);
+            remember("an Authorization header", credential);
+            let basic = STANDARD.decode(credential).ok().and_then(|pair| String::from_utf8(pair).ok());
+            if let Some((_, secret)) = basic.as_deref().and_then(|pair| pair.split_once(':')) {
+                remember("a client's secret", secret);
+            }
+        }
         "cookie" => value.split("; ").for_each(remember_pair),
         // What follows the first pair are attributes.
         "set-cookie" => value.split(';').take(1).for_each(remember_pair),
@@ -79,14 +151,31 @@ pub(crate) fn remember_json(value: &Value) {
         Value::Array(items) => items.iter().for_each(remember_json),
         Value::Object(members) => {
             for (name, value) in members {
-                match value.as_str() {
-                    Some(text) if SECRET_NAMES.contains(&name.as_str()) => remember("a secret of a message", text),
+                let is_secret = SECRET_NAMES.contains(&name.as_str());
+                match value {
+                    Value::String(text) if is_secret => remember_named(name, text),
+                    Value::Array(items) if is_secret => {
+                        items.iter().filter_map(Value::as_str).for_each(|text| remember_named(name, text));
+                    }
                     _ => remember_json(value),
                 }
             }
         }
         _ => {}
     }
+}
+
+fn remember_named(name: &str, text: &str) {
+    match name {
+        "totp_code" | "recovery_code" | "recovery_codes" => remember_code(text),
+        _ => remember("a secret of a message", text),
+    }
+}
+
+/// Remembers what stands at this path of a message, `tokens.access_token`, if it is the name of a secret.
+pub(crate) fn remember_at(path: &str, text: &str) {
+    let name = path.split('.').find(|name| SECRET_NAMES.contains(name));
+    name.iter().for_each(|name| remember_named(name, text));
 }
 
 /// As [`remember_json`], when it is JSON at all; otherwise as a form or a query.
@@ -113,7 +202,27 @@ pub(crate) fn remember_url(url: &str) {
 /// # Panics
 /// When it does; the message says which and where, and not the secret.
 pub fn assert_none_in(place: &str, content: &[u8]) {
-    if let Some(found) = find(content) {
+    refuse(place, find(content, Search::default()));
+}
+
+/// As [`assert_none_in`] for what a store writes, which keeps the hashes of passwords.
+///
+/// # Panics
+/// When it holds anything else.
+pub fn assert_none_in_store(place: &str, content: &[u8]) {
+    refuse(place, find(content, Search { hashes: false, ..Search::default() }));
+}
+
+/// As [`assert_none_in`] for the output of a program that was asked for a secret: none that was known before is in it.
+///
+/// # Panics
+/// When one is.
+pub(crate) fn assert_none_known_in(place: &str, content: &[u8]) {
+    refuse(place, find(content, Search { unknown: false, ..Search::default() }));
+}
+
+fn refuse(place: &str, found: Option<Found>) {
+    if let Some(found) = found {
         panic!("{} is in {place}, line {}", found.what, found.line);
     }
 }
@@ -129,11 +238,27 @@ struct Found {
     line: usize,
 }
 
-fn find(content: &[u8]) -> Option<Found> {
+/// What is looked for beside the secrets that are known.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    /// The hashes of passwords.
+    hashes: bool,
+    /// Whatever has the form of a credential.
+    unknown: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { hashes: true, unknown: true }
+    }
+}
+
+fn find(content: &[u8], search: Search) -> Option<Found> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     for at in 0..content.len().saturating_sub(SHORTEST - 1) {
         let rest = &content[at..];
-        if let Some(what) = known_at(rest, known.as_ref()).or_else(|| credential_at(rest)) {
+        let what = known_at(rest, known.as_ref(), search);
+        if let Some(what) = what.or_else(|| search.unknown.then(|| credential_at(rest)).flatten()) {
             let line = content[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
             return Some(Found { what, line });
         }
@@ -141,9 +266,10 @@ fn find(content: &[u8]) -> Option<Found> {
     None
 }
 
-fn known_at(rest: &[u8], known: Option<&Known>) -> Option<&'static str> {
+fn known_at(rest: &[u8], known: Option<&Known>, search: Search) -> Option<&'static str> {
     let alike = known?.get(rest.first_chunk()?)?;
-    alike.iter().find(|(form, _)| rest.starts_with(form)).map(|(_, what)| *what)
+    let asked = |what: &str| search.hashes || what != HASH;
+    alike.iter().find(|(form, what)| asked(what) && rest.starts_with(form)).map(|(_, what)| *what)
 }
 
 /// What begins here has the form of a credential that works.
@@ -160,64 +286,5 @@ fn credential_at(rest: &[u8]) -> Option<&'static str> {
     OpaqueToken::parse(text).ok().map(|_| "an opaque credential")
 }
 
-/// How a value shows itself in a log: as it is, encoded for a URL or a header, and as `{:?}` of its bytes.
-fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
-    let decimal: Vec<_> = secret.iter().map(u8::to_string).collect();
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let encoded = secret.iter().flat_map(|&byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => vec![byte],
-        other => format!("%{other:02X}").into_bytes(),
-    });
-    vec![
-        secret.to_vec(),
-        encoded.collect(),
-        URL_SAFE_NO_PAD.encode(secret).into_bytes(),
-        STANDARD_NO_PAD.encode(secret).into_bytes(),
-        decimal.join(", ").into_bytes(),
-        hex.into_bytes(),
-    ]
-}
-
 #[cfg(test)]
-mod tests {
-    use portcullis_types::{CredentialId, OpaqueKind, SystemEntropy};
-
-    use super::*;
-
-    #[test]
-    fn a_secret_is_found_in_every_form_it_may_be_printed_in() {
-        remember("a password", "hunter2 & hunter3");
-        for leak in [
-            "password=hunter2 & hunter3",
-            "/login?password=hunter2%20%26%20hunter3",
-            &format!("Basic {}", STANDARD_NO_PAD.encode("hunter2 & hunter3")),
-            &format!("{:?}", b"hunter2 & hunter3"),
-        ] {
-            let content = format!("one line\n{{\"message\":\"{leak}\"}}\n");
-            assert_eq!(find(content.as_bytes()), Some(Found { what: "a password", line: 2 }), "{leak}");
-        }
-        assert_eq!(find(b"hunter2 and hunter3"), None);
-    }
-
-    #[test]
-    fn a_credential_is_found_by_its_form_whoever_made_it() {
-        let token = OpaqueToken::generate(OpaqueKind::Ticket, CredentialId::from_bytes([9; 16]), &SystemEntropy);
-        let text = token.reveal().expose_str().expect("text").to_owned();
-        assert!(find(format!("?ticket={text}&x").as_bytes()).is_some());
-        assert_eq!(find(format!("?ticket={}&x", &text[..40]).as_bytes()), None, "an id and half a secret open nothing");
-        let signed = format!("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.{}", "A".repeat(86));
-        assert!(find(signed.as_bytes()).is_some());
-        assert_eq!(find(b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0."), None, "without a signature it opens nothing");
-    }
-
-    #[test]
-    fn messages_headers_and_urls_give_away_what_is_secret_in_them() {
-        remember_text(r#"{"outer":[{"refresh_token":"a-refresh-token-of-the-test"}],"name":"a-name-of-the-test"}"#);
-        remember_header("Cookie", "theme=dark; session=a-cookie-of-the-test");
-        remember_url("ws://x/y?ticket=a-ticket-of-the-test");
-        for secret in ["a-refresh-token-of-the-test", "a-cookie-of-the-test", "a-ticket-of-the-test"] {
-            assert!(find(secret.as_bytes()).is_some(), "{secret}");
-        }
-        assert_eq!(find(b"a-name-of-the-test"), None);
-    }
-}
+mod tests;

@@ -11,6 +11,8 @@ use crate::programs::{program, user};
 use crate::watchdog::Watched;
 
 const SUPERUSER: &str = "postgres";
+/// The server trusts whoever comes; a program that shows what it connects with shows this.
+const PASSWORD: &str = "a-password-for-the-database";
 /// How often to look whether it answers, and for how long.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 1500;
@@ -155,7 +157,7 @@ impl Server {
 
 /// The address of a database behind a port of this machine.
 pub fn address(port: u16, database: &str) -> String {
-    format!("postgres://{SUPERUSER}@127.0.0.1:{port}/{database}?sslmode=disable")
+    format!("postgres://{SUPERUSER}:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
 impl Drop for Server {

@@ -1,12 +1,12 @@
 //! Callers by client certificate: a gateway and the command line without any API key.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
-use test_harness::{Authority, Gateway, GatewayOptions, eventually, program};
+use test_harness::{Authority, Cli, Gateway, GatewayOptions, eventually, program, remember_pem};
 
 const SERVER: &str = "authority.test";
 const GATEWAY: &str = "spiffe://corp.example/edge/gateway";
@@ -35,6 +35,7 @@ fn issue(folder: &Path, file: &str, san: SanType, ca: &Ca, until: i32) {
         let (new, path) = (folder.join("new"), folder.join(format!("{file}.{suffix}")));
         std::fs::write(&new, text).and_then(|()| std::fs::rename(new, path)).expect("it can be written");
     };
+    remember_pem("the key of a certificate", &key.serialize_pem());
     write("key", key.serialize_pem());
     write("pem", certificate.pem());
 }
@@ -44,27 +45,9 @@ fn gateway_name() -> SanType {
 }
 
 /// The command line, beside the files of this test.
-struct Terminal {
-    folder: PathBuf,
-    endpoint: String,
-}
-
-impl Terminal {
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(program("portcullis"));
-        for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTCULLIS_")) {
-            command.env_remove(key);
-        }
-        command.current_dir(&self.folder).args(["--endpoint", &self.endpoint, "--ca-file", "server-ca.pem"]);
-        command.args(["--server-name", SERVER, "--timeout", "10s"]).args(arguments).output().expect("it runs")
-    }
-
-    /// What it prints when it does what it is told.
-    fn told(&self, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.run(arguments);
-        assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
-        String::from_utf8(stdout).expect("it is text").trim().to_owned()
-    }
+fn terminal(folder: &Path, endpoint: &str) -> Cli {
+    let here = ["--ca-file", "server-ca.pem", "--server-name", SERVER, "--timeout", "10s"];
+    Cli::at(endpoint).with(&here).beside(folder)
 }
 
 #[tokio::test]
@@ -82,20 +65,19 @@ async fn a_gateway_and_a_command_line_call_by_certificate_and_new_ones_are_taken
         file("ca.pem")
     );
     let authority = Authority::start(&file("authority"), &[], &tls).await;
-    let terminal = Terminal { folder: path.to_owned(), endpoint: format!("https://{}", authority.grpc) };
-    let key = authority.admin_key_file().to_str().expect("the path is text").to_owned();
-    let as_admin = ["--api-key-file", &*key];
-    let as_gateway = ["--client-cert", "gateway.pem", "--client-key", "gateway.key"];
+    let terminal = terminal(path, &format!("https://{}", authority.grpc));
+    let admin = terminal.clone().key_file(authority.admin_key_file());
+    let as_gateway = terminal.with(&["--client-cert", "gateway.pem", "--client-key", "gateway.key"]);
 
-    let guarantee = |who: &[&str]| terminal.run(&[who, &["guarantee"]].concat()).status.code();
-    assert_eq!(guarantee(&as_gateway), Some(1), "nobody registered the name");
+    assert_eq!(as_gateway.run(&["guarantee"]).code, 1, "nobody registered the name");
     let identity = ["identity", "create", "--tenant", "system", "--name", "edge", "--kind", "service"];
-    terminal.told(&[&as_admin[..], &identity].concat());
+    admin.run(&identity).done();
     let register = ["certificate", "register", "--tenant", "system", "--name", "edge", "--scope", "verify,watch"];
-    let id = terminal.told(&[&as_admin[..], &register, &[GATEWAY, "--only", "certificate.id"]].concat());
-    assert_eq!(guarantee(&as_gateway), Some(0));
-    let denied = terminal.run(&[&as_gateway[..], &["tenant", "list"]].concat());
-    assert!(String::from_utf8_lossy(&denied.stderr).contains("admin"), "it lacks the scope: {denied:?}");
+    let registered = admin.run(&[&register[..], &[GATEWAY, "--only", "certificate.id"]].concat());
+    let id = registered.done();
+    as_gateway.run(&["guarantee"]).done();
+    let denied = as_gateway.run(&["tenant", "list"]);
+    assert!(denied.stderr.contains("admin"), "it lacks the scope: {denied}");
 
     let options = GatewayOptions {
         id: "gateway-1".to_owned(),
@@ -121,10 +103,10 @@ async fn a_gateway_and_a_command_line_call_by_certificate_and_new_ones_are_taken
     gateway.synced().await;
 
     let list = ["certificate", "list", "--tenant", "system", "--name", "edge", "--output", "json"];
-    let listed = terminal.told(&[&as_admin[..], &list].concat());
-    assert!(listed.contains(GATEWAY) && listed.contains(&id), "{listed}");
-    terminal.told(&[&as_admin[..], &["revoke", "credential", "--tenant", "system", &id]].concat());
-    assert_eq!(guarantee(&as_gateway), Some(1), "the registration is dead");
+    let listed = admin.run(&list);
+    assert!(listed.done().contains(GATEWAY) && listed.stdout.contains(id), "{listed}");
+    admin.run(&["revoke", "credential", "--tenant", "system", id]).done();
+    assert_eq!(as_gateway.run(&["guarantee"]).code, 1, "the registration is dead");
     eventually("the watch of the gateway to be cut", async || {
         (authority.metric("portcullis_auth_watchers", "").await < 0.5).then_some(())
     })
@@ -138,11 +120,11 @@ fn a_broken_file_of_authorities_is_named_and_not_the_certificate_beside_it() {
     let path = folder.path();
     let ca = authority_of_certificates(path, "ca.pem");
     issue(path, "gateway", gateway_name(), &ca, 4_000);
-    let terminal = Terminal { folder: path.to_owned(), endpoint: "https://127.0.0.1:1".to_owned() };
+    let terminal = terminal(path, "https://127.0.0.1:1");
     for broken in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
         std::fs::write(path.join("server-ca.pem"), broken).expect("it can be written");
         let refused = terminal.run(&["--client-cert", "gateway.pem", "--client-key", "gateway.key", "guarantee"]);
-        let said = String::from_utf8_lossy(&refused.stderr);
+        let said = refused.stderr;
         assert!(said.contains("server-ca.pem") && !said.contains("gateway.pem"), "{broken}: {said}");
     }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod api_keys;
 mod audit;
 mod certificates;
+mod cli;
 mod clients;
 mod durability;
 mod fence;

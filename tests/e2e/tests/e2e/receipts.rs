@@ -4,7 +4,7 @@ use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::{GatewayState, ReceiptStatus};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use test_harness::{Api, Closed, Edge, Process, Site, Socket, eventually, program};
+use test_harness::{Api, Cli, Closed, Edge, Process, Site, Socket, eventually};
 use tonic::{Code, Status};
 
 const SHORT: &str = "[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n";
@@ -262,20 +262,12 @@ async fn somebody_who_only_reads_the_log_is_not_waited_for() {
 
 /// Runs the command line as the back end; its exit code and the documents it printed.
 pub(crate) async fn command(site: &Site, arguments: &[&str]) -> (i32, Vec<Value>) {
-    let key = site.folder().join("cli.key");
     let (_, secret) = site.admin.create_api_key("acme", "backend", &["revoke", "identity.read"]).await;
-    std::fs::write(&key, secret).expect("it can be written");
-    let endpoint = format!("http://{}", site.authority.grpc);
-    let output = tokio::process::Command::new(program("portcullis"))
-        .args(arguments)
-        .args(["--endpoint", &endpoint, "--api-key-file", key.to_str().expect("text"), "--output", "json"])
-        .output()
-        .await
-        .expect("it runs");
-    let documents = String::from_utf8(output.stdout).expect("text");
-    let documents = serde_json::Deserializer::from_str(&documents).into_iter();
+    let cli = Cli::at(&format!("http://{}", site.authority.grpc)).key(&secret).with(&["--output", "json"]);
+    let said = cli.ask(arguments).await;
+    let documents = serde_json::Deserializer::from_str(&said.stdout).into_iter();
     let documents = documents.map(|document| document.expect("one document after the other")).collect();
-    (output.status.code().expect("it was not killed"), documents)
+    (said.code, documents)
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-use test_harness::{Database, Login, Site, Socket, eventually};
+use test_harness::{Cli, Database, Login, Site, Socket, eventually};
 
 use crate::receipts::command;
 
@@ -116,26 +116,15 @@ async fn who_asks_for_what_is_forgotten_is_told_so() {
     let request = v1::AwaitEnforcedRequest { revision: Some(revision), timeout_ms: 0 };
     let refused = site.backend.credentials().await_enforced(request).await.expect_err("the entry is gone");
     assert_eq!((refused.code(), refused.message()), (tonic::Code::OutOfRange, "the log no longer keeps this entry"));
-    let key = site.folder().join("admin.key");
-    std::fs::write(&key, site.authority.admin_key()).expect("it can be written");
-    let endpoint = format!("http://{}", site.authority.grpc);
     let tail = |more: &[&str]| {
-        let output = std::process::Command::new(test_harness::program("portcullis"))
-            .args(["log", "tail", "--no-follow", "--endpoint", &endpoint, "--api-key-file"])
-            .arg(&key)
-            .args(more)
-            .output()
-            .expect("it runs");
-        (
-            output.status.code(),
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
-        )
+        let said = Cli::admin(&site.authority).run(&[&["log", "tail", "--no-follow"], more].concat());
+        (said.code, said.to_string())
     };
     let first_gone = v1::Revision { seq: revision.seq - 1, ..revision };
     let (code, said) = tail(&["--after", &format!("{}-{:016x}", first_gone.seq, first_gone.chain)]);
-    assert!(code == Some(1) && said.contains("older than the log keeps"), "{code:?} {said}");
+    assert!(code == 1 && said.contains("older than the log keeps"), "{code} {said}");
     let (code, said) = tail(&["--from-start"]);
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, 0, "{said}");
     assert!(!said.contains(&text), "it begins with what is kept: {said}");
     let doctor = std::process::Command::new(test_harness::program("auth-service"))
         .args(["doctor", "--config"])

@@ -3,10 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use test_harness::{Authority, Gateway, GatewayOptions, eventually, program};
+use test_harness::{Authority, Cli, Gateway, GatewayOptions, eventually, remember_pem};
 
 const NAME: &str = "authority.test";
 
@@ -18,6 +17,7 @@ fn issue(folder: &Path, name: &str) {
     let key = KeyPair::generate().expect("makes a key");
     let params = CertificateParams::new(vec![NAME.to_owned()]).expect("a valid name");
     let leaf = params.signed_by(&key, &ca).expect("is signed");
+    remember_pem("the key of a server", &key.serialize_pem());
     let write = |file: String, text: String| std::fs::write(folder.join(file), text).expect("it can be written");
     write(format!("{name}.pem"), ca.pem());
     write("key.pem".to_owned(), key.serialize_pem());
@@ -25,14 +25,10 @@ fn issue(folder: &Path, name: &str) {
 }
 
 /// What the command line's exit code is when it asks for all tenants.
-fn exit_code(authority: &Authority, endpoint: &str, ca: &Path, name: &str) -> Option<i32> {
-    let mut command = Command::new(program("portcullis"));
-    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTCULLIS_")) {
-        command.env_remove(key);
-    }
-    command.args(["tenant", "list", "--timeout", "5s", "--endpoint", endpoint, "--server-name", name, "--ca-file"]);
-    command.arg(ca).arg("--api-key-file").arg(authority.admin_key_file());
-    command.output().expect("it runs").status.code()
+fn exit_code(authority: &Authority, endpoint: &str, ca: &Path, name: &str) -> i32 {
+    let ca = ca.to_str().expect("the path is text");
+    let cli = Cli::at(endpoint).key_file(authority.admin_key_file());
+    cli.run(&["tenant", "list", "--timeout", "5s", "--server-name", name, "--ca-file", ca]).code
 }
 
 /// A listener that answers everything with these bytes and holds its connections. Ends with the process.
@@ -60,7 +56,7 @@ async fn what_speaks_no_grpc_is_no_answer() {
     // Two TLS alerts, as what speaks TLS answers plaintext; and a web server.
     let alerts = b"\x15\x03\x03\x00\x02\x02\x46\x15\x03\x03\x00\x02\x02\x46";
     for answer in [&alerts[..], b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"] {
-        assert_eq!(exit_code(&authority, &answering(answer), &ca, NAME), Some(3));
+        assert_eq!(exit_code(&authority, &answering(answer), &ca, NAME), 3);
     }
 }
 
@@ -73,9 +69,9 @@ async fn programs_speak_to_the_authority_over_tls_and_its_certificate_is_exchang
     let authority = Authority::start(&path.join("authority"), &[], &tls).await;
     let (https, http) = (format!("https://{}", authority.grpc), format!("http://{}", authority.grpc));
     let (first, second) = (path.join("first.pem"), path.join("second.pem"));
-    assert_eq!(exit_code(&authority, &https, &first, NAME), Some(0));
-    assert_eq!(exit_code(&authority, &https, &first, "another.test"), Some(3), "the certificate has another name");
-    assert_eq!(exit_code(&authority, &http, &first, NAME), Some(3), "nothing is said in the clear");
+    assert_eq!(exit_code(&authority, &https, &first, NAME), 0);
+    assert_eq!(exit_code(&authority, &https, &first, "another.test"), 3, "the certificate has another name");
+    assert_eq!(exit_code(&authority, &http, &first, NAME), 3, "nothing is said in the clear");
 
     let options = GatewayOptions {
         id: "gateway-1".to_owned(),
@@ -91,9 +87,9 @@ async fn programs_speak_to_the_authority_over_tls_and_its_certificate_is_exchang
 
     issue(path, "second");
     eventually("the new certificate to be shown", async || {
-        (exit_code(&authority, &https, &second, NAME) == Some(0)).then_some(())
+        (exit_code(&authority, &https, &second, NAME) == 0).then_some(())
     })
     .await;
-    assert_eq!(exit_code(&authority, &https, &first, NAME), Some(3), "the old authority vouches for nothing any more");
+    assert_eq!(exit_code(&authority, &https, &first, NAME), 3, "the old authority vouches for nothing any more");
     gateway.synced().await;
 }

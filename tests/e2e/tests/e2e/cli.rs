@@ -1,0 +1,110 @@
+//! The command line, whole: every command does what it says at a running site, and says so in JSON.
+
+mod table;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use test_harness::{Cli, Said, Site, code_now};
+
+use table::{Row, rows};
+
+/// What earlier rows were answered, by the names that they keep it under.
+type Kept = HashMap<&'static str, String>;
+
+/// The commands that have none beneath them, as words.
+fn leaves(command: &clap::Command, above: &[String]) -> Vec<Vec<String>> {
+    let beneath: Vec<_> = command.get_subcommands().filter(|command| command.get_name() != "help").collect();
+    if beneath.is_empty() {
+        return vec![above.to_vec()];
+    }
+    let deeper = |command: &&clap::Command| {
+        let path: Vec<_> = above.iter().cloned().chain([command.get_name().to_owned()]).collect();
+        leaves(command, &path)
+    };
+    beneath.iter().flat_map(deeper).collect()
+}
+
+#[test]
+fn every_command_has_a_row() {
+    let rows = rows();
+    let known: Vec<Vec<&str>> =
+        rows.iter().filter(|row| row.code == 0).map(|row| row.arguments.split_whitespace().collect()).collect();
+    let leaves = leaves(&portcullis_cli::commands(), &[]);
+    assert!(leaves.len() > 50, "the commands cannot be walked: {leaves:?}");
+    let without: Vec<_> = leaves.iter().filter(|leaf| !known.iter().any(|row| row.starts_with(&words(leaf)))).collect();
+    assert!(without.is_empty(), "no row runs {without:?}");
+}
+
+fn words(leaf: &[String]) -> Vec<&str> {
+    leaf.iter().map(String::as_str).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_does_what_it_says() {
+    let site = Site::start().await;
+    let cli = Cli::at(&format!("http://{}", site.authority.grpc)).with(&["--output", "json"]).beside(site.folder());
+    let mut kept = Kept::from([("admin", site.authority.admin_key())]);
+    let mut wrong = Vec::new();
+    for row in rows() {
+        let said = run(&cli, &row, &kept).await;
+        wrong.extend(wrong_with(&row, &said, &mut kept).map(|what| format!("{}: {what}: {said}", row.arguments)));
+    }
+    assert!(wrong.is_empty(), "{} rows are not as they say:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is not as the row says; what it keeps is kept.
+fn wrong_with(row: &Row, said: &Said, kept: &mut Kept) -> Option<String> {
+    if said.code != row.code {
+        return Some(format!("{} instead of {}", said.code, row.code));
+    }
+    let answer = first_document(said);
+    for (pointer, expected) in &row.says {
+        let (found, expected) = (answer.pointer(pointer).map(text), filled(expected, kept));
+        if found.as_ref() != Some(&expected) {
+            return Some(format!("{found:?} instead of {expected:?} at {pointer}"));
+        }
+    }
+    for (name, pointer) in &row.keeps {
+        let Some(found) = answer.pointer(pointer) else { return Some(format!("nothing at {pointer}")) };
+        kept.insert(name, text(found));
+    }
+    None
+}
+
+async fn run(cli: &Cli, row: &Row, kept: &Kept) -> Said {
+    let mut cli = cli.clone().key(kept.get(row.by).map_or("", String::as_str));
+    for (variable, secret) in &row.variables {
+        let secret = match secret.strip_prefix("code of ") {
+            Some(name) => code_now(kept.get(name).map_or("", String::as_str)),
+            None => filled(secret, kept),
+        };
+        cli = cli.secret(variable, &secret);
+    }
+    if !row.input.is_empty() {
+        cli = cli.input(&filled(row.input, kept));
+    }
+    let arguments: Vec<_> = row.arguments.split_whitespace().map(|argument| filled(argument, kept)).collect();
+    cli.ask(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+/// With what was kept in place of `{name}`.
+fn filled(template: &str, kept: &Kept) -> String {
+    let mut text = template.to_owned();
+    for (name, value) in kept {
+        text = text.replace(&format!("{{{name}}}"), value);
+    }
+    text
+}
+
+/// The answer, or what is said instead; a command that says several things says the answer first.
+fn first_document(said: &Said) -> Value {
+    let output = if said.stdout.is_empty() { &said.stderr } else { &said.stdout };
+    let first = serde_json::Deserializer::from_str(output).into_iter().next();
+    // What the parser says of wrong arguments is for people.
+    first.and_then(Result::ok).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
