@@ -6,6 +6,7 @@
 
 mod address;
 mod fetch;
+mod network;
 #[cfg(test)]
 mod tests;
 

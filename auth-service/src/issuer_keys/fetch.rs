@@ -20,10 +20,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::is_public;
+use super::network::{Network, ThisMachine};
 use crate::config::Issuers;
 
 /// Why a document was not fetched.
@@ -68,6 +68,7 @@ pub(crate) struct RootsError(PathBuf);
 
 /// See the module.
 pub(super) struct Fetcher {
+    network: Box<dyn Network>,
     tls: TlsConnector,
     patience: Duration,
     allow_loopback_http: bool,
@@ -99,6 +100,7 @@ impl Fetcher {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
+            network: Box::new(ThisMachine),
             tls: TlsConnector::from(Arc::new(tls)),
             patience: Duration::from_millis(config.fetch_timeout_ms),
             allow_loopback_http: config.allow_loopback_http,
@@ -115,10 +117,10 @@ impl Fetcher {
         let host = uri.host().ok_or(FetchError::Url)?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let found = tokio::net::lookup_host((&*host, port)).await.map_err(FetchError::Name)?;
-        let addresses: Vec<_> = found.collect();
+        let addresses = self.network.addresses(&host, port).await.map_err(FetchError::Name)?;
         self.check(is_tls, &addresses)?;
-        let stream = TcpStream::connect(&*addresses).await.map_err(FetchError::Connection)?;
+        // To what was checked: the name is not looked up again.
+        let stream = self.network.connect(&addresses).await.map_err(FetchError::Connection)?;
         if !is_tls {
             return exchange(stream, &uri).await;
         }
@@ -170,6 +172,13 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use tokio::net::TcpStream;
+
     use super::*;
 
     fn fetcher(allow_loopback_http: bool) -> Fetcher {
@@ -191,6 +200,40 @@ mod tests {
         ] {
             assert!(matches!(fetcher.get(url).await, Err(FetchError::PrivateAddress)), "{url}");
         }
+    }
+
+    /// A name that means a public address first and this machine ever after, and whom it led to.
+    #[derive(Default)]
+    struct Rebound {
+        lookups: AtomicUsize,
+        connections: Arc<Mutex<Vec<SocketAddr>>>,
+    }
+
+    const PUBLIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 443);
+
+    #[async_trait]
+    impl Network for Rebound {
+        async fn addresses(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            let is_first = self.lookups.fetch_add(1, Ordering::Relaxed) == 0;
+            Ok(vec![if is_first { PUBLIC } else { (Ipv4Addr::LOCALHOST, port).into() }])
+        }
+
+        async fn connect(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+            self.connections.lock().expect("nobody panics").extend(addresses);
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_another_address_a_moment_later_leads_nowhere_else() {
+        let network = Rebound::default();
+        let connections = Arc::clone(&network.connections);
+        let fetcher = Fetcher { network: Box::new(network), ..fetcher(true) };
+        let led_to = || std::mem::take(&mut *connections.lock().expect("nobody panics"));
+        assert!(matches!(fetcher.get("https://id.example/").await, Err(FetchError::Connection(_))));
+        assert_eq!(led_to(), [PUBLIC], "to the one that was checked");
+        assert!(matches!(fetcher.get("https://id.example/").await, Err(FetchError::PrivateAddress)));
+        assert_eq!(led_to(), [], "each fetch is checked");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use auth_domain::InvalidDocument;
 use portcullis_types::{ManualClock, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -89,6 +90,31 @@ async fn an_honest_issuer_is_asked_for_its_document_and_its_keys_once() {
     assert_eq!(issuer.asked.load(Ordering::Relaxed), 2);
 }
 
+/// Another key, by the same name.
+const OTHER_KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"k1",
+    "x":"n62Erq4Iu-9_AQAU2CzvagneKwz4cbXODE8dE6WaWTQ","y":"B8tFdp8QcOLCRw_lsb_mMTPAsM3GTqS_N5Go7CoH_U8"}]}"#;
+
+#[tokio::test]
+async fn two_issuers_that_call_their_keys_alike_have_each_its_own() {
+    let other: Answers = |path, address| match path {
+        "/jwks" => Some(ok(OTHER_KEYS)),
+        _ => honest(path, address),
+    };
+    let issuers = [StandIn::answering(honest).await, StandIn::answering(other).await];
+    let config = Issuers { allow_loopback_http: true, ..Issuers::default() };
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_000)));
+    let keys = PublishedKeys::new(&config, clock, Shutdown::new()).expect("no file is named");
+    let mut told = Vec::new();
+    for issuer in issuers.iter().chain(&issuers) {
+        told.push(keys.key(&issuer.issuer, "k1").await.expect("it answers").expect("it publishes it"));
+    }
+    assert!(!Arc::ptr_eq(&told[0], &told[1]), "one is told the other's");
+    for (issuer, (first, again)) in issuers.iter().zip(told.iter().zip(&told[2..])) {
+        assert!(Arc::ptr_eq(first, again), "asked again, another");
+        assert_eq!(issuer.asked.load(Ordering::Relaxed), 2, "each for its document and its keys");
+    }
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let redirects: Answers = |path, address| match path {
@@ -104,14 +130,23 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_document_that_leads_inside_or_speaks_for_another_is_not_believed() {
+    type Why = fn(&FetchError) -> bool;
     let inside: Answers = |_, address| Some(discovery(address, "https://10.0.0.1/jwks"));
     let metadata: Answers = |_, address| Some(discovery(address, "http://169.254.169.254/jwks"));
     let another: Answers =
         |_, address| Some(ok(&format!(r#"{{"issuer":"https://id.example","jwks_uri":"http://{address}/jwks"}}"#)));
-    for answers in [inside, metadata, another] {
+    let private: Why = |error| matches!(error, FetchError::PrivateAddress);
+    let in_the_clear: Why = |error| matches!(error, FetchError::Plaintext);
+    let of_another: Why = |error| matches!(error, FetchError::Document(InvalidDocument::OtherIssuer));
+    let config = Issuers { allow_loopback_http: true, ..Issuers::default() };
+    let fetcher = Fetcher::new(&config).expect("no file is named");
+    for (answers, why) in [(inside, private), (metadata, in_the_clear), (another, of_another)] {
         let issuer = StandIn::answering(answers).await;
         assert_eq!(issuer.key().await.err(), Some(IssuerSilent));
         assert_eq!(issuer.asked.load(Ordering::Relaxed), 1);
+        // Not because nothing answers there.
+        let error = keys_of(&fetcher, &issuer.issuer).await.expect_err("it is not believed");
+        assert!(why(&error), "{error:?}");
     }
 }
 

@@ -4,16 +4,12 @@
 use std::collections::BTreeMap;
 
 use auth_domain::Scope;
-use bytes::Buf as _;
 use portcullis_proto::auth::v1;
 use prost::Message;
 use prost_reflect::{DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::{Code, Status};
-use tonic_prost::ProstCodec;
 
-use super::guard::contract;
+use super::calling::{call, contract};
 use super::world::{PASSWORD, World, by, named, reason, totp_code};
 
 const BCRYPT: &str = "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m";
@@ -55,36 +51,6 @@ fn what_changes_something_takes_a_name_or_says_why_it_needs_none() {
     assert!(without.is_empty(), "of no method: {without:?}");
 }
 
-/// Answers as the bytes that they are.
-#[derive(Default)]
-struct Raw(ProstCodec<DynamicMessage, ()>);
-
-struct RawDecoder;
-
-impl Decoder for RawDecoder {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
-    }
-}
-
-impl Codec for Raw {
-    type Encode = DynamicMessage;
-    type Decode = Vec<u8>;
-    type Encoder = <ProstCodec<DynamicMessage, ()> as Codec>::Encoder;
-    type Decoder = RawDecoder;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        self.0.encoder()
-    }
-
-    fn decoder(&mut self) -> RawDecoder {
-        RawDecoder
-    }
-}
-
 /// Calls any method with any message under a name, and reads whatever it answers.
 async fn ask(
     world: &World,
@@ -95,11 +61,7 @@ async fn ask(
 ) -> Result<DynamicMessage, Status> {
     let mut message = DynamicMessage::decode(method.input(), message).expect("it is of this method");
     message.set_field_by_name("request_id", Value::String(name.to_owned()));
-    let mut client = Grpc::new(world.channel.clone());
-    client.ready().await.expect("the service listens");
-    let path = format!("/{}/{}", method.parent_service().full_name(), method.name()).parse().expect("it is a path");
-    let answer = client.unary(by(key, message), path, Raw::default()).await?.into_inner();
-    Ok(DynamicMessage::decode(method.output(), &*answer).expect("it is this method's"))
+    call(world, method, by(key, message)).await
 }
 
 /// A caller, by two of its keys.

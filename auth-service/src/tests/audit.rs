@@ -6,7 +6,8 @@ use std::time::Duration;
 use portcullis_proto::auth::v1;
 use portcullis_types::{AuditCheck, AuditRow, AuditSeal, SealedRow, Timestamp};
 
-use super::guard::{Known, ask, choices, contract, fill};
+use super::calling::contract;
+use super::guard::{Known, ask, choices, fill};
 use super::world::{PASSWORD, World, by, reason};
 
 /// Whether a method only reads, by its name.

@@ -3,6 +3,7 @@
 mod asking;
 mod attacks;
 mod audit;
+mod calling;
 mod certificates;
 mod edge;
 mod gate;
@@ -11,6 +12,7 @@ mod held_rows;
 mod job;
 mod lifecycle;
 mod openapi;
+mod page_tokens;
 mod pages;
 mod watches;
 mod world;

@@ -1,6 +1,7 @@
 //! The suite on PostgreSQL, and what only PostgreSQL must do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,7 +58,7 @@ async fn one_transaction_tidies_at_a_time() {
 /// A token that comes while the session of its `sid` goes: the session stays, and so does what finds it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_external_session_that_is_prolonged_while_it_goes_stays_whole() {
-    let (server, store) = own(Duration::from_secs(30)).await;
+    let (server, store) = own().await;
     let store: Arc<dyn Store> = store;
     let seed = Seed::plant(&store).await;
     let (issuer, id) = (issuer(&seed, "one", "app"), SessionId::from_bytes([9; 16]));
@@ -80,9 +81,8 @@ async fn an_external_session_that_is_prolonged_while_it_goes_stays_whole() {
         removing.commit().await.expect("commits");
         rows
     });
-    while server.query("own", "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == "0" {
-        tokio::task::yield_now().await;
-    }
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    server.until("own", waits, |count| count != "0");
     arriving.commit().await.expect("commits");
     assert_eq!(removal.await.expect("it does not panic"), 0);
     let mut view = store.read().await.expect("reads");
@@ -116,22 +116,42 @@ async fn an_urgent_writer_needs_no_turn_of_the_others() {
     next.await.expect("its turn has come");
 }
 
-/// A server of a test's own, and a store on it that waits for commits only so long.
-async fn own(commit_patience: Duration) -> (Server, Arc<PostgresStore>) {
+/// A server of a test's own, and a store on it.
+async fn own() -> (Server, Arc<PostgresStore>) {
     let server = Server::start(Options::default());
-    let url = DatabaseUrl::parse(&Secret::from(&*server.create_database("own")), false).expect("a valid address");
-    let settings = PostgresSettings { commit_patience, ..PostgresSettings::default() };
-    let store = PostgresStore::open(&url, &settings, &SeededEntropy::new(1)).await.expect("opens");
-    (server, Arc::new(store))
+    server.create_database("own");
+    let store = opened(&server, Duration::from_secs(30)).await;
+    (server, store)
 }
 
-/// From now on no commit is replicated as it should be, and none is answered.
+/// A store on that server that waits for commits only so long.
+async fn opened(server: &Server, commit_patience: Duration) -> Arc<PostgresStore> {
+    let url = DatabaseUrl::parse(&Secret::from(&*server.address("own")), false).expect("a valid address");
+    let settings = PostgresSettings { commit_patience, ..PostgresSettings::default() };
+    Arc::new(PostgresStore::open(&url, &settings, &SeededEntropy::new(1)).await.expect("opens"))
+}
+
+/// From now on no commit is replicated as it should be, and none is answered. That is so when one is seen to wait: what
+/// the server says of its settings is said by another of its processes than the one that lets commits wait.
 fn lose_standbys(server: &Server) {
     server.query("postgres", "ALTER SYSTEM SET synchronous_standby_names TO 'ANY 1 (gone)'");
     server.query("postgres", "SELECT pg_reload_conf()");
-    while server.query("own", "SHOW synchronous_standby_names").is_empty() {
-        std::thread::yield_now();
-    }
+    let is_lost = AtomicBool::new(false);
+    let commits = || {
+        for _ in 0..2_000 {
+            if is_lost.load(Ordering::SeqCst) {
+                break;
+            }
+            server.query("own", "SELECT pg_logical_emit_message(true, '', '')");
+        }
+    };
+    let waiting = |what: &str| format!("SELECT count({what}) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+    std::thread::scope(|scope| {
+        scope.spawn(commits);
+        server.until("own", &waiting("*"), |count| count != "0");
+        is_lost.store(true, Ordering::SeqCst);
+        server.query("own", &waiting("pg_cancel_backend(pid)"));
+    });
 }
 
 fn forget_standbys(server: &Server) {
@@ -148,7 +168,7 @@ fn named(seed: &Seed) -> (Request, Batch) {
 /// The release before wrote no `asker`, and looks for what this one wrote by the caller's text with its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_the_release_before_is_found_by_the_same_key() {
-    let (server, store) = own(Duration::from_secs(30)).await;
+    let (server, store) = own().await;
     let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
     let seed = Seed::plant(&dynamic).await;
     let (request, batch) = named(&seed);
@@ -165,16 +185,14 @@ async fn an_answer_of_the_release_before_is_found_by_the_same_key() {
 /// I4. The server answers such a commit with success, and a warning that the driver hands to the log alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_replication_was_cancelled_is_not_acknowledged() {
-    let (server, store) = own(Duration::from_secs(30)).await;
+    let (server, store) = own().await;
     let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
     let seed = Seed::plant(&dynamic).await;
     lose_standbys(&server);
     let tx = store.write().await.expect("writes");
     let commit = tokio::spawn(tx.commit_with(seed.kill(), seed.now()));
     let waiting = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    while server.query("own", waiting) == "0" {
-        tokio::task::yield_now().await;
-    }
+    server.until("own", waiting, |count| count != "0");
     let error = commit.await.expect("it does not panic").expect_err("it is acknowledged");
     assert!(matches!(error, StoreError::UnknownOutcome(_)), "{error:?}");
     forget_standbys(&server);
@@ -188,16 +206,17 @@ async fn a_commit_whose_replication_was_cancelled_is_not_acknowledged() {
 /// same name learns what became of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_is_not_answered_in_time_has_an_unknown_outcome() {
-    let (server, store) = own(Duration::from_millis(300)).await;
+    let (server, store) = own().await;
+    let hasty = opened(&server, Duration::from_secs(1)).await;
     let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
     let seed = Seed::plant(&dynamic).await;
     lose_standbys(&server);
     let (request, batch) = named(&seed);
-    let late = store.write().await.expect("writes").commit_with(batch, seed.now()).await;
+    let late = hasty.write().await.expect("writes").commit_with(batch, seed.now()).await;
     assert!(matches!(late, Err(StoreError::UnknownOutcome(_))), "{late:?}");
-    assert_eq!(store.head().await.expect("a server that lost its standbys still answers reads").seq, 0);
-    let fleet = Arc::clone(&store).fleet().expect("several processes may use it");
-    let beat = fleet.beat(ReplicaId([1; 16]), &[]).await;
+    assert_eq!(hasty.head().await.expect("a server that lost its standbys still answers reads").seq, 0);
+    let fleet = |store: &Arc<PostgresStore>| Arc::clone(store).fleet().expect("several processes may use it");
+    let beat = fleet(&hasty).beat(ReplicaId([1; 16]), &[]).await;
     assert!(
         matches!(beat, Err(StoreError::UnknownOutcome(_))),
         "a read proves nothing, and a beat is a write: {beat:?}"
@@ -209,7 +228,7 @@ async fn a_commit_that_is_not_answered_in_time_has_an_unknown_outcome() {
     let answered =
         store.write().await.expect("writes").answered(&request).await.expect("reads").expect("it took place");
     assert_eq!(answered.committed.map(|committed| committed.revision), Some(head));
-    assert_eq!(fleet.beat(ReplicaId([1; 16]), &[]).await.expect("it is proven").revision(), head);
+    assert_eq!(fleet(&store).beat(ReplicaId([1; 16]), &[]).await.expect("it is proven").revision(), head);
 }
 
 /// Two processes append to one log, and each hears of what the other appended.

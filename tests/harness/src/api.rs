@@ -188,9 +188,29 @@ impl Api {
         session: &str,
         name: &str,
     ) -> Result<v1::RevokeResponse, Status> {
+        self.try_revoke_as(tenant, v1::revoke_request::Target::SessionId(session.to_owned()), name).await
+    }
+
+    /// Revokes every session of an identity under a name, if it is acknowledged. Under another name it is done again.
+    pub async fn try_revoke_identity_as(
+        &self,
+        tenant: &str,
+        identity: &str,
+        name: &str,
+    ) -> Result<v1::RevokeResponse, Status> {
+        let identity = named(tenant, identity).expect("always some");
+        self.try_revoke_as(tenant, v1::revoke_request::Target::Identity(identity), name).await
+    }
+
+    async fn try_revoke_as(
+        &self,
+        tenant: &str,
+        target: v1::revoke_request::Target,
+        name: &str,
+    ) -> Result<v1::RevokeResponse, Status> {
         let request = v1::RevokeRequest {
             tenant: tenant.to_owned(),
-            target: Some(v1::revoke_request::Target::SessionId(session.to_owned())),
+            target: Some(target),
             request_id: name.to_owned(),
             ..Default::default()
         };
@@ -199,8 +219,13 @@ impl Api {
 
     /// Opens a session of an identity on the back end's word; its id.
     pub async fn open_session(&self, tenant: &str, name: &str) -> String {
+        self.try_open_session(tenant, name).await.expect("tokens are issued")
+    }
+
+    /// The same, if it can be opened.
+    pub async fn try_open_session(&self, tenant: &str, name: &str) -> Result<String, Status> {
         let request = v1::IssueTokensRequest { identity: named(tenant, name), ..Default::default() };
-        self.credentials().issue_tokens(request).await.expect("tokens are issued").into_inner().session_id
+        self.credentials().issue_tokens(request).await.map(|answer| answer.into_inner().session_id)
     }
 
     /// Disables an identity.

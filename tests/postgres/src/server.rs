@@ -1,12 +1,12 @@
 //! One server.
 
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::port::Port;
 use crate::programs::{program, user};
 use crate::watchdog::Watched;
 
@@ -34,7 +34,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Server {
     folder: PathBuf,
-    port: u16,
+    port: Port,
     arguments: Vec<String>,
     running: Option<Watched>,
 }
@@ -69,7 +69,7 @@ impl Server {
             ])),
         }
         let arguments = arguments(&folder, &options);
-        let mut server = Self { folder, port: free_port(), arguments, running: None };
+        let mut server = Self { folder, port: Port::reserve(), arguments, running: None };
         server.start_again();
         server
     }
@@ -80,15 +80,17 @@ impl Server {
     /// When it does not answer.
     pub fn start_again(&mut self) {
         let mut command = program("postgres");
-        command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string()).args(&self.arguments);
+        command.arg("-D").arg(self.data()).arg("-p").arg(self.port().to_string()).args(&self.arguments);
         self.running = Some(Watched::run(&command, &self.folder, user()));
-        for _ in 0..LOOKS {
-            if self.psql("postgres", "SELECT 1").status().is_ok_and(|status| status.success()) {
-                return;
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
-        panic!("PostgreSQL does not answer:\n{}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+        let answered = looked(|| {
+            let output = self.psql("postgres", "SHOW data_directory").output().ok()?;
+            output.status.success().then(|| text(&output.stdout))
+        });
+        let Some(whose) = answered else {
+            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            panic!("PostgreSQL does not answer:\n{log}");
+        };
+        assert_eq!(whose, self.data().to_string_lossy(), "another server answers at this port");
     }
 
     /// Stops it as a crash would: no connection is told, nothing is written that was not written.
@@ -115,7 +117,7 @@ impl Server {
 
     /// Where it listens, on 127.0.0.1.
     pub const fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Makes an empty database; its address.
@@ -129,7 +131,7 @@ impl Server {
 
     /// The address of a database.
     pub fn address(&self, name: &str) -> String {
-        address(self.port, name)
+        address(self.port(), name)
     }
 
     /// What a statement answers, as text.
@@ -139,12 +141,21 @@ impl Server {
     pub fn query(&self, database: &str, sql: &str) -> String {
         let output = self.psql(database, sql).output().expect("psql can be called");
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        text(&output.stdout)
+    }
+
+    /// Asks a statement again and again until it answers what is looked for.
+    ///
+    /// # Panics
+    /// When it never does, or fails.
+    pub fn until(&self, database: &str, sql: &str, is: impl Fn(&str) -> bool) {
+        let found = looked(|| is(&self.query(database, sql)).then_some(()));
+        assert!(found.is_some(), "{sql} never answered what was waited for");
     }
 
     pub(crate) fn psql(&self, database: &str, sql: &str) -> Command {
         let mut psql = program("psql");
-        let port = self.port.to_string();
+        let port = self.port().to_string();
         psql.args(["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", database, "-XqAt", "-v", "ON_ERROR_STOP=1"]);
         psql.args(["-c", sql]).stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
         psql
@@ -188,10 +199,19 @@ fn arguments(folder: &Path, options: &Options) -> Vec<String> {
     settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect()
 }
 
-/// Free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+/// Looks again and again, for as long as anybody waits.
+fn looked<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..LOOKS {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    None
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).trim().to_owned()
 }
 
 fn run(command: &mut Command) {

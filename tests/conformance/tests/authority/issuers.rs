@@ -12,7 +12,9 @@ use auth_domain::{
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use jsonwebtoken::jwk::Jwk;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_types::{
     Clock as _, IdentityName, IssuerName, KeyDigest, KeyKind, RoleName, Secret, SessionId, TenantId,
@@ -49,12 +51,8 @@ fn keys(which: usize) -> &'static (EncodingKey, KeySet) {
     static KEYS: OnceLock<[(EncodingKey, KeySet); 2]> = OnceLock::new();
     let made = KEYS.get_or_init(|| {
         [(); 2].map(|()| {
-            let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-            let private = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).expect("makes a key");
-            let key = EncodingKey::from_ec_der(private.as_ref());
-            let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("has a public half");
-            jwk.common.key_id = Some("k1".to_owned());
-            let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).expect("is a set");
+            let key = fresh();
+            let set = KeySet::parse(json!({"keys": [public_half(&key)]}).to_string().as_bytes()).expect("is a set");
             (key, set)
         })
     });
@@ -185,8 +183,7 @@ async fn a_header_does_not_say_how_it_is_verified() {
     let (world, _) = World::trusting().await;
     let claims = world.claims(json!({}));
     let forged = |header: Value, signature: &str| {
-        use base64::Engine as _;
-        let part = |json: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json.to_string());
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         Secret::from(format!("{}.{}.{signature}", part(&header), part(&claims)))
     };
     for header in [
@@ -208,12 +205,69 @@ async fn a_header_does_not_say_how_it_is_verified() {
     assert_eq!(world.denied(&typed("dpop+jwt")).await, (DenyReason::Invalid, true));
     let unknown = sign(0, |header| header.kid = Some("k2".to_owned()), &claims);
     assert_eq!(world.denied(&unknown).await, (DenyReason::Unknown, false), "it may be published in a moment");
-    let hmac = jsonwebtoken::encode(
-        &Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) },
-        &claims,
-        &EncodingKey::from_secret(b"the public key"),
-    );
-    assert_eq!(world.denied(&Secret::from(hmac.expect("signs"))).await, (DenyReason::Invalid, true));
+}
+
+fn fresh() -> EncodingKey {
+    let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+    let private = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).expect("makes a key");
+    EncodingKey::from_ec_der(private.as_ref())
+}
+
+fn public_half(key: &EncodingKey) -> Jwk {
+    let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256).expect("has a public half");
+    jwk.common.key_id = Some("k1".to_owned());
+    jwk
+}
+
+/// The forms in which somebody may hold a public key of P-256, and take it for a secret.
+fn forms_of(jwk: &Jwk) -> Vec<Vec<u8>> {
+    let AlgorithmParameters::EllipticCurve(point) = &jwk.algorithm else { panic!("it is on a curve") };
+    let [x, y] = [&point.x, &point.y].map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64"));
+    let bare = [x, y].concat();
+    let whole = [vec![4], bare.clone()].concat();
+    // SubjectPublicKeyInfo (RFC 5480), up to the point.
+    let prefix =
+        b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+    let der = [&prefix[..], &whole].concat();
+    let text = STANDARD.encode(&der);
+    let (first, second) = text.split_at(64);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{first}\n{second}\n-----END PUBLIC KEY-----");
+    let document = serde_json::to_vec(jwk).expect("is JSON");
+    vec![bare, whole, der, pem.clone().into_bytes(), format!("{pem}\n").into_bytes(), document]
+}
+
+#[tokio::test]
+async fn the_public_key_is_no_secret_that_signs() {
+    let (world, _) = World::trusting().await;
+    let claims = world.claims(json!({}));
+    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+        for secret in forms_of(&public_half(&keys(0).0)) {
+            let header = Header { kid: Some("k1".to_owned()), ..Header::new(algorithm) };
+            let signed = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&secret)).expect("signs");
+            assert_eq!(world.denied(&Secret::from(signed)).await, (DenyReason::Invalid, true), "{secret:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_brings_no_key() {
+    let (world, _) = World::trusting().await;
+    let claims = world.claims(json!({}));
+    let own = fresh();
+    let brought: [(&str, fn(&mut Header, &Jwk)); 4] = [
+        ("jwk", |header, jwk| header.jwk = Some(jwk.clone())),
+        ("jku", |header, _| header.jku = Some("https://evil.example/jwks".to_owned())),
+        ("x5u", |header, _| header.x5u = Some("https://evil.example/key.pem".to_owned())),
+        ("x5c", |header, _| header.x5c = Some(vec!["AAAA".to_owned()])),
+    ];
+    for (what, bring) in brought {
+        let mut header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::ES256) };
+        bring(&mut header, &public_half(&own));
+        let signed = |key: &EncodingKey| Secret::from(jsonwebtoken::encode(&header, &claims, key).expect("signs"));
+        assert_eq!(world.denied(&signed(&own)).await, (DenyReason::Invalid, true), "{what}");
+        // Nobody looks at it: a token that its issuer signed is good all the same.
+        world.allowed(&signed(&keys(0).0)).await;
+    }
 }
 
 #[tokio::test]

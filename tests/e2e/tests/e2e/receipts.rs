@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use test_harness::{Api, Cli, Closed, Edge, Process, Site, Socket, eventually};
 use tonic::{Code, Status};
 
+/// Leases run out soon: how things stand before they do may be over before anybody has looked.
 const SHORT: &str = "[guarantee]\nstandard_ms = 2000\nprobe_interval_ms = 200\n";
+/// No lease runs out while a test lasts.
+const LONG: &str = "[guarantee]\nstandard_ms = 60000\nprobe_interval_ms = 200\n";
 
 async fn try_receipt(site: &Site, revision: Option<v1::Revision>, timeout_ms: i64) -> Result<v1::Receipt, Status> {
     let request = v1::AwaitEnforcedRequest { revision, timeout_ms };
@@ -48,6 +51,10 @@ fn states(receipts: &[v1::Receipt], gateway: &str) -> Vec<GatewayState> {
     states
 }
 
+fn is_enforced(receipt: &v1::Receipt) -> bool {
+    matches!(receipt.status(), ReceiptStatus::EnforcedByAcknowledgement | ReceiptStatus::EnforcedByTime)
+}
+
 async fn alice_on_both(site: &Site, token: &str) -> Vec<Socket> {
     let mut sockets = Vec::new();
     for gateway in &site.gateways {
@@ -60,7 +67,7 @@ async fn alice_on_both(site: &Site, token: &str) -> Vec<Socket> {
 
 #[tokio::test]
 async fn a_receipt_names_every_gateway_with_the_sockets_it_fenced_and_closed() {
-    let site = Site::start_with(SHORT).await;
+    let site = Site::start_with(LONG).await;
     let alice = site.log_in("alice").await;
     let mut sockets = alice_on_both(&site, &alice.access_token).await;
     let mut second = site.gateways[0].open().await;
@@ -75,7 +82,7 @@ async fn a_receipt_names_every_gateway_with_the_sockets_it_fenced_and_closed() {
     let last = all.last().expect("at least one");
     assert_eq!(
         (last.status(), last.bound_ms, last.certain_in_ms),
-        (ReceiptStatus::EnforcedByAcknowledgement, 2_000, 0)
+        (ReceiptStatus::EnforcedByAcknowledgement, 60_000, 0)
     );
     assert_eq!(last.gateways.len(), 2, "{last:?}");
     for (gateway, sockets) in [("gateway-1", 2), ("gateway-2", 1)] {
@@ -94,25 +101,20 @@ async fn a_receipt_names_every_gateway_with_the_sockets_it_fenced_and_closed() {
 }
 
 #[tokio::test]
-async fn a_killed_gateway_counts_until_it_cannot_hold_a_lease() {
+async fn a_killed_gateway_counts_no_more_when_it_cannot_hold_a_lease() {
     let mut site = Site::start_with(SHORT).await;
     let alice = site.log_in("alice").await;
     let _sockets = alice_on_both(&site, &alice.access_token).await;
     site.gateways[1].process.kill();
     let revoked = site.backend.revoke_session("acme", &alice.session).await;
-    let now = receipt(&site, revoked.revision, 0).await;
-    assert_eq!((now.status(), part(&now, "gateway-2").state()), (ReceiptStatus::Pending, GatewayState::Lagging));
-    assert!(now.certain_in_ms > 0 && now.certain_in_ms <= 2_012, "{now:?}");
     let enforced = receipt(&site, revoked.revision, 10_000).await;
-    assert_eq!(enforced.status(), ReceiptStatus::EnforcedByAcknowledgement, "{enforced:?}");
-    assert_eq!(part(&enforced, "gateway-1").state(), GatewayState::Applied);
+    assert!(is_enforced(&enforced), "{enforced:?}");
     assert_eq!(part(&enforced, "gateway-2").state(), GatewayState::CannotHoldLease);
 }
 
 #[tokio::test]
 async fn a_gateway_that_ended_in_order_is_not_waited_for_and_a_killed_one_is() {
-    // No lease runs out while this lasts.
-    let mut site = Site::start_with("[guarantee]\nstandard_ms = 60000\nprobe_interval_ms = 200\n").await;
+    let mut site = Site::start_with(LONG).await;
     let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
     let _sockets = alice_on_both(&site, &alice.access_token).await;
     let mut options = site.gateway_options("gateway-3");
@@ -133,6 +135,7 @@ async fn a_gateway_that_ended_in_order_is_not_waited_for_and_a_killed_one_is() {
     let all = receipts_for(&site, revoked.revision, 1_000).await;
     assert_eq!(states(&all, "gateway-2"), [GatewayState::Lagging], "{all:?}");
     assert!(all.iter().all(|receipt| receipt.status() == ReceiptStatus::Pending), "{all:?}");
+    assert!(all.iter().all(|receipt| (1..=60_070).contains(&receipt.certain_in_ms)), "{all:?}");
 }
 
 #[tokio::test]
@@ -147,11 +150,11 @@ async fn a_gateway_that_is_cut_off_passes_no_frame_after_the_receipt_says_enforc
     of_alice.connect(Some(&alice.access_token)).await;
     site.link.cut();
     let revoked = site.backend.revoke_session("acme", &alice.session).await;
-    assert_eq!(receipt(&site, revoked.revision, 0).await.status(), ReceiptStatus::Pending);
     let all = receipts(&site, revoked.revision).await;
-    assert!(all.last().is_some_and(|last| last.status() == ReceiptStatus::EnforcedByAcknowledgement), "{all:?}");
-    let expected = [GatewayState::Lagging, GatewayState::CannotHoldLease];
-    assert_eq!((states(&all, "gateway-1"), states(&all, "gateway-2")), (expected.to_vec(), expected.to_vec()));
+    assert!(all.last().is_some_and(is_enforced), "{all:?}");
+    for gateway in ["gateway-1", "gateway-2"] {
+        assert!(!states(&all, gateway).contains(&GatewayState::Applied), "{all:?}");
+    }
     // Enforced: what the dead one says from now on goes nowhere.
     let publish = json!({ "id": 77, "publish": { "channel": "room:lobby", "data": "from the grave" } });
     of_alice.send_text(&publish.to_string()).await;
@@ -166,15 +169,32 @@ async fn a_gateway_that_is_cut_off_passes_no_frame_after_the_receipt_says_enforc
 }
 
 #[tokio::test]
-async fn a_stopped_gateway_lags_then_cannot_hold_a_lease_and_applies_when_it_wakes() {
+async fn a_stopped_gateway_lags_and_applies_when_it_wakes() {
+    let site = Site::start_with(LONG).await;
+    let alice = site.log_in("alice").await;
+    let mut sockets = alice_on_both(&site, &alice.access_token).await;
+    site.gateways[0].process.signal(Signal::STOP);
+    let revoked = site.backend.revoke_session("acme", &alice.session).await;
+    let all = receipts_for(&site, revoked.revision, 1_000).await;
+    assert_eq!(states(&all, "gateway-1"), [GatewayState::Lagging], "{all:?}");
+    assert!(all.iter().all(|receipt| receipt.status() == ReceiptStatus::Pending), "{all:?}");
+    site.gateways[0].process.signal(Signal::CONT);
+    assert_eq!(sockets[0].closed().await.code, 4511);
+    let woken = receipt(&site, revoked.revision, 20_000).await;
+    assert_eq!(woken.status(), ReceiptStatus::EnforcedByAcknowledgement, "{woken:?}");
+    assert_eq!(part(&woken, "gateway-1").state(), GatewayState::Applied, "{woken:?}");
+}
+
+#[tokio::test]
+async fn a_stopped_gateway_that_cannot_hold_a_lease_is_not_waited_for_and_applies_when_it_wakes() {
     let site = Site::start_with(SHORT).await;
     let alice = site.log_in("alice").await;
     let mut sockets = alice_on_both(&site, &alice.access_token).await;
     site.gateways[0].process.signal(Signal::STOP);
     let revoked = site.backend.revoke_session("acme", &alice.session).await;
     let all = receipts(&site, revoked.revision).await;
-    assert_eq!(states(&all, "gateway-1"), [GatewayState::Lagging, GatewayState::CannotHoldLease]);
-    assert_eq!(all.last().map(v1::Receipt::status), Some(ReceiptStatus::EnforcedByAcknowledgement), "{all:?}");
+    assert_eq!(states(&all, "gateway-1").last(), Some(&GatewayState::CannotHoldLease), "{all:?}");
+    assert!(all.last().is_some_and(is_enforced), "{all:?}");
     site.gateways[0].process.signal(Signal::CONT);
     assert_eq!(sockets[0].closed().await.code, 4511);
     site.gateways[0].synced().await;
@@ -183,35 +203,48 @@ async fn a_stopped_gateway_lags_then_cannot_hold_a_lease_and_applies_when_it_wak
 }
 
 #[tokio::test]
-async fn a_restarted_authority_cannot_tell_until_the_bound_has_passed() {
-    let mut site = Site::start_with(SHORT).await;
+async fn a_restarted_authority_cannot_tell_while_there_may_be_leases_from_before() {
+    let mut site = Site::start_with(LONG).await;
     let alice = site.log_in("alice").await;
-    let bob = site.log_in("bob").await;
     // Gateways that hold a lease and do not come back to say so.
     let _sockets = alice_on_both(&site, &alice.access_token).await;
     site.link.silence();
     site.restart_authority().await;
     let revoked = site.backend.revoke_session("acme", &alice.session).await;
-    let now = receipt(&site, revoked.revision, 0).await;
+    let now = receipt(&site, revoked.revision, 1_000).await;
     assert_eq!(
         (now.status(), &now.gateways[..]),
         (ReceiptStatus::Unknown, &[][..]),
         "nobody is known, and nothing claimed"
     );
     assert!(now.certain_in_ms > 0, "{now:?}");
-    let then = receipt(&site, revoked.revision, 10_000).await;
-    assert!(
-        matches!(then.status(), ReceiptStatus::EnforcedByAcknowledgement | ReceiptStatus::EnforcedByTime),
-        "{then:?}"
-    );
+}
+
+#[tokio::test]
+async fn a_restarted_authority_can_tell_when_the_bound_has_passed() {
+    let mut site = Site::start_with(SHORT).await;
+    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
+    let _sockets = alice_on_both(&site, &alice.access_token).await;
+    site.link.silence();
+    site.restart_authority().await;
+    let revoked = site.backend.revoke_session("acme", &alice.session).await;
+    let then = receipt(&site, revoked.revision, 20_000).await;
+    assert!(is_enforced(&then), "{then:?}");
     site.link.restore();
     for gateway in &site.gateways {
         gateway.synced().await;
     }
     let fine = site.backend.revoke_session("acme", &bob.session).await;
-    let fine = receipt(&site, fine.revision, 10_000).await;
-    assert_eq!(fine.status(), ReceiptStatus::EnforcedByAcknowledgement);
-    assert_eq!(fine.gateways.iter().filter(|part| part.state() == GatewayState::Applied).count(), 2, "{fine:?}");
+    let fine = receipts(&site, fine.revision).await;
+    let fine = fine.last().expect("at least one");
+    assert!(is_enforced(fine), "{fine:?}");
+    for gateway in ["gateway-1", "gateway-2"] {
+        eventually("the gateway's own word", async || {
+            let now = receipt(&site, fine.revision, 0).await;
+            (part(&now, gateway).state() == GatewayState::Applied).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -238,7 +271,7 @@ async fn a_revision_that_is_not_on_the_log_gets_no_receipt() {
 
 #[tokio::test]
 async fn somebody_who_only_reads_the_log_is_not_waited_for() {
-    let site = Site::start_with(SHORT).await;
+    let site = Site::start_with(LONG).await;
     let alice = site.log_in("alice").await;
     let log = site.folder().join("tail.log");
     let key = site.folder().join("reader.key");
@@ -255,8 +288,7 @@ async fn somebody_who_only_reads_the_log_is_not_waited_for() {
     drop(tail);
     let revoked = site.backend.revoke_session("acme", &alice.session).await;
     let enforced = receipt(&site, revoked.revision, 10_000).await;
-    assert_eq!(enforced.status(), ReceiptStatus::EnforcedByAcknowledgement);
-    assert!(enforced.elapsed_ms < 1_900, "no lease had to run out: {enforced:?}");
+    assert_eq!(enforced.status(), ReceiptStatus::EnforcedByAcknowledgement, "no lease had to run out: {enforced:?}");
     assert_eq!(enforced.gateways.len(), 2, "{enforced:?}");
 }
 
@@ -272,7 +304,7 @@ pub(crate) async fn command(site: &Site, arguments: &[&str]) -> (i32, Vec<Value>
 
 #[tokio::test]
 async fn the_command_line_waits_for_the_receipt_and_its_exit_code_tells() {
-    let mut site = Site::start_with(SHORT).await;
+    let site = Site::start_with(LONG).await;
     let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
     let sockets = alice_on_both(&site, &alice.access_token).await;
     let revoke = ["revoke", "session", "--tenant", "acme", &alice.session, "--wait"];
@@ -283,14 +315,14 @@ async fn the_command_line_waits_for_the_receipt_and_its_exit_code_tells() {
     });
     assert_eq!(code, 0, "{documents:?}");
     let (first, last) = (documents.first().expect("the answer"), documents.last().expect("the receipt"));
-    assert_eq!((&first["revision"], &first["enforced_within_ms"]), (&last["revision"], &json!(2_000)));
+    assert_eq!((&first["revision"], &first["enforced_within_ms"]), (&last["revision"], &json!(60_000)));
     assert_eq!((&last["enforced"], &last["status"]), (&json!(true), &json!("enforced_by_acknowledgement")));
     let part = |gateway: usize, key: &str| last["gateways"][gateway][key].clone();
     for (gateway, name) in ["gateway-1", "gateway-2"].into_iter().enumerate() {
         assert_eq!([part(gateway, "gateway_id"), part(gateway, "state")], [json!(name), json!("applied")]);
         assert_eq!([part(gateway, "fenced"), part(gateway, "closed")], [json!(1), json!(1)], "{last}");
     }
-    site.gateways[1].process.kill();
+    site.gateways[1].process.signal(Signal::STOP);
     let (code, documents) =
         command(&site, &["revoke", "session", "--tenant", "acme", &bob.session, "--wait=1ms"]).await;
     assert_eq!(code, 4, "{documents:?}");
@@ -298,6 +330,7 @@ async fn the_command_line_waits_for_the_receipt_and_its_exit_code_tells() {
     assert_eq!((&last["enforced"], &last["gateways"][1]["state"]), (&json!(false), &json!("lagging")));
     let revision = last["revision"].as_str().expect("a text");
     assert_eq!(command(&site, &["receipt", revision]).await.0, 4);
-    assert_eq!(command(&site, &["receipt", revision, "--wait=10s"]).await.0, 0);
+    site.gateways[1].process.signal(Signal::CONT);
+    assert_eq!(command(&site, &["receipt", revision, "--wait=20s"]).await.0, 0);
     assert_eq!(command(&site, &["receipt", revision]).await.0, 0);
 }

@@ -6,10 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use test_harness::{Api, Authority, Database, Edge, Gateway, GatewayOptions, Site, Socket, eventually};
 
-use super::{open, part, receipt};
-
-/// No lease runs out while a test lasts.
-const LONG: &str = "[guarantee]\nstandard_ms = 60000\nprobe_interval_ms = 200\n";
+use super::{LONG, open, part, receipt};
 
 /// A site on a database of its own, with two more replicas, and a gateway that knows all three.
 async fn three_replicas() -> (Database, Site, [Authority; 2], Gateway) {
@@ -63,7 +60,7 @@ async fn figures(api: &Api, revision: Option<v1::Revision>, fenced: u64, enough:
 }
 
 /// What a program counted in its series that begin so; nothing where there is none.
-async fn counted(edge: Edge, series: &str) -> f64 {
+pub(super) async fn counted(edge: Edge, series: &str) -> f64 {
     let page = edge.get("/metrics").await.expect("it answers").text;
     let values = page.lines().filter(|line| line.starts_with(series)).filter_map(|line| line.rsplit_once(' '));
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()

@@ -6,11 +6,11 @@ use portcullis_proto::auth::v1;
 use test_harness::{Api, Authority, Closed, Database, Gateway, Site, Socket, eventually, remember};
 use tokio::task::JoinSet;
 
-use super::{gateway_at, open, site};
+use super::{LONG, gateway_at, open, site};
 
 /// A site with two more replicas, and its API at each.
 async fn three_replicas() -> (Database, Site, [Authority; 2], [Api; 3]) {
-    let (database, site) = site().await;
+    let (database, site) = site(LONG).await;
     let others = [site.start_replica("authority-2").await, site.start_replica("authority-3").await];
     let apis = [site.backend.clone(), site.backend_at(&others[0]).await, site.backend_at(&others[1]).await];
     (database, site, others, apis)
