@@ -250,3 +250,28 @@ fn a_count_of_closed_sockets_says_what_was_fenced_to_a_process_that_was_not_told
     known.closed(&one, rev(6), Acknowledgement { closed: 1, ..said(0) });
     assert_eq!(known.said(&one, rev(6)), None);
 }
+
+/// Of a run that another process answers, the store says that it was renewed and not when: the lease counts whole from
+/// when that was read, and reading the same again gives it no longer one.
+#[test]
+fn a_lease_that_another_process_gave_counts_whole_from_when_it_was_read() {
+    let one = run("gateway-1", 1);
+    let row =
+        |renewals, lease| Registered { run: one.clone(), renewals, lease, sockets: 3, applied: None, released: false };
+    let mut known = first();
+    known.registered(&row(1, LEASE), at(1_000));
+    known.registered(&row(1, LEASE), at(9_000));
+    let committed = of(5, at(2_000));
+    let over = at(1_000) + OVER;
+    let just_before = known.receipt(committed, at(1_000) + OVER.saturating_sub(Duration::from_nanos(1)));
+    assert_eq!((just_before.status, just_before.gateways[0].state), (Status::Pending, GatewayState::Lagging));
+    assert_eq!(just_before.gateways[0].lease_over, over);
+    let after = known.receipt(committed, over);
+    assert_eq!(after.status, Status::EnforcedByAcknowledgement);
+    assert_eq!(after.gateways[0].state, GatewayState::CannotHoldLease);
+    // Renewed, and by a process that gives longer ones: the bound is theirs too.
+    known.registered(&row(2, LEASE * 4), at(20_000));
+    let longer = known.receipt(of(6, at(21_000)), at(40_000));
+    assert_eq!((longer.status, longer.bound), (Status::Pending, LEASE * 4));
+    assert_eq!(longer.gateways[0].lease_over, at(20_000) + Duration::from_millis(60_070));
+}
