@@ -1,4 +1,6 @@
 //! A stand-in for an OpenTelemetry collector: it keeps what it is sent.
+//!
+//! At its end that is searched for secrets, as a log is; what is found fails the test.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +25,11 @@ pub struct Collector {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<(String, Span)>>>);
+struct Kept {
+    spans: Arc<Mutex<Vec<(String, Span)>>>,
+    /// All of it, as text.
+    sent: Arc<Mutex<Vec<u8>>>,
+}
 
 impl Collector {
     /// Starts one.
@@ -49,7 +55,7 @@ impl Collector {
     /// Waits for a span of this service with this name that `is` what is looked for.
     pub async fn span(&self, service: &str, name: &str, is: impl Fn(&Span) -> bool) -> Span {
         eventually(&format!("a span {name} of {service}"), || async {
-            let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = self.kept.spans.lock().unwrap_or_else(PoisonError::into_inner);
             let mut found = kept.iter().filter(|(of, span)| of == service && span.name == name).map(|(_, span)| span);
             found.find(|span| is(span)).cloned()
         })
@@ -60,6 +66,10 @@ impl Collector {
 impl Drop for Collector {
     fn drop(&mut self) {
         self.task.abort();
+        if !std::thread::panicking() {
+            let sent = self.kept.sent.lock().unwrap_or_else(PoisonError::into_inner);
+            secrets::assert_none_in("the traces", &sent);
+        }
     }
 }
 
@@ -70,9 +80,10 @@ impl TraceService for Kept {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let sent = request.into_inner();
-        // What is sent away is searched as a log is.
-        secrets::assert_none_in("a trace", format!("{sent:?}").as_bytes());
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line each, so that what is found can be found.
+        let text = format!("{sent:?}\n");
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(text.as_bytes());
+        let mut kept = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         for of in sent.resource_spans {
             let service = format!("{:?}", of.resource);
             let service = ["auth-service", "ws-gateway"].into_iter().find(|name| service.contains(name));
