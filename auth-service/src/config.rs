@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use portcullis_config::Misread;
-use portcullis_observe::{MetricsConfig, TracesConfig};
+use portcullis_observe::{LogConfig, MetricsConfig, TracesConfig};
 use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
@@ -69,7 +69,7 @@ pub(crate) struct Config {
     /// Where traces go.
     pub(crate) traces: TracesConfig,
     /// How events are written.
-    pub(crate) log: Log,
+    pub(crate) log: LogConfig,
 }
 
 /// `[grpc]`.
@@ -151,26 +151,6 @@ pub(crate) struct Password {
     pub(crate) queue: usize,
 }
 
-/// `[log]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    /// Text for people or JSON for programs; one event a line.
-    pub(crate) format: LogFormat,
-    /// Which events, such as `info` or `auth_service=debug`.
-    pub(crate) filter: String,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
 /// Whether it holds, of which key, and what it says.
 type Rule = (bool, &'static str, &'static str);
 
@@ -217,7 +197,7 @@ impl Default for Config {
             guarantee: Guarantee::default(),
             metrics: MetricsConfig::default(),
             traces: TracesConfig::default(),
-            log: Log::default(),
+            log: LogConfig::default(),
         }
     }
 }
@@ -264,12 +244,6 @@ impl Default for Tokens {
 impl Default for Password {
     fn default() -> Self {
         Self { memory_kib: 19_456, iterations: 2, parallelism: 1, workers: 2, queue: 64 }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
     }
 }
 

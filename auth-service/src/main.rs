@@ -17,10 +17,8 @@ mod key_tending;
 mod key_uses;
 mod leases_given;
 mod listen;
-mod logging;
 mod metrics;
 mod private_file;
-mod ready_file;
 mod receipts;
 mod replica;
 mod retention;
@@ -108,7 +106,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let config = Config::load(arguments.config.as_deref())?;
     match arguments.command.clone().unwrap_or(Command::Serve) {
         Command::CheckConfig => {
-            logging::filter(&config.log)?;
+            config.log.check()?;
             if let Some(files) = &config.grpc.tls {
                 tls::Shown::open(files, Arc::new(SystemClock))?;
             }
@@ -116,7 +114,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => {
-            logging::start(&config.log)?;
+            config.log.start()?;
             runtime()?.block_on(serve(&config))
         }
         other => runtime()?.block_on(look_after(&config, other)),

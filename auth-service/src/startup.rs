@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use auth_domain::watch::Terms;
 use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError};
-use portcullis_observe::MetricsListener;
+use portcullis_observe::{MetricsListener, announce};
 use portcullis_types::{Clock, Entropy, InvalidName, InvalidTerms, LeaseClass, Secret, Shutdown};
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -20,7 +21,6 @@ use crate::kek::{self, Source};
 use crate::leases_given::Given;
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
-use crate::ready_file::{self, Ready};
 use crate::receipts::Receipts;
 use crate::replica::Replica;
 use crate::retention::Housekeeping;
@@ -123,6 +123,16 @@ pub(crate) struct Running {
     vital: Shutdown,
 }
 
+/// What the ready file says.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
+    admin_key_file: &'a Path,
+}
+
 /// Time, chance, and who owns the tasks.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
@@ -196,7 +206,7 @@ impl Running {
         tracing::info!(%grpc, %http, data_dir = %config.data_dir.display(), "listening");
         let Some(file) = &config.ready_file else { return Ok(()) };
         let ready = Ready { grpc: *grpc, http: *http, metrics: *metrics_at, admin_key_file };
-        ready_file::write(file, &ready).map_err(|source| StartError::File { path: file.clone(), source })
+        announce(file, &ready).map_err(|source| StartError::File { path: file.clone(), source })
     }
 
     /// Resolves when the service should end: asked to, or unable to go on.

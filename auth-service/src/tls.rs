@@ -16,14 +16,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt as _};
-use portcullis_types::{Clock, Shutdown};
+use portcullis_types::{Clock, InvalidAuthorities, Shutdown, all_authorities};
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -55,15 +55,13 @@ pub(crate) enum TlsError {
     #[error("`grpc.tls`: the certificate and the key do not belong together")]
     Mismatch(#[source] rustls::Error),
     /// A certificate in the bundle is none that could vouch for others.
-    #[error("`grpc.tls.client_ca_file` {}: certificate {number} cannot vouch for others", .path.display())]
+    #[error("`grpc.tls.client_ca_file` {}", .path.display())]
     ClientAuthority {
         /// Which file.
         path: PathBuf,
-        /// Which of its certificates, from 1.
-        number: usize,
-        /// Why.
+        /// Which of its certificates, and why.
         #[source]
-        source: rustls::Error,
+        source: InvalidAuthorities,
     },
     /// Nobody could be vouched for.
     #[error("`grpc.tls.client_ca_file` {} cannot be used", .path.display())]
@@ -203,20 +201,12 @@ fn read(files: &Tls, clock: &Arc<dyn Clock>) -> Result<Good, TlsError> {
 
 /// Who vouches for callers, of whom none need show a certificate.
 fn vouching(file: &PathBuf, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .ok()
-        .filter(|found: &Vec<_>| !found.is_empty())
-        .ok_or(TlsError::File {
-            key: "grpc.tls.client_ca_file",
-            path: file.clone(),
-            what: "certificate authorities",
-        })?;
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in certificates.into_iter().enumerate() {
-        let cannot = |source| TlsError::ClientAuthority { path: file.clone(), number: index + 1, source };
-        roots.add(certificate).map_err(cannot)?;
-    }
+    let unreadable =
+        || TlsError::File { key: "grpc.tls.client_ca_file", path: file.clone(), what: "certificate authorities" };
+    let roots = all_authorities(&std::fs::read(file).map_err(|_| unreadable())?).map_err(|error| match error {
+        InvalidAuthorities::NotPem => unreadable(),
+        source => TlsError::ClientAuthority { path: file.clone(), source },
+    })?;
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .allow_unauthenticated()
         .build()

@@ -8,10 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_types::{OpaqueKind, OpaqueToken, Secret};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use portcullis_types::{OpaqueKind, OpaqueToken, Secret, is_loopback_host, usable_authorities};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Response, Status};
@@ -120,9 +117,7 @@ fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> 
     };
     let pem = std::fs::read(file)
         .map_err(|error| Failure::usage(format!("cannot read the file {}: {error}", file.display())))?;
-    if !holds_authorities(&pem) {
-        return Err(Failure::usage(format!("{} holds no certificate authorities in PEM", file.display())));
-    }
+    usable_authorities(&pem).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
     let tls = match &globals.server_name {
         Some(name) => tls.domain_name(name),
@@ -139,13 +134,6 @@ fn with_tls(endpoint: Endpoint, globals: &Globals) -> Result<Endpoint, Failure> 
     endpoint.tls_config(tls.identity(client_identity(cert_file, key_file)?)).map_err(unusable)
 }
 
-/// Whether it is certificates in PEM, of which one or more may vouch for others. The transport would take anything else,
-/// and then trust nobody.
-fn holds_authorities(pem: &[u8]) -> bool {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    found.is_ok_and(|found| RootCertStore::empty().add_parsable_certificates(found).0 > 0)
-}
-
 fn client_identity(cert_file: &Path, key_file: &Path) -> Result<Identity, Failure> {
     let read = |path: &Path| {
         let unreadable = |error| Failure::usage(format!("cannot read the file {}: {error}", path.display()));
@@ -158,11 +146,10 @@ fn client_identity(cert_file: &Path, key_file: &Path) -> Result<Identity, Failur
 fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
     let uri: Uri =
         endpoint.parse().map_err(|_| Failure::usage("--endpoint is not a URL, such as http://127.0.0.1:7700"))?;
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let host = uri.host().unwrap_or_default();
     match uri.scheme_str() {
         Some("https") if !host.is_empty() => Ok(()),
-        Some("http") if here => Ok(()),
+        Some("http") if is_loopback_host(host) => Ok(()),
         Some("http") => Err(Failure::usage(
             "the key would cross the network in plaintext: speak https, with --ca-file; or forward the authority's \
              port, such as with: ssh -L 7700:127.0.0.1:7700 HOST",

@@ -19,7 +19,7 @@ use portcullis_observe::{Kind, Span};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
-use portcullis_types::{OpaqueKind, OpaqueToken, Secret, Shutdown};
+use portcullis_types::{InvalidAuthorities, OpaqueKind, OpaqueToken, Secret, Shutdown};
 use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -53,10 +53,12 @@ pub enum AuthorityError {
         source: std::io::Error,
     },
     /// The file of certificate authorities does not hold any.
-    #[error("authority.ca_file {path}: does not hold certificate authorities in PEM")]
-    NoAuthorities {
+    #[error("authority.ca_file {path}: {source}")]
+    Authorities {
         /// Which file.
         path: PathBuf,
+        /// Why.
+        source: InvalidAuthorities,
     },
     /// A file of the gateway's own certificate cannot be read.
     #[error("authority.{key} {path}: {source}")]
@@ -410,13 +412,13 @@ mod tests {
         for text in broken {
             write(path, "ca.pem", text);
             let refused = Authority::new(&config(path)).expect_err("nobody could be vouched for");
-            assert!(matches!(refused, AuthorityError::NoAuthorities { .. }), "{text}: {refused}");
+            assert!(matches!(refused, AuthorityError::Authorities { .. }), "{text}: {refused}");
         }
         write(path, "ca.pem", &ca.pem());
         let line = Authority::new(&config(path)).expect("the files are good");
         for text in broken {
             write(path, "ca.pem", text);
-            assert!(matches!(line.look(), Err(AuthorityError::NoAuthorities { .. })), "{text}");
+            assert!(matches!(line.look(), Err(AuthorityError::Authorities { .. })), "{text}");
         }
         write(path, "ca.pem", &ca.pem());
         assert!(!line.look().expect("they are good"), "the lines are those of before");

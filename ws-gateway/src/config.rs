@@ -11,8 +11,8 @@ use std::time::Duration;
 use figment::Figment;
 use gateway_core::{Action, Grants};
 use portcullis_config::Misread;
-use portcullis_observe::{MetricsConfig, TracesConfig};
-use portcullis_types::{AddressRange, GatewayId, LeaseClass, TenantId};
+use portcullis_observe::{LogConfig, MetricsConfig, TracesConfig};
+use portcullis_types::{AddressRange, GatewayId, LeaseClass, TenantId, is_loopback_host};
 use serde::Deserialize;
 
 use crate::origin::AllowedOrigin;
@@ -249,26 +249,6 @@ pub struct RevocationConfig {
     pub closes_per_second: u32,
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
-}
-
-/// Logging.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// How lines look.
-    pub format: LogFormat,
-    /// What is logged, such as `info` or `info,ws_gateway=debug`.
-    pub filter: String,
-}
-
 const fn default_listen() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7711)
 }
@@ -366,12 +346,6 @@ impl Default for DrainConfig {
 impl Default for FreezeConfig {
     fn default() -> Self {
         Self { max_ms: 60_000, closes_per_second: 5_000 }
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -482,11 +456,9 @@ impl LimitsConfig {
 fn is_good_endpoint(endpoint: &str) -> bool {
     let Ok(uri) = endpoint.parse::<http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     uri.port_u16().is_some()
         && match uri.scheme_str() {
-            Some("http") => is_here,
+            Some("http") => is_loopback_host(host),
             Some("https") => !host.is_empty(),
             Some(_) | None => false,
         }

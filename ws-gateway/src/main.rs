@@ -10,7 +10,6 @@ use portcullis_observe::Traces;
 use portcullis_types::{SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};
 use ws_gateway::config::Config;
-use ws_gateway::logging;
 use ws_gateway::startup::Gateway;
 
 /// The stateless WebSocket gateway of Portcullis.
@@ -39,11 +38,14 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::CheckConfig => {
-            println!("the configuration is good");
-            ExitCode::SUCCESS
-        }
-        Command::Serve => match logging::start(&config.log) {
+        Command::CheckConfig => match config.log.check() {
+            Ok(()) => {
+                println!("the configuration is good");
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        },
+        Command::Serve => match config.log.start() {
             Ok(()) => serve(config),
             Err(error) => failed(&error),
         },

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::{InvalidPattern, Settings};
-use portcullis_observe::{MetricsListener, Page};
+use portcullis_observe::{MetricsListener, Page, announce};
 use portcullis_types::{Clock, Entropy, Shutdown};
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::admission::Gatekeeper;
@@ -25,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::routes::Routes;
 use crate::verifier::{Judge, Verifier};
 use crate::watch::{Driver, LAST_WORDS, Parts};
-use crate::{gauges, ready_file, reverify};
+use crate::{gauges, reverify};
 
 /// How long the watch and its workers may take to end when nothing rests on them any more.
 const LAST_TASKS: Duration = LAST_WORDS.saturating_add(Duration::from_secs(1));
@@ -45,6 +46,12 @@ pub enum StartError {
     /// The bound address cannot be written down.
     #[error("ready_file: {0}")]
     ReadyFile(#[source] std::io::Error),
+}
+
+/// What the ready file says.
+#[derive(Debug, Serialize)]
+struct Ready {
+    http: SocketAddr,
 }
 
 /// A gateway that listens.
@@ -96,7 +103,7 @@ impl Gateway {
         let acceptor = Acceptor::new(routes, &config.limits, metrics, Arc::clone(&entropy), sockets.clone());
         tracing::info!(gateway = config.gateway_id.as_str(), %address, path = config.hub.path, "listening");
         if let Some(file) = &config.ready_file {
-            ready_file::write(file, address).map_err(StartError::ReadyFile)?;
+            announce(file, &Ready { http: address }).map_err(StartError::ReadyFile)?;
         }
         Ok(Self { config, address, listener, acceptor, inventory, entropy, sockets, vital })
     }

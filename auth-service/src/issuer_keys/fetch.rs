@@ -16,8 +16,8 @@ use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use portcullis_types::usable_authorities;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -86,12 +86,8 @@ impl Fetcher {
         let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         if let Some(file) = &config.ca_file {
             let unusable = || RootsError(file.clone());
-            let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
-                .and_then(Iterator::collect::<Result<_, _>>)
-                .map_err(|_| unusable())?;
-            if roots.add_parsable_certificates(certificates).0 == 0 {
-                return Err(unusable());
-            }
+            let added = std::fs::read(file).ok().and_then(|pem| usable_authorities(&pem).ok());
+            roots.extend(added.ok_or_else(unusable)?.roots);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)

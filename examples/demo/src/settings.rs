@@ -5,12 +5,12 @@
 //! Refuses: to listen elsewhere than on loopback, and user names that could not be test ids of the page.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use http::Uri;
-use portcullis_types::{InvalidName, Secret, TenantId};
+use portcullis_types::{InvalidName, Secret, TenantId, is_loopback_host};
 
 /// At most so many users have a panel on the page.
 const MOST_USERS: usize = 4;
@@ -139,17 +139,15 @@ fn loopback_http(uri: &Uri, flag: &'static str) -> Result<http::uri::Authority, 
     let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
     match uri.authority() {
         Some(to)
-            if uri.scheme_str() == Some("http") && bare && !to.as_str().contains('@') && is_loopback(to.host()) =>
+            if uri.scheme_str() == Some("http")
+                && bare
+                && !to.as_str().contains('@')
+                && is_loopback_host(to.host()) =>
         {
             Ok(to.clone())
         }
         Some(_) | None => Err(refused),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn gateway(uri: &Uri) -> Result<Gateway, SettingsError> {

@@ -1,4 +1,4 @@
-//! Ranges of network addresses, in the one text form that both programs read.
+//! Ranges of network addresses, in the one text form that both programs read, and hosts that are this machine.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,6 +6,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::InvalidName;
+
+/// Whether a host, as it stands in a URL, is this machine by its very name: `localhost` or a loopback address. Nothing is
+/// looked up.
+pub fn is_loopback_host(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
 
 /// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,6 +100,18 @@ mod tests {
         ] {
             assert!(range(text).contains(inside.parse().expect("an address")), "{inside} in {text}");
             assert!(!range(text).contains(outside.parse().expect("an address")), "{outside} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_this_machine_by_its_very_name_only() {
+        for here in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
+            assert!(is_loopback_host(here), "{here}");
+        }
+        for elsewhere in
+            ["", "10.0.0.1", "127.0.0.1.example", "localhost.example", "[::2]", "example.org", "[127.0.0.1"]
+        {
+            assert!(!is_loopback_host(elsewhere), "{elsewhere}");
         }
     }
 

@@ -7,6 +7,8 @@
 
 mod address;
 mod audit_chain;
+#[cfg(feature = "tls")]
+mod authorities;
 mod backoff;
 mod clock;
 mod entropy;
@@ -20,10 +22,12 @@ mod secret;
 #[cfg(feature = "runtime")]
 mod shutdown;
 
-pub use address::AddressRange;
+pub use address::{AddressRange, is_loopback_host};
 pub use audit_chain::{
     AuditAnchor, AuditCheck, AuditFinding, AuditRow, AuditSeal, InvalidAnchor, MAX_SEALED_ROWS, SealedRow,
 };
+#[cfg(feature = "tls")]
+pub use authorities::{InvalidAuthorities, all_authorities, usable_authorities};
 pub use backoff::Backoff;
 pub use clock::{Boottime, Clock, ManualClock, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};

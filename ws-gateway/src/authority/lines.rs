@@ -6,10 +6,7 @@
 
 use std::path::Path;
 
-use portcullis_types::Secret;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use portcullis_types::{Secret, usable_authorities};
 use sha2::{Digest as _, Sha256};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -51,9 +48,7 @@ impl Lines {
 fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<ClientTlsConfig, AuthorityError> {
     let pem = std::fs::read(ca_file).map_err(|source| AuthorityError::CaFile { path: ca_file.to_owned(), source })?;
     digest.update(Sha256::digest(&pem));
-    if !holds_authorities(&pem) {
-        return Err(AuthorityError::NoAuthorities { path: ca_file.to_owned() });
-    }
+    usable_authorities(&pem).map_err(|source| AuthorityError::Authorities { path: ca_file.to_owned(), source })?;
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
     if let Some(name) = &config.server_name {
         tls = tls.domain_name(name);
@@ -69,12 +64,6 @@ fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<
         tls = tls.identity(Identity::from_pem(cert.expose_bytes(), key.expose_bytes()));
     }
     Ok(tls)
-}
-
-/// Whether it is certificates in PEM, of which one or more may vouch for others.
-fn holds_authorities(pem: &[u8]) -> bool {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    found.is_ok_and(|found| RootCertStore::empty().add_parsable_certificates(found).0 > 0)
 }
 
 fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, AuthorityError> {
