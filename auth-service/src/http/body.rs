@@ -1,4 +1,6 @@
 //! Bodies: JSON, and a form at the token endpoint, capped, and never repeated in an error.
+//!
+//! Refuses parameters in the URL beside JSON: secrets in URLs are written down on their way.
 
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
@@ -19,6 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        nothing_in_url(&request)?;
         let body = <axum::Json<T> as FromRequest<S>>::from_request(request, state).await;
         body.map(|axum::Json(value)| Self(value)).map_err(|rejection| match rejection {
             JsonRejection::MissingJsonContentType(_) => Problem::UnsupportedMediaType,
@@ -35,10 +38,15 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
         if !request.headers().contains_key(header::CONTENT_TYPE) {
+            nothing_in_url(&request)?;
             return Ok(None);
         }
         <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
+}
+
+fn nothing_in_url(request: &Request) -> Result<(), Problem> {
+    request.uri().query().map_or(Ok(()), |_| Err(Problem::ParametersInUrl))
 }
 
 /// A body byte for byte.

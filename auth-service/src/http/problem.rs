@@ -18,6 +18,8 @@ use crate::denial;
 pub(crate) enum Problem {
     /// The body is not what the route takes.
     InvalidRequest,
+    /// The URL has a query.
+    ParametersInUrl,
     /// A name or text in the body breaks its rule.
     InvalidField(&'static str),
     /// The body is not declared as JSON.
@@ -74,6 +76,7 @@ impl Problem {
     const fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest
+            | Self::ParametersInUrl
             | Self::InvalidField(_)
             | Self::ProofUnwanted
             | Self::TwoCredentials
@@ -97,7 +100,7 @@ impl Problem {
 
     const fn reason(self) -> &'static str {
         match self {
-            Self::InvalidRequest | Self::InvalidField(_) => "invalid_request",
+            Self::InvalidRequest | Self::ParametersInUrl | Self::InvalidField(_) => "invalid_request",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
@@ -127,7 +130,7 @@ impl Problem {
 
     const fn title(self) -> &'static str {
         match self {
-            Self::InvalidRequest | Self::InvalidField(_) => "The request cannot be understood",
+            Self::InvalidRequest | Self::ParametersInUrl | Self::InvalidField(_) => "The request cannot be understood",
             Self::UnsupportedMediaType => "The body must be JSON",
             Self::TooLarge => "The body is too large",
             Self::TooSlow => "The request took too long",
@@ -152,6 +155,7 @@ impl Problem {
         Cow::Borrowed(match self {
             Self::InvalidPassword(rule) => return Cow::Owned(rule.to_string()),
             Self::InvalidRequest => "The body is not the JSON object that this route takes.",
+            Self::ParametersInUrl => "Parameters are in the body, never in the URL.",
             Self::InvalidField(rule) => rule,
             Self::UnsupportedMediaType => "Send `Content-Type: application/json`.",
             Self::TooLarge => "A body here has at most 16384 bytes.",
@@ -185,6 +189,7 @@ impl Problem {
             Self::InvalidCredentials { retry_after } | Self::TooMany { retry_after } => Some(retry_after),
             Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => Some(1),
             Self::InvalidRequest
+            | Self::ParametersInUrl
             | Self::InvalidField(_)
             | Self::UnsupportedMediaType
             | Self::TooLarge

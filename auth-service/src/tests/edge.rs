@@ -126,6 +126,28 @@ async fn a_key_that_is_bound_to_addresses_is_exchanged_from_them_alone() {
 }
 
 #[tokio::test]
+async fn json_is_taken_from_the_body_alone_wherever_it_is_taken() {
+    let world = World::new().await;
+    let (_, first) = world.http("/v1/login", &[JSON], &login("token", PASSWORD)).await;
+    let refresh = format!(r#"{{"grant_type":"refresh_token","refresh_token":{}}}"#, first["refresh_token"]);
+    let bearer = format!("Bearer {}", first["access_token"].as_str().expect("it is text"));
+    let in_url = format!("refresh_token={}", first["refresh_token"].as_str().expect("it is text"));
+    for query in ["", "client_id=web", &in_url] {
+        for (path, body) in [("/v1/token", &refresh), ("/v1/login", &login("token", PASSWORD))] {
+            let (response, problem) = world.http(&format!("{path}?{query}"), &[JSON], body).await;
+            let answer = (response.status(), &problem["reason"], problem["detail"].as_str().unwrap_or_default());
+            let expected = "Parameters are in the body, never in the URL.";
+            assert_eq!(answer, (StatusCode::BAD_REQUEST, &"invalid_request".into(), expected), "{path}?{query}");
+        }
+        let headers = [(header::AUTHORIZATION, bearer.as_str())];
+        let (response, problem) = world.http(&format!("/v1/ws-ticket?{query}"), &headers, "").await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "without any body too: {problem}");
+    }
+    let (response, next) = world.http("/v1/token", &[JSON], &refresh).await;
+    assert_eq!(response.status(), StatusCode::OK, "nothing was spent meanwhile: {next}");
+}
+
+#[tokio::test]
 async fn a_ticket_needs_a_bearer_or_the_cookie_from_an_allowed_origin() {
     let world = World::new().await;
     let cookie = cookie(&world).await;
