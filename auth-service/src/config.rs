@@ -1,15 +1,19 @@
 //! The configuration: one TOML file, then the environment (`PORTCULLIS_AUTH__GRPC__LISTEN` is `grpc.listen`).
 //!
-//! Owns every key with its default. Refuses unknown keys, by name, and values that would break a promise.
+//! Owns every key with its default, each table in a file of its own. Refuses unknown keys, by name, and values that would
+//! break a promise.
 
+mod grpc;
+mod http;
 mod http_limits;
 mod issuers;
 mod keys;
 mod login;
+mod password;
 mod retention;
 mod store;
+mod tokens;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -18,12 +22,16 @@ use portcullis_observe::{LogConfig, MetricsConfig, TracesConfig};
 use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
+pub(crate) use self::grpc::{Grpc, Tls};
+pub(crate) use self::http::Http;
 pub(crate) use self::http_limits::HttpLimits;
 pub(crate) use self::issuers::Issuers;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::login::{Cookie, Import, LoginGuard, Policy, SecondFactor};
+pub(crate) use self::password::Password;
 pub(crate) use self::retention::Retention;
 pub(crate) use self::store::{Store, StoreKind};
+pub(crate) use self::tokens::Tokens;
 
 use crate::guarantee::Guarantee;
 
@@ -70,85 +78,6 @@ pub(crate) struct Config {
     pub(crate) traces: TracesConfig,
     /// How events are written.
     pub(crate) log: LogConfig,
-}
-
-/// `[grpc]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Grpc {
-    /// A loopback address, or any with TLS.
-    pub(crate) listen: SocketAddr,
-    /// What is shown to whoever connects; absent: the transport is in the clear.
-    pub(crate) tls: Option<Tls>,
-    /// Whether the contract can be asked for.
-    pub(crate) reflection: bool,
-    /// The largest message taken or given.
-    pub(crate) max_message_bytes: usize,
-    /// The longest a unary call may take.
-    pub(crate) max_deadline_ms: u64,
-}
-
-/// `[grpc.tls]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tls {
-    /// The certificate and those that vouch for it, in PEM; read again when it changes.
-    pub(crate) cert_file: PathBuf,
-    /// Its private key, in PEM.
-    pub(crate) key_file: PathBuf,
-    /// The certificate authorities that vouch for the certificates of callers, in PEM; absent: callers show none.
-    #[serde(default)]
-    pub(crate) client_ca_file: Option<PathBuf>,
-}
-
-/// `[http]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Http {
-    /// A loopback address, or any behind a TLS proxy.
-    pub(crate) listen: SocketAddr,
-    /// That a proxy speaks TLS to the world in front of this listener.
-    pub(crate) behind_tls_proxy: bool,
-    /// That the proxy in front names the client last in `X-Forwarded-For`: attempts are counted by that address.
-    pub(crate) forwarded_for: bool,
-    /// The origins whose pages may use the session cookie, exactly as browsers write them.
-    pub(crate) allowed_origins: Vec<String>,
-    /// What a peer may ask of it.
-    pub(crate) limits: HttpLimits,
-}
-
-/// `[tokens]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Tokens {
-    /// `iss` of access tokens.
-    pub(crate) issuer: String,
-    /// The default audience.
-    pub(crate) audience: String,
-    /// How long an access token is good.
-    pub(crate) access_ttl_ms: u64,
-    /// How long a refresh token is good.
-    pub(crate) refresh_ttl_ms: u64,
-    /// How long a session lasts at most.
-    pub(crate) session_ttl_ms: u64,
-    /// How long a ticket is good.
-    pub(crate) ticket_ttl_ms: u64,
-}
-
-/// `[password]`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Password {
-    /// argon2id's memory for one hash.
-    pub(crate) memory_kib: u32,
-    /// argon2id's passes.
-    pub(crate) iterations: u32,
-    /// argon2id's lanes.
-    pub(crate) parallelism: u32,
-    /// How many hashes are computed at once.
-    pub(crate) workers: usize,
-    /// How many more may wait; beyond that a login is refused as overloaded.
-    pub(crate) queue: usize,
 }
 
 /// Whether it holds, of which key, and what it says.
@@ -202,51 +131,6 @@ impl Default for Config {
     }
 }
 
-impl Default for Grpc {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
-            tls: None,
-            reflection: false,
-            max_message_bytes: 1 << 20,
-            max_deadline_ms: 30_000,
-        }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 7701));
-        Self {
-            listen,
-            behind_tls_proxy: false,
-            forwarded_for: false,
-            allowed_origins: Vec::new(),
-            limits: HttpLimits::default(),
-        }
-    }
-}
-
-impl Default for Tokens {
-    fn default() -> Self {
-        const DAY: u64 = 86_400_000;
-        Self {
-            issuer: "https://portcullis.local".into(),
-            audience: "portcullis".into(),
-            access_ttl_ms: 600_000,
-            refresh_ttl_ms: 30 * DAY,
-            session_ttl_ms: 30 * DAY,
-            ticket_ttl_ms: 30_000,
-        }
-    }
-}
-
-impl Default for Password {
-    fn default() -> Self {
-        Self { memory_kib: 19_456, iterations: 2, parallelism: 1, workers: 2, queue: 64 }
-    }
-}
-
 impl Config {
     /// Reads the file, when one is named, and the environment over it, and checks the whole.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
@@ -263,19 +147,12 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let sections = self
-            .keys
-            .rules()
-            .into_iter()
-            .chain(self.issuers.rules())
-            .chain(self.store.rules())
-            .chain(self.retention.rules())
-            .chain(self.guarantee.rules())
-            .chain([self.metrics.rule()])
-            .chain(self.traces.rules());
-        for (holds, key, rule) in
-            self.rules().into_iter().chain(sections).chain(self.http.limits.rules()).chain(login::rules(self))
-        {
+        let listeners = self.grpc.rules().into_iter().chain(self.http.rules()).chain(self.http.limits.rules());
+        let issued = self.tokens.rules().into_iter().chain(self.password.rules()).chain(login::rules(self));
+        let kept = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.retention.rules());
+        let others = self.issuers.rules().into_iter().chain(self.guarantee.rules());
+        let watched = [self.metrics.rule()].into_iter().chain(self.traces.rules());
+        for (holds, key, rule) in listeners.chain(issued).chain(kept).chain(others).chain(watched) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
             }
@@ -283,74 +160,12 @@ impl Config {
         self.guarantee.terms()?;
         Ok(())
     }
-
-    fn rules(&self) -> [Rule; 15] {
-        const HOUR: u64 = 3_600_000;
-        const YEAR: u64 = 366 * 24 * HOUR;
-        let Self { grpc, http, tokens, password, .. } = self;
-        [
-            (
-                grpc.listen.ip().is_loopback() || grpc.tls.is_some(),
-                "grpc.listen",
-                "must be a loopback address, or have `grpc.tls.cert_file` and `grpc.tls.key_file`: the clear stays on this \
-                 machine",
-            ),
-            (
-                (1 << 12..=64 << 20).contains(&grpc.max_message_bytes),
-                "grpc.max_message_bytes",
-                "must be 4096 to 67108864",
-            ),
-            ((100..=300_000).contains(&grpc.max_deadline_ms), "grpc.max_deadline_ms", "must be 100 to 300000"),
-            (
-                http.listen.ip().is_loopback() || http.behind_tls_proxy,
-                "http.listen",
-                "must be a loopback address unless `http.behind_tls_proxy = true` says that a proxy speaks TLS in front",
-            ),
-            (
-                http.allowed_origins.iter().all(|origin| is_origin(origin)),
-                "http.allowed_origins",
-                "must hold origins as browsers write them: scheme://host or scheme://host:port, in lower case",
-            ),
-            (is_named(&tokens.issuer), "tokens.issuer", "must be 1 to 255 visible ASCII characters"),
-            (is_named(&tokens.audience), "tokens.audience", "must be 1 to 255 visible ASCII characters"),
-            (
-                (1_000..=HOUR).contains(&tokens.access_ttl_ms),
-                "tokens.access_ttl_ms",
-                "must be 1000 to 3600000 (an hour)",
-            ),
-            ((1_000..=YEAR).contains(&tokens.refresh_ttl_ms), "tokens.refresh_ttl_ms", "must be a second to a year"),
-            ((1_000..=YEAR).contains(&tokens.session_ttl_ms), "tokens.session_ttl_ms", "must be a second to a year"),
-            ((1_000..=30_000).contains(&tokens.ticket_ttl_ms), "tokens.ticket_ttl_ms", "must be 1000 to 30000"),
-            (
-                password.parallelism > 0 && (8 * password.parallelism..=1 << 20).contains(&password.memory_kib),
-                "password.memory_kib",
-                "must be 8 × `password.parallelism` to 1048576",
-            ),
-            ((1..=64).contains(&password.iterations), "password.iterations", "must be 1 to 64"),
-            ((1..=64).contains(&password.workers), "password.workers", "must be 1 to 64"),
-            ((1..=65_536).contains(&password.queue), "password.queue", "must be 1 to 65536"),
-        ]
-    }
-}
-
-fn is_named(text: &str) -> bool {
-    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// An origin as it is serialised (RFC 6454, 6.2): anything else would never equal what a browser sends.
-fn is_origin(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return false;
-    };
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return false;
-    };
-    let default_port = matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
-    text == format!("{scheme}://{authority}").to_ascii_lowercase() && !authority.as_str().contains('@') && !default_port
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use figment::providers::{Format as _, Toml};
     use portcullis_types::LeaseClass;
 
@@ -374,44 +189,6 @@ mod tests {
         assert!(refused("colour = 1").contains("colour"));
         assert!(refused("[grpc]\nlissten = '127.0.0.1:1'").contains("lissten"));
         assert!(refused("[http.cookies]\nname = 'x'").contains("cookies"));
-    }
-
-    #[test]
-    fn grpc_in_the_clear_stays_on_loopback() {
-        for address in ["0.0.0.0:7700", "[::]:7700", "192.0.2.1:7700"] {
-            assert!(refused(&format!("[grpc]\nlisten = '{address}'")).contains("grpc.listen"), "{address}");
-        }
-        assert!(read("[grpc]\nlisten = '[::1]:0'").is_ok());
-        let tls = "[grpc.tls]\ncert_file = 'a'\nkey_file = 'b'";
-        assert!(read(&format!("[grpc]\nlisten = '0.0.0.0:7700'\n{tls}")).is_ok());
-        assert!(refused("[grpc.tls]\ncert_file = 'a'").contains("key_file"));
-    }
-
-    #[test]
-    fn http_leaves_loopback_only_behind_a_tls_proxy() {
-        assert!(refused("[http]\nlisten = '0.0.0.0:80'").contains("http.behind_tls_proxy"));
-        assert!(read("[http]\nlisten = '0.0.0.0:80'\nbehind_tls_proxy = true").is_ok());
-    }
-
-    #[test]
-    fn an_origin_that_no_browser_sends_is_refused() {
-        for origin in [
-            "*",
-            "null",
-            "example.org",
-            "https://Example.org",
-            "https://a.example/",
-            "https://u@a.example",
-            "https://a:443",
-        ] {
-            assert!(
-                refused(&format!("[http]\nallowed_origins = ['{origin}']")).contains("allowed_origins"),
-                "{origin}"
-            );
-        }
-        assert!(
-            read("[http]\nallowed_origins = ['https://a.example', 'http://127.0.0.1:7780', 'http://[::1]:1']").is_ok()
-        );
     }
 
     #[test]

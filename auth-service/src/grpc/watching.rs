@@ -2,30 +2,30 @@
 //!
 //! Guarantees: one task and no queue; the stream holds at most [`BUFFERED`](super::revocations::BUFFERED) messages,
 //! then HTTP/2 holds the task back, and a gateway that does not read for half a lease is ended as lagged. The caller's
-//! right is judged at a head that is not older than the watch's position, so no revocation of it can fall between; it
-//! is judged again every minute, so that a key which expires does not watch for ever, and at the end of its certificate.
+//! right is judged again every minute, so that a key which expires does not watch for ever, and at the end of its
+//! certificate.
+
+mod hearing;
+mod judgement;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::watch::{
-    self, Acknowledgement, End, Entry, Freshness, Message, Next, Position, Resync, Ring, Run, Watcher, WatcherParts,
-};
-use auth_domain::{CallerError, Scope, StoreError};
+use auth_domain::StoreError;
+use auth_domain::watch::{End, Entry, Freshness, Message, Next, Position, Resync, Ring, Run, Watcher};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use portcullis_proto::auth::v1;
-use portcullis_types::{BootId, Boottime, GatewayId, Revision, Timestamp};
+use portcullis_types::{Boottime, Revision, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::{Status, Streaming};
 
+use self::judgement::caller_revoked;
 use super::caller::Admitted;
 use super::errors::{Failure, Reason};
 use super::{Api, wire};
-use crate::forks::Fork;
-use crate::receipts::NoProof;
 
 const START_TIME: Duration = Duration::from_secs(5);
 const JUDGED_AGAIN: Duration = Duration::from_secs(60);
@@ -65,21 +65,6 @@ impl Ended {
 impl<E: Into<Failure>> From<E> for Ended {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
-    }
-}
-
-/// What a gateway said first.
-struct Start {
-    run: Run,
-    cursor: Option<Revision>,
-    /// It holds no sockets: it gets no lease, and no receipt waits for it.
-    observer: bool,
-}
-
-impl Start {
-    /// The run to register, if it may be given a lease.
-    fn registered(&self) -> Option<&Run> {
-        (!self.observer).then_some(&self.run)
     }
 }
 
@@ -153,64 +138,10 @@ impl Watching {
         ended
     }
 
-    async fn start(&mut self) -> Result<Start, Ended> {
-        let Ok(Some(request)) = self.requests.message().await else {
-            return Err(Ended::Left);
-        };
-        let Some(v1::watch_request::Message::Start(start)) = request.message else {
-            return Err(Failure::new(Reason::WatchStartExpected, "the first request of a watch is `start`").into());
-        };
-        let boot: [u8; 16] =
-            start.boot_id.try_into().map_err(|_| Failure::field("start.boot_id", "must be 16 bytes"))?;
-        Ok(Start {
-            run: Run {
-                gateway: GatewayId::try_from(start.gateway_id.as_str()).map_err(Failure::name("start.gateway_id"))?,
-                boot: BootId::from_bytes(boot),
-            },
-            observer: start.observer,
-            cursor: start.cursor.map(Revision::try_from).transpose().map_err(Failure::wire("start.cursor"))?,
-        })
-    }
-
-    async fn open(&self, start: &Start) -> Result<Watcher, Ended> {
-        let store = self.api.authority.store();
-        let head = store.head().await?.revision();
-        let at_cursor = match start.cursor {
-            Some(cursor) => store.revision_at(cursor.seq).await?,
-            None => None,
-        };
-        let horizon = store.horizon().await?;
-        let position =
-            watch::judge(start.cursor, at_cursor, horizon, head).map_err(|reason| self.refuse(start, reason, head))?;
-        let admitted = self.admitted.again(&self.api.authority).await?;
-        admitted.act_anywhere(Scope::Watch)?;
-        let caller = admitted.caller();
-        // Before the welcome, so before any probe of this run.
-        if let Some(run) = start.registered() {
-            self.api.receipts.register(run)?;
-        }
-        let parts = WatcherParts {
-            position,
-            caller_keys: caller.keys.clone(),
-            caller_revision: caller.revision,
-            patience: self.patience(),
-        };
-        Ok(Watcher::new(parts, head))
-    }
-
     /// For how long a gateway may leave what is sent unread: which classes it serves is not known here, so it is that of
     /// `standard`. A gateway that serves stricter ones gives a stream up by itself.
     fn patience(&self) -> Duration {
         self.api.leases.lengths().standard / 2
-    }
-
-    /// Why a cursor is refused; one of another branch is news to the operator, unless anybody may have made it up.
-    fn refuse(&self, start: &Start, reason: Resync, head: Revision) -> Ended {
-        if let (Resync::Fork, Some(run), Some(cursor)) = (reason, start.registered(), start.cursor) {
-            let at = self.api.clock.now();
-            self.api.receipts.forks().note(Fork { gateway: run.gateway.clone(), cursor, head, at });
-        }
-        Ended::Resync(reason, head)
     }
 
     async fn follow(&mut self, watcher: Watcher, run: Option<&Run>) -> Result<Infallible, Ended> {
@@ -276,69 +207,6 @@ impl Watching {
         }
     }
 
-    /// A request after the first, or the end.
-    async fn hear(
-        &self,
-        following: &mut Following,
-        request: Result<Option<v1::WatchRequest>, Status>,
-    ) -> Result<(), Ended> {
-        let Ok(Some(request)) = request else { return Err(Ended::Left) };
-        match request.message {
-            Some(v1::watch_request::Message::Probe(probe)) => self.hear_probe(following, &probe).await,
-            Some(v1::watch_request::Message::Applied(applied)) => match &following.run {
-                Some(run) => self.hear_applied(run, &applied).await,
-                None => Ok(()),
-            },
-            Some(v1::watch_request::Message::Closed(closed)) => match &following.run {
-                Some(run) => self.hear_closed(run, &closed).await,
-                None => Ok(()),
-            },
-            Some(v1::watch_request::Message::Released(v1::Released {})) => {
-                if let Some(run) = &following.run {
-                    self.api.receipts.released(run).await?;
-                }
-                Err(Ended::Released)
-            }
-            Some(v1::watch_request::Message::Start(_)) => {
-                Err(Failure::new(Reason::WatchStartedTwice, "a watch is started once").into())
-            }
-            None => Err(Failure::field("message", "is needed").into()),
-        }
-    }
-
-    async fn hear_probe(&self, following: &mut Following, probe: &v1::Probe) -> Result<(), Ended> {
-        let arrived = self.api.clock.boottime();
-        if let (Some(run), Some(applied)) = (&following.run, probe.applied) {
-            let applied = Revision::try_from(applied).map_err(Failure::wire("probe.applied"))?;
-            self.api.receipts.applied(run, applied).await?;
-        }
-        // Before the head is read: whoever asks for a receipt between the two must count this gateway in.
-        let run = following.run.as_ref().map(|run| (run, probe.sockets));
-        let (id, proof) = (probe.probe_id, self.api.receipts.prove(run, arrived)?);
-        following.proofs.push_back(Box::pin(async move { (id, arrived, proof.await) }));
-        Ok(())
-    }
-
-    /// The word has come that a head is the newest.
-    fn hear_proof(following: &mut Following, (id, arrived, proof): Proven) -> Result<(), Ended> {
-        let fresh = proof?;
-        following.wake(|watcher| watcher.probe(id, arrived, fresh)).map_err(|_| Ended::Left)
-    }
-
-    async fn hear_applied(&self, run: &Run, applied: &v1::Applied) -> Result<(), Ended> {
-        let revision = named("applied.revision", applied.revision)?;
-        let apply = micros("applied.apply_us", applied.apply_us)?;
-        let said = Acknowledgement { fenced: applied.fenced, closed: 0, apply };
-        Ok(self.api.receipts.acknowledge(run, revision, said).await?)
-    }
-
-    async fn hear_closed(&self, run: &Run, closed: &v1::Closed) -> Result<(), Ended> {
-        let revision = named("closed.revision", closed.revision)?;
-        let apply = micros("closed.apply_us", closed.apply_us)?;
-        let said = Acknowledgement { fenced: closed.fenced, closed: closed.closed, apply };
-        Ok(self.api.receipts.closed(run, revision, said, closed.again).await?)
-    }
-
     /// One step, when there is room for what it says.
     async fn speak(&self, following: &mut Following) -> Result<(), Ended> {
         following.held_since = None;
@@ -370,15 +238,6 @@ impl Watching {
             tracing::error!(%error, "the revocation log is damaged");
             Failure::new(Reason::Internal, "internal error").into()
         })
-    }
-
-    /// A key that expired, or lost its scope, watches no longer. A store that does not answer changes nothing.
-    async fn judge_again(&self) -> Result<(), Ended> {
-        match self.admitted.again(&self.api.authority).await {
-            Ok(admitted) => admitted.act_anywhere(Scope::Watch).map(drop).map_err(Ended::from),
-            Err(CallerError::Unauthenticated) => Err(caller_revoked().into()),
-            Err(CallerError::Store(_)) => Ok(()),
-        }
     }
 
     fn end(&self, end: End) -> Ended {
@@ -467,28 +326,6 @@ impl Following {
         }
         now.saturating_since(*self.held_since.get_or_insert(now))
     }
-}
-
-fn micros(field: &'static str, micros: i64) -> Result<Duration, Failure> {
-    u64::try_from(micros).map(Duration::from_micros).map_err(|_| Failure::field(field, "is negative"))
-}
-
-fn named(field: &'static str, revision: Option<v1::Revision>) -> Result<Revision, Failure> {
-    let revision = revision.ok_or_else(|| Failure::field(field, "is needed"))?;
-    Revision::try_from(revision).map_err(Failure::wire(field))
-}
-
-impl From<NoProof> for Failure {
-    fn from(error: NoProof) -> Self {
-        match error {
-            NoProof::Gateways(error) => error.into(),
-            NoProof::Waiting(error) => Self::new(Reason::GatewaysExhausted, error.to_string()),
-        }
-    }
-}
-
-fn caller_revoked() -> Failure {
-    Failure::new(Reason::CallerRevoked, "the credential of this watch is not good any more")
 }
 
 fn resync_to_wire(reason: Resync, head: Revision) -> v1::WatchResponse {

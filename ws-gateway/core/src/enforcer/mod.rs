@@ -10,7 +10,9 @@
 
 mod classes;
 mod closing;
+mod entries;
 mod freeze;
+mod messages;
 #[cfg(test)]
 mod properties;
 mod questions;
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use portcullis_types::{Boottime, KeyDigest, KeyKind, LeaseClass, Revision, TenantId};
 
-pub use stream::{Input, Output, ResyncReason, Welcome};
+pub use messages::{Input, Output, ResyncReason, Welcome};
 
 use crate::close::CloseReason;
 use crate::connection_id::ConnectionId;

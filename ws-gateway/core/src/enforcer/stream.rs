@@ -1,142 +1,20 @@
-//! The enforcer's view of its watch: what comes in, what goes out, in which order.
+//! The enforcer's view of its watch: how the stream stands, and every step that a message of it causes.
 //!
-//! Owns the state of the stream and every step that a message of it causes.
-//! Guarantees: an entry is applied only as the next of the chain (I8), a checkpoint renews the lease only when everything
-//! up to its head has been applied on the same chain (I13), and a resync never extends the lease (I15).
+//! Guarantees: a checkpoint renews the lease only when everything up to its head has been applied on the same chain (I13),
+//! and a resync never extends the lease (I15). How an entry is applied is in `entries`.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-use portcullis_proto::auth::v1;
-use portcullis_types::{Boottime, KeyDigest, LeaseTerms, Revision, Timestamp};
-use prost::Message as _;
+use portcullis_types::{Boottime, Revision, Timestamp};
 
+use super::messages::{Input, Output, Welcome};
 use super::{Enforcer, Settings, close_of};
 use crate::close::CloseReason;
 use crate::connection_id::ConnectionId;
 use crate::faults::{Fault, is_broken};
 use crate::guard::Fence;
-use crate::index::{Effect, Fact, RevocationIndex, Standing};
+use crate::index::{RevocationIndex, Standing};
 use crate::verdict::{CredentialReference, Judgement};
-
-/// What the authority says when a watch opens.
-#[derive(Clone, Copy, Debug)]
-pub struct Welcome {
-    /// Entries follow from our cursor; otherwise from `position`, and we know nothing older.
-    pub resumed: bool,
-    /// Where the stream begins.
-    pub position: Revision,
-    /// How long the lease of each class is.
-    pub terms: LeaseTerms,
-    /// How often to probe.
-    pub probe_interval: Duration,
-    /// B, for metrics.
-    pub bound: Duration,
-}
-
-/// Why the authority will not resume a cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResyncReason {
-    /// It stands on another branch.
-    Fork,
-    /// It is older than the log keeps.
-    Horizon,
-    /// We read too slowly.
-    Lagged,
-}
-
-/// What happens to the enforcer.
-#[derive(Debug)]
-pub enum Input {
-    /// A stream to the authority stands; nothing was said on it yet.
-    StreamOpened,
-    /// The authority welcomes us.
-    Welcome(Welcome),
-    /// Another stream, which was opened while this one stood, welcomes us, and takes its place. It goes on from a cursor of
-    /// ours that may have been passed since.
-    Moved(Welcome),
-    /// An entry of the log.
-    Entry {
-        /// Its position.
-        revision: Revision,
-        /// The chain before it.
-        previous_chain: u64,
-        /// The encoded `RevocationBatch`.
-        payload: Bytes,
-    },
-    /// The answer to a probe.
-    Checkpoint {
-        /// Which.
-        probe_id: u64,
-        /// The head, all of which was sent before.
-        head: Revision,
-        /// How old that knowledge is.
-        age: Duration,
-    },
-    /// The cursor cannot be resumed.
-    ResyncRequired(ResyncReason),
-    /// The stream ended, for whatever reason; nothing more comes from it.
-    StreamLost,
-    /// Time passed. At least every probe interval.
-    Tick {
-        /// The wall clock.
-        wall: Timestamp,
-    },
-    /// The process ends: nobody is to be admitted any more.
-    Leaving,
-    /// The authority judged a connection again.
-    Reverified {
-        /// Which.
-        connection: ConnectionId,
-        /// What was asked with.
-        reference: CredentialReference,
-        /// How.
-        judgement: Judgement,
-    },
-    /// The authority could not be asked.
-    ReverifyFailed {
-        /// About which.
-        connection: ConnectionId,
-    },
-}
-
-/// What the network code does for the enforcer, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Open the watch on the standing stream.
-    SendStart {
-        /// Where to resume; none: from the head.
-        cursor: Option<Revision>,
-    },
-    /// Send a probe, now: it counts from this moment.
-    SendProbe {
-        /// Its id.
-        probe_id: u64,
-        /// Up to where everything is enforced; none while somebody from before a resync is not judged again.
-        applied: Option<Revision>,
-        /// How many connections rest on a credential.
-        sockets: u64,
-    },
-    /// Say that an entry is enforced; best effort, the next probe says so again.
-    Acknowledge {
-        /// Which.
-        revision: Revision,
-        /// How many connections it fenced.
-        fenced: u64,
-    },
-    /// Say that this run is over: nobody passes a frame, and nobody will be admitted.
-    Release,
-    /// Drop the stream and open another.
-    Reconnect,
-    /// Ask the authority about a connection.
-    Reverify {
-        /// Which.
-        connection: ConnectionId,
-        /// What to ask with.
-        reference: CredentialReference,
-    },
-}
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -238,7 +116,7 @@ impl Enforcer {
         self.lease.forget_probes();
     }
 
-    fn drop_stream(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn drop_stream(&mut self, out: &mut Vec<Output>) {
         self.stream_lost();
         out.push(Output::Reconnect);
     }
@@ -305,57 +183,6 @@ impl Enforcer {
                 self.questions.ask(connection, None, true);
             }
         }
-    }
-
-    fn entry(&mut self, revision: Revision, previous_chain: u64, payload: &[u8], now: Boottime, out: &mut Vec<Output>) {
-        let Some(index) = self.index.as_mut().filter(|_| self.stream.phase == Phase::Up) else { return };
-        if index.chain_at(revision.seq) == Some(revision.chain) {
-            return;
-        }
-        // An entry that cannot be read cannot be skipped either: nothing after it is applied, and the lease runs out.
-        let Ok(facts) = facts_of(payload) else { return self.drop_stream(out) };
-        // Index first, then the registry (I9). Nobody can look in between: this is one step.
-        if index.append(revision, previous_chain, &facts, now).is_err() {
-            return self.drop_stream(out);
-        }
-        let fenced = facts.iter().map(|fact| self.enforce(fact, revision, now)).sum();
-        self.close_in_turn(now);
-        // Only now: from here on nothing passes that this entry forbids.
-        out.push(Output::Acknowledge { revision, fenced });
-        self.send_questions(out);
-    }
-
-    /// How many connections it fenced that were not fenced before.
-    fn enforce(&mut self, fact: &Fact, by: Revision, now: Boottime) -> u64 {
-        let (mut fenced, mut waiting) = (0, Vec::new());
-        let pace = match fact.closes_per_second {
-            0 => self.settings.revoked_closes_per_second,
-            said => said,
-        };
-        for connection in self.registry.resting_on(&fact.key) {
-            let Some(member) = self.registry.get(connection).filter(|member| member.seq < by.seq) else { continue };
-            match fact.effect {
-                Effect::Kill => {
-                    let fence = Fence { reason: close_of(fact.key.kind), by: Some(by), at: now };
-                    if pace > 0 && member.guard.fence_and_wait(fence) {
-                        waiting.push(connection);
-                    } else if pace == 0 && member.guard.fence(fence) {
-                        fenced += 1;
-                    } else if pace == 0 {
-                        self.close_out_of_turn(connection);
-                    }
-                }
-                Effect::Reauthorize if member.reference.is_some() => {
-                    member.guard.suspend();
-                    // An answer on its way is from before this entry: ask once more.
-                    self.questions.ask(connection, Some(now + self.settings.reauthorize_within), false);
-                }
-                Effect::Reauthorize => {}
-            }
-        }
-        fenced += waiting.len() as u64;
-        self.closing.wait(waiting, pace, by.chain, now);
-        fenced
     }
 
     fn checkpoint(&mut self, probe_id: u64, head: Revision, age: Duration, now: Boottime) {
@@ -440,7 +267,7 @@ impl Enforcer {
         }
     }
 
-    fn send_questions(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn send_questions(&mut self, out: &mut Vec<Output>) {
         let applied = self.applied().map_or(0, |applied| applied.seq);
         for connection in self.questions.take_unsent(applied) {
             if let Some(reference) = self.registry.get(connection).and_then(|member| member.reference.clone()) {
@@ -474,25 +301,3 @@ impl Enforcer {
         }
     }
 }
-
-/// What an entry says, each key once. An effect this gateway does not know is taken for the strongest.
-fn facts_of(payload: &[u8]) -> Result<Vec<Fact>, UnreadableEntry> {
-    let batch = v1::RevocationBatch::decode(payload).map_err(|_| UnreadableEntry)?;
-    let mut facts = Vec::new();
-    let mut seen = HashSet::new();
-    for revocation in batch.revocations {
-        let effect = match revocation.effect() {
-            v1::Effect::Reauthorize => Effect::Reauthorize,
-            v1::Effect::Kill | v1::Effect::Unspecified => Effect::Kill,
-        };
-        for key in revocation.keys {
-            let key = KeyDigest::try_from(key).map_err(|_| UnreadableEntry)?;
-            if seen.insert((key, effect == Effect::Kill)) {
-                facts.push(Fact { key, effect, closes_per_second: revocation.closes_per_second });
-            }
-        }
-    }
-    Ok(facts)
-}
-
-struct UnreadableEntry;
