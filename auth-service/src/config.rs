@@ -11,6 +11,7 @@ mod keys;
 mod login;
 mod password;
 mod retention;
+mod signature_keys;
 mod store;
 mod tokens;
 
@@ -30,6 +31,7 @@ pub(crate) use self::keys::Keys;
 pub(crate) use self::login::{Cookie, Import, LoginGuard, Policy, SecondFactor};
 pub(crate) use self::password::Password;
 pub(crate) use self::retention::Retention;
+pub(crate) use self::signature_keys::SignatureKeys;
 pub(crate) use self::store::{Store, StoreKind};
 pub(crate) use self::tokens::Tokens;
 
@@ -54,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) tokens: Tokens,
     /// What signs, and what encrypts that at rest.
     pub(crate) keys: Keys,
+    /// How many public keys clients may have.
+    pub(crate) signature_keys: SignatureKeys,
     /// How the keys of external issuers are fetched.
     pub(crate) issuers: Issuers,
     /// How passwords are hashed.
@@ -115,6 +119,7 @@ impl Default for Config {
             http: Http::default(),
             tokens: Tokens::default(),
             keys: Keys::default(),
+            signature_keys: SignatureKeys::default(),
             issuers: Issuers::default(),
             password: Password::default(),
             password_policy: Policy::default(),
@@ -150,7 +155,7 @@ impl Config {
         let listeners = self.grpc.rules().into_iter().chain(self.http.rules()).chain(self.http.limits.rules());
         let issued = self.tokens.rules().into_iter().chain(self.password.rules()).chain(login::rules(self));
         let kept = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.retention.rules());
-        let others = self.issuers.rules().into_iter().chain(self.guarantee.rules());
+        let others = self.issuers.rules().into_iter().chain(self.guarantee.rules()).chain(self.signature_keys.rules());
         let watched = [self.metrics.rule()].into_iter().chain(self.traces.rules());
         for (holds, key, rule) in listeners.chain(issued).chain(kept).chain(others).chain(watched) {
             if !holds {
@@ -249,6 +254,8 @@ mod tests {
             ("retention", "api_keys_days = 36601", "retention.api_keys_days"),
             ("retention", "signing_keys_days = 36601", "retention.signing_keys_days"),
             ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),
+            ("signature_keys", "per_session = 9", "signature_keys.per_session"),
+            ("signature_keys", "per_identity = 9", "signature_keys.per_identity"),
         ] {
             assert!(refused(&format!("[{section}]\n{line}")).contains(key), "{key}");
         }

@@ -345,6 +345,7 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         guard: config.login_guard.rules(),
         cookies: config.cookie.rules(),
         display_name: config.second_factor.display_name.clone(),
+        signature_keys: config.signature_keys.settings(),
         allow_loopback_issuers: config.issuers.allow_loopback_http,
     })
 }

@@ -11,7 +11,7 @@ use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
 use crate::{
     Audience, CookieRules, GuardRules, IssuerKeys, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings,
-    PasswordPolicy, Store, StoreError,
+    PasswordPolicy, SignatureKeyRules, Store, StoreError,
 };
 
 /// What an operator decides.
@@ -47,6 +47,8 @@ pub struct Settings {
     pub cookies: CookieRules,
     /// What authenticator apps show beside an account.
     pub display_name: String,
+    /// How many public signature keys there may be.
+    pub signature_keys: SignatureKeyRules,
 }
 
 /// What an authority is made of.

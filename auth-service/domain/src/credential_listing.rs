@@ -33,7 +33,7 @@ pub struct ListedCredential {
 }
 
 impl ListedCredential {
-    fn of(standing: Standing, now: Timestamp) -> Self {
+    pub(crate) fn of(standing: Standing, now: Timestamp) -> Self {
         let state = match standing.judge(now) {
             Ok(()) if standing.credential.spent.is_some() => CredentialState::Spent,
             Ok(()) => CredentialState::Active,

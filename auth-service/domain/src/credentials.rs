@@ -23,6 +23,8 @@ pub enum CredentialKind {
     ApiKey,
     /// The name in a client certificate, which is shown at a connection and not sent.
     ClientCertificate,
+    /// A public key for signatures, which is registered and never presented.
+    SignatureKey,
 }
 
 /// How a credential of one use was used.
@@ -79,7 +81,7 @@ pub struct Credential {
     pub expires_at: Option<Timestamp>,
     /// How it was used, when it is of one use and was.
     pub spent: Option<Spent>,
-    /// Of an API key or a client certificate, what it is limited to; other kinds have none.
+    /// Of an API key, a client certificate or a signature key, what it is limited to; other kinds have none.
     pub key_terms: Option<KeyTerms>,
     /// Of a client certificate, the name in it; other kinds have none.
     pub certificate: Option<CertificateName>,

@@ -53,6 +53,7 @@ mod second_factors;
 mod service_tokens;
 mod session_revocation;
 mod sessions;
+mod signature_keys;
 mod standing;
 mod store;
 mod tenant_states;
@@ -129,12 +130,19 @@ pub use second_factors::{
 pub use service_tokens::{ServiceToken, ServiceTokenError};
 pub use session_revocation::{EndedSessions, MAX_SESSIONS_ENDED, RevokeSessions, RevokeSessionsError, SessionsBy};
 pub use sessions::{ListSessionsError, ListedSession, Session, SessionState};
+pub use signature_keys::{
+    CHALLENGE_LIFE, CarriedKey, HolderError, InvalidJwk, InvalidProof, KeyChallenge, MAX_JWK_BYTES, MAX_PROOF_BYTES,
+    MAX_REMEMBERED_KEYS, MAX_SIGNATURE_KEYS, NewSignatureKey, ProofClaims, PublicKey, RegisterSignatureKeyError,
+    RegisteredSignatureKey, RotateSignatureKey, RotateSignatureKeyError, RotatedSignatureKey, SignatureKey,
+    SignatureKeyRules, Thumbprint,
+};
 pub use store::{
     Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditWrites, CertificateReads, CertificateWrites, Certified,
-    Committed, Connections, CredentialFilter, ExternalMark, Head, IdentityFilter, IssuerReads, IssuerWrites, KeyReads,
-    KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites,
-    PoolUse, ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SigningKeyMark,
-    StandingReads, StandingRows, Store, StoreError, TextMatch, WriteTx,
+    Committed, Connections, CredentialFilter, ExternalMark, Head, HeldKey, IdentityFilter, IssuerReads, IssuerWrites,
+    KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads,
+    LoginWrites, PoolUse, ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter,
+    SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites, SigningKeyMark, StandingReads,
+    StandingRows, Store, StoreError, TextMatch, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -203,7 +203,8 @@ async fn credential(view: &mut dyn ReadView, row: Credential) -> Result<Found, R
             CredentialKind::AccessToken
             | CredentialKind::Ticket
             | CredentialKind::ApiKey
-            | CredentialKind::ClientCertificate,
+            | CredentialKind::ClientCertificate
+            | CredentialKind::SignatureKey,
             _,
         ) => Ok(Found { target: Target::Credential(row.tenant, row.id), dead_since: row.revoked_seq }),
     }

@@ -146,6 +146,16 @@ impl KeyEncryptionKey {
         bytes_of(&context.sign())
     }
 
+    /// The tag of a challenge for whoever registers a signature key.
+    pub(crate) fn signature_challenge(&self, bound_to: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.refresh);
+        // No opaque credential begins so, no decoy's name and no ticket's.
+        for part in [b"challenge of ".as_slice(), bound_to] {
+            context.update(part);
+        }
+        bytes_of(&context.sign())
+    }
+
     /// The digest of what a named request asks. Keyed, so that whoever reads the rows cannot try passwords on it.
     pub(crate) fn request_content(&self, method: &str, message: &Secret) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.requests);

@@ -1,9 +1,10 @@
 //! Ending the sessions of an identity by what they have in common: when they began, or their device.
 //!
 //! They are found and ended in one transaction, by one entry that names each. Who logs in meanwhile is as if it did so
-//! afterwards: to end also what is on its way, revoke the identity.
+//! afterwards: to end also what is on its way, revoke the identity. With what began before a time go the signature keys that
+//! the identity has for itself from before it.
 
-use portcullis_types::{IdentityId, TenantId, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 
 use crate::asking::{Before, Begun};
 use crate::audit::Actor;
@@ -40,7 +41,7 @@ pub enum SessionsBy {
 /// What was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedSessions {
-    /// The entry; none when no such session lived.
+    /// The entry; none when no such session lived, and no such key.
     pub committed: Option<Committed>,
     /// How many sessions it ends.
     pub sessions: u32,
@@ -78,6 +79,11 @@ impl Authority {
         let identity = change.identity(&tenant, &which).await?.ok_or(RevokeSessionsError::NotFound)?;
         let filter = filter_of(&by, self.now());
         let found = find(&mut *change, &tenant, identity.id, &filter).await?;
+        let keys = match &by {
+            SessionsBy::BegunBefore(at) => keys_before(&mut *change, &tenant, identity.id, *at).await?,
+            // Nobody said on which device an identity's own key is.
+            SessionsBy::Device(_) => Vec::new(),
+        };
         let sessions = u32::try_from(found.len()).unwrap_or(u32::MAX);
         let what = match &by {
             SessionsBy::BegunBefore(_) => "identity.revoke_sessions_before",
@@ -86,7 +92,7 @@ impl Authority {
         let mut entry = self.audit(actor, &tenant, what, format!("identity:{}", identity.id));
         entry.reason = Some(reason.text().to_owned());
         change.insert_audit(&entry).await?;
-        let Some(batch) = batch_of(&tenant, &found, reason).map(|batch| batch.paced(pace)) else {
+        let Some(batch) = batch_of(&tenant, &found, &keys, reason).map(|batch| batch.paced(pace)) else {
             change.commit(sessions.to_string(), self.now()).await?;
             return Ok(EndedSessions { committed: None, sessions });
         };
@@ -117,12 +123,22 @@ async fn find(
     Ok(found)
 }
 
-fn batch_of(tenant: &TenantId, sessions: &[Session], reason: Reason) -> Option<Batch> {
-    let target = |session: &Session| Target::Session(tenant.clone(), session.id);
-    let (first, others) = sessions.split_first()?;
-    let others =
-        others.iter().map(|session| Fact { target: target(session), effect: Effect::Kill, reason, pace: None });
-    Some(others.fold(Batch::kill(target(first), reason), Batch::and))
+/// The signature keys that an identity has for itself since before then. Those of sessions die with them.
+async fn keys_before(
+    view: &mut dyn ReadView,
+    tenant: &TenantId,
+    identity: IdentityId,
+    at: Timestamp,
+) -> Result<Vec<CredentialId>, StoreError> {
+    let keys = view.own_signature_keys(tenant, identity).await?.into_iter().map(|row| row.credential);
+    Ok(keys.filter(|key| key.created_at < at).map(|key| key.id).collect())
+}
+
+fn batch_of(tenant: &TenantId, sessions: &[Session], keys: &[CredentialId], reason: Reason) -> Option<Batch> {
+    let sessions = sessions.iter().map(|session| Target::Session(tenant.clone(), session.id));
+    let mut targets = sessions.chain(keys.iter().map(|key| Target::Credential(tenant.clone(), *key)));
+    let first = Batch::kill(targets.next()?, reason);
+    Some(targets.map(|target| Fact { target, effect: Effect::Kill, reason, pace: None }).fold(first, Batch::and))
 }
 
 fn ended_before(before: &Before) -> Result<EndedSessions, StoreError> {

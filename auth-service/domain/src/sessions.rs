@@ -71,12 +71,7 @@ impl Authority {
     pub async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<ListedSession>, StoreError> {
         let mut view = self.store().read().await?;
         let Some(session) = view.session(tenant, id).await? else { return Ok(None) };
-        let identity = view.identity(tenant, &IdentityRef::Id(session.identity)).await?;
-        let identity = identity.ok_or(StoreError::Corrupt { what: "a session without its identity" })?;
-        let tenant_revoked = view.tenant(tenant).await?.and_then(|row| row.revoked_seq);
-        let above = identity.revoked_seq.max(tenant_revoked);
-        let state = state_of(view.as_mut(), &session, above, self.now()).await?;
-        Ok(Some(ListedSession { session, state }))
+        standing_of(view.as_mut(), session, self.now()).await.map(Some)
     }
 
     /// Reads an identity's sessions that pass the filter, newest first.
@@ -103,6 +98,19 @@ impl Authority {
         }
         Ok(page.cut(&query, listed, |item| item.session.id.to_string()))
     }
+}
+
+/// A session, and where it stands.
+pub(crate) async fn standing_of(
+    view: &mut dyn ReadView,
+    session: Session,
+    now: Timestamp,
+) -> Result<ListedSession, StoreError> {
+    let identity = view.identity(&session.tenant, &IdentityRef::Id(session.identity)).await?;
+    let identity = identity.ok_or(StoreError::Corrupt { what: "a session without its identity" })?;
+    let tenant_revoked = view.tenant(&session.tenant).await?.and_then(|row| row.revoked_seq);
+    let state = state_of(view, &session, identity.revoked_seq.max(tenant_revoked), now).await?;
+    Ok(ListedSession { session, state })
 }
 
 /// What a page token is bound to. The time at which sessions are asked to be live moves on from page to page.

@@ -3,7 +3,8 @@
 //! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
 //! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
 //! not on this chain. So is a service token, which also dies with its key. What else has no session dies only by its own
-//! key, and is refused while its identity is disabled or its tenant suspended, and for ever once its identity is deleted.
+//! key, and is refused while its identity is disabled or its tenant suspended, and for ever once its identity is deleted;
+//! but a signature key of an identity dies also with what ends the identity's sessions: one of them registered it.
 
 #[cfg(test)]
 mod properties;
@@ -13,10 +14,10 @@ use subtle::ConstantTimeEq as _;
 
 use crate::batch::Target;
 use crate::faults::{Fault, is_broken};
-use crate::store::{SigningKeyMark, StandingRows};
+use crate::store::{HeldKey, SigningKeyMark, StandingRows};
 use crate::{
-    CertificateName, Credential, DenyReason, ExternalMark, Grant, Head, Identity, IdentityState, KeyState,
-    MAX_GRANT_BYTES, ReadView, Session, Store, StoreError, Tenant, TenantState,
+    CertificateName, Credential, CredentialKind, DenyReason, ExternalMark, Grant, Head, Identity, IdentityState,
+    KeyState, MAX_GRANT_BYTES, ReadView, Session, Store, StoreError, Tenant, TenantState,
 };
 
 /// A refusal: why, and whether it is for ever.
@@ -48,6 +49,7 @@ pub(crate) struct Standing {
     pub(crate) tenant: Tenant,
     signing_key: Option<SigningKeyMark>,
     client_revoked_seq: Option<u64>,
+    pub(crate) held_keys: Vec<HeldKey>,
     on_this_chain: bool,
 }
 
@@ -86,11 +88,23 @@ impl Standing {
             signing_key,
             client_revoked_seq,
             issued_on,
+            held_keys,
         } = rows;
         vouch(&mut grants, external.as_ref());
         let issued = credential.issued;
         let on_this_chain = is_of_this_log(issued, head.seq, issued_on);
-        Self { credential, session, identity, grants, external, tenant, signing_key, client_revoked_seq, on_this_chain }
+        Self {
+            credential,
+            session,
+            identity,
+            grants,
+            external,
+            tenant,
+            signing_key,
+            client_revoked_seq,
+            held_keys,
+            on_this_chain,
+        }
     }
 
     /// Whether it is good: neither revoked, nor over, nor refused by state. Use and constraints are judged elsewhere.
@@ -125,7 +139,8 @@ impl Standing {
             return Err(Denial::permanent(DenyReason::CredentialRevoked));
         }
         let session = self.session.as_ref();
-        if session.is_none() && !self.credential.is_service_token() {
+        let dies_alone = !self.credential.is_service_token() && self.credential.kind != CredentialKind::SignatureKey;
+        if session.is_none() && dies_alone {
             return Ok(());
         }
         // A session that was inserted with a revision older than its own ancestors' end is dead from its birth.
@@ -148,6 +163,13 @@ impl Standing {
             Some((_, reason)) => Err(Denial::permanent(reason)),
             None => Ok(()),
         }
+    }
+
+    /// Whether a key that is held for its session or its identity is good: what ends the identity's sessions ends it too.
+    pub(crate) fn is_held(&self, held: &HeldKey, now: Timestamp) -> bool {
+        let is_over = held.expires_at.is_some_and(|end| now >= end);
+        let above = [self.identity.revoked_seq, self.tenant.revoked_seq];
+        !is_over && !above.into_iter().any(|seq| is_ended(held.issue_seq, seq))
     }
 
     /// Whether its session is another client application's than this one, where both are named.

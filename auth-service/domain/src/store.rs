@@ -24,6 +24,7 @@ mod lifecycle;
 mod login;
 mod retention;
 mod sealed;
+mod signature_keys;
 mod standing;
 
 use std::fmt;
@@ -47,6 +48,7 @@ pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, Life
 pub use self::login::{LoginReads, LoginWrites};
 pub use self::retention::{RetentionReads, RetentionWrites};
 pub use self::sealed::{SealedReads, SealedWrites};
+pub use self::signature_keys::{HeldKey, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows};
 use crate::audit::AuditEntry;
 use crate::{
@@ -182,6 +184,7 @@ pub trait ReadView:
     + IssuerReads
     + KeyReads
     + SealedReads
+    + SignatureKeyReads
     + StandingReads
     + LifecycleReads
     + LeaseClassReads
@@ -276,6 +279,7 @@ pub trait WriteTx:
     + LoginWrites
     + RetentionWrites
     + SealedWrites
+    + SignatureKeyWrites
     + AuditWrites
 {
     /// Commits changes that neither kill nor alter authority.

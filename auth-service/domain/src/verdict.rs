@@ -10,7 +10,7 @@ use portcullis_types::{
 
 use crate::audit::Actor;
 use crate::standing::Denial;
-use crate::{Audience, CredentialKind, Grant, IdentityKind, Origin, Scopes};
+use crate::{Audience, CarriedKey, CredentialKind, Grant, IdentityKind, Origin, Scopes};
 
 /// Why a credential was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +127,8 @@ pub struct Allowed {
     pub lease_class: Option<LeaseClass>,
     /// Addresses it may be presented from; empty: any.
     pub addresses: Vec<AddressRange>,
+    /// Public keys of its session and of its identity with which a client signs what it sends, newest first.
+    pub signature_keys: Vec<CarriedKey>,
 }
 
 /// Good or bad.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, TenantId, Timestamp};
 
 use crate::access_token::{Signed, looks_like_jwt};
+use crate::batch::Target;
 use crate::issuers::claims_another_issuer;
 use crate::standing::{Denial, Standing, digest_matches};
 use crate::{
@@ -185,9 +186,10 @@ impl Authority {
                 Err(denial) => Ok(Err(denial)),
             },
             // None was ever admitted anywhere.
-            CredentialKind::Ticket | CredentialKind::RefreshToken | CredentialKind::ClientCertificate => {
-                Ok(Err(Denial::permanent(DenyReason::WrongKind)))
-            }
+            CredentialKind::Ticket
+            | CredentialKind::RefreshToken
+            | CredentialKind::ClientCertificate
+            | CredentialKind::SignatureKey => Ok(Err(Denial::permanent(DenyReason::WrongKind))),
         }
     }
 
@@ -227,7 +229,9 @@ impl Authority {
         let expires_in = standing.ends_at().map(|end| end.saturating_since(now));
         let cache_ttl = self.settings().cache_ttl.min(expires_in.unwrap_or(Duration::MAX));
         self.key_uses().note(row, now);
+        let signature_keys = standing.carried_keys(now);
         let mut keys = standing.keys();
+        keys.extend(signature_keys.iter().map(|key| Target::Credential(row.tenant.clone(), key.id).key()));
         keys.extend(ticket.into_iter().flat_map(Standing::keys));
         keys.sort_unstable();
         keys.dedup();
@@ -254,6 +258,7 @@ impl Authority {
             audiences: presented.audiences.clone(),
             addresses: row.key_terms.as_ref().map_or_else(Vec::new, |terms| terms.addresses.clone()),
             lease_class: self.served_class(&standing.tenant),
+            signature_keys,
         }
     }
 }

@@ -9,6 +9,7 @@ mod keys;
 mod login;
 mod reasons;
 mod sessions;
+mod signature_keys;
 mod tenants;
 
 use std::borrow::Cow;

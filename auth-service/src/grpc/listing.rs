@@ -91,6 +91,7 @@ fn kind_of(kind: v1::CredentialKind) -> Result<Option<CredentialKind>, Failure> 
         v1::CredentialKind::Ticket => Some(CredentialKind::Ticket),
         v1::CredentialKind::ApiKey => Some(CredentialKind::ApiKey),
         v1::CredentialKind::ClientCertificate => Some(CredentialKind::ClientCertificate),
+        v1::CredentialKind::SignatureKey => Some(CredentialKind::SignatureKey),
         v1::CredentialKind::Password => {
             return Err(Failure::field("kind", "a password is set and not listed: whether there is one is not told"));
         }

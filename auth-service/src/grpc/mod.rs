@@ -24,6 +24,7 @@ mod roles;
 mod scopes;
 mod second_factors;
 mod service_tokens;
+mod signature_keys;
 mod tenants;
 mod tickets;
 mod verification;
@@ -47,6 +48,7 @@ use portcullis_proto::auth::v1::revocations_service_server::RevocationsServiceSe
 use portcullis_proto::auth::v1::roles_service_server::RolesServiceServer;
 use portcullis_proto::auth::v1::second_factors_service_server::SecondFactorsServiceServer;
 use portcullis_proto::auth::v1::service_tokens_service_server::ServiceTokensServiceServer;
+use portcullis_proto::auth::v1::signature_keys_service_server::SignatureKeysServiceServer;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsServiceServer;
 use portcullis_proto::auth::v1::tickets_service_server::TicketsServiceServer;
 use portcullis_proto::auth::v1::verification_service_server::VerificationServiceServer;
@@ -98,6 +100,7 @@ const SERVICES: &[&str] = &[
     <RolesServiceServer<Api> as NamedService>::NAME,
     <SecondFactorsServiceServer<Api> as NamedService>::NAME,
     <ServiceTokensServiceServer<Api> as NamedService>::NAME,
+    <SignatureKeysServiceServer<Api> as NamedService>::NAME,
     <TenantsServiceServer<Api> as NamedService>::NAME,
     <TicketsServiceServer<Api> as NamedService>::NAME,
     <VerificationServiceServer<Api> as NamedService>::NAME,
@@ -234,6 +237,7 @@ impl Api {
             RolesServiceServer,
             SecondFactorsServiceServer,
             ServiceTokensServiceServer,
+            SignatureKeysServiceServer,
             TenantsServiceServer,
             TicketsServiceServer,
             VerificationServiceServer,

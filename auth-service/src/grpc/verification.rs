@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
 use super::errors::Failure;
+use super::signature_keys::carried_to_wire;
 use super::tickets::{audience, origin};
 use super::{Api, wire};
 use crate::denial;
@@ -136,6 +137,7 @@ fn allowed_to_wire(allowed: Allowed) -> v1::Allowed {
             addresses: allowed.addresses.iter().map(ToString::to_string).collect(),
         }),
         lease_class: v1::LeaseClass::from(allowed.lease_class).into(),
+        signature_keys: allowed.signature_keys.into_iter().map(carried_to_wire).collect(),
     }
 }
 
@@ -162,6 +164,7 @@ pub(super) const fn kind_to_wire(kind: CredentialKind) -> v1::CredentialKind {
         CredentialKind::Ticket => v1::CredentialKind::Ticket,
         CredentialKind::ApiKey => v1::CredentialKind::ApiKey,
         CredentialKind::ClientCertificate => v1::CredentialKind::ClientCertificate,
+        CredentialKind::SignatureKey => v1::CredentialKind::SignatureKey,
     }
 }
 

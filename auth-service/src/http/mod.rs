@@ -23,6 +23,7 @@ mod second_factor;
 mod serve;
 mod session;
 mod session_cookie;
+mod signature_keys;
 mod token;
 mod ws_ticket;
 
@@ -50,7 +51,7 @@ use crate::revoker::Revoker;
 use crate::tailer::{LogTail, SourceText as _};
 
 /// The routes with their methods.
-pub(crate) const ROUTES: [(&str, &str); 17] = [
+pub(crate) const ROUTES: [(&str, &str); 21] = [
     ("/v1/login", "POST"),
     ("/v1/login/continue", "POST"),
     ("/v1/logout", "POST"),
@@ -63,6 +64,10 @@ pub(crate) const ROUTES: [(&str, &str); 17] = [
     ("/v1/second-factor/enrol", "POST"),
     ("/v1/second-factor/confirm", "POST"),
     ("/v1/second-factor/remove", "POST"),
+    ("/v1/signature-keys", "GET"),
+    ("/v1/signature-keys/begin", "POST"),
+    ("/v1/signature-keys/register", "POST"),
+    ("/v1/signature-keys/revoke", "POST"),
     ("/.well-known/jwks.json", "GET"),
     ("/openapi.json", "GET"),
     ("/health", "GET"),
@@ -136,6 +141,10 @@ impl Edge {
             .route("/v1/second-factor/enrol", post(second_factor::enrol))
             .route("/v1/second-factor/confirm", post(second_factor::confirm))
             .route("/v1/second-factor/remove", post(second_factor::remove))
+            .route("/v1/signature-keys", get(signature_keys::list))
+            .route("/v1/signature-keys/begin", post(signature_keys::begin))
+            .route("/v1/signature-keys/register", post(signature_keys::register))
+            .route("/v1/signature-keys/revoke", post(signature_keys::revoke))
             .route("/.well-known/jwks.json", get(jwks::jwks))
             .route("/openapi.json", get(openapi::openapi))
             .route("/health", get(observe::health))

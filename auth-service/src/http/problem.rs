@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use auth_domain::{DenyReason, InvalidPassword};
+use auth_domain::{DenyReason, InvalidJwk, InvalidPassword, InvalidProof};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -53,6 +53,16 @@ pub(crate) enum Problem {
     SecondFactorExists,
     /// There is no authenticator app that this could be about.
     NoSecondFactor,
+    /// What is sent is no key that can be registered.
+    InvalidKey(InvalidJwk),
+    /// Nothing shows that the private half of the key is there.
+    InvalidKeyProof(InvalidProof),
+    /// The key is known already, perhaps as a revoked one.
+    SignatureKeyKnown,
+    /// The session has as many keys as it may have.
+    TooManyKeys,
+    /// The session has no such key.
+    NoSignatureKey,
     /// More requests than an address may make.
     TooMany {
         /// Before so many seconds the next is refused.
@@ -81,7 +91,9 @@ impl Problem {
             | Self::ProofUnwanted
             | Self::TwoCredentials
             | Self::NoSession => StatusCode::BAD_REQUEST,
-            Self::InvalidPassword(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidPassword(_) | Self::InvalidKey(_) | Self::InvalidKeyProof(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -90,8 +102,8 @@ impl Problem {
             }
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound | Self::NoSecondFactor => StatusCode::NOT_FOUND,
-            Self::SecondFactorExists => StatusCode::CONFLICT,
+            Self::NotFound | Self::NoSecondFactor | Self::NoSignatureKey => StatusCode::NOT_FOUND,
+            Self::SecondFactorExists | Self::SignatureKeyKnown | Self::TooManyKeys => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -119,6 +131,11 @@ impl Problem {
             Self::TooMany { .. } => "too_many_requests",
             Self::SecondFactorExists => "second_factor_exists",
             Self::NoSecondFactor => "no_second_factor",
+            Self::InvalidKey(_) => "key_refused",
+            Self::InvalidKeyProof(_) => "key_proof_refused",
+            Self::SignatureKeyKnown => "key_known",
+            Self::TooManyKeys => "too_many_keys",
+            Self::NoSignatureKey => "no_signature_key",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overloaded => "overloaded",
@@ -144,6 +161,11 @@ impl Problem {
             Self::TooMany { .. } => "Too many requests",
             Self::SecondFactorExists => "There is an authenticator app already",
             Self::NoSecondFactor => "There is no such authenticator app",
+            Self::InvalidKey(_) => "The key cannot be registered",
+            Self::InvalidKeyProof(_) => "The proof is refused",
+            Self::SignatureKeyKnown => "The key is known already",
+            Self::TooManyKeys => "There are too many keys",
+            Self::NoSignatureKey => "There is no such key",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => "Try again later",
@@ -154,6 +176,8 @@ impl Problem {
     fn detail(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::InvalidPassword(rule) => return Cow::Owned(rule.to_string()),
+            Self::InvalidKey(rule) => return Cow::Owned(rule.to_string()),
+            Self::InvalidKeyProof(rule) => return Cow::Owned(rule.to_string()),
             Self::InvalidRequest => "The body is not the JSON object that this route takes.",
             Self::ParametersInUrl => "Parameters are in the body, never in the URL.",
             Self::InvalidField(rule) => rule,
@@ -173,6 +197,9 @@ impl Problem {
             Self::TooMany { .. } => "This address has made too many requests in this minute: see `retry_after`.",
             Self::SecondFactorExists => "Remove the one that counts first.",
             Self::NoSecondFactor => "There is none that could be confirmed or removed.",
+            Self::SignatureKeyKnown => "It is registered, or was; a revoked key is never good again: make another.",
+            Self::TooManyKeys => "Revoke one of this session first.",
+            Self::NoSignatureKey => "This session has none of this id.",
             Self::NotFound => "See the documentation for the routes of this service.",
             Self::MethodNotAllowed => "See the documentation for the methods of this route.",
             Self::Overloaded => "Too many logins are waiting.",
@@ -204,6 +231,11 @@ impl Problem {
             | Self::NoSession
             | Self::SecondFactorExists
             | Self::NoSecondFactor
+            | Self::InvalidKey(_)
+            | Self::InvalidKeyProof(_)
+            | Self::SignatureKeyKnown
+            | Self::TooManyKeys
+            | Self::NoSignatureKey
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::Internal => None,

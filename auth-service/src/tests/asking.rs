@@ -23,6 +23,7 @@ const WITHOUT_A_NAME: &[(&str, &str)] = &[
     ("AuthenticationService.ContinueAuthentication", "a continuation is of one use"),
     ("CredentialsService.RefreshTokens", "the token that is spent names it: a lost answer is given once more"),
     ("VerificationService.Verify", "a ticket is redeemed under an id of its own"),
+    ("SignatureKeysService.BeginSignatureKey", "it writes nothing, and each challenge is another"),
     ("KeysService.Reencrypt", "it does what is left to do: asked again, nothing"),
     ("RevocationsService.Watch", "a stream, which tells who it is in its first message"),
 ];
@@ -90,6 +91,7 @@ async fn request(world: &World, method: &str, name: &str) -> Vec<u8> {
         "PasswordsService" => of_passwords(world, method, name).await,
         "SecondFactorsService" => of_second_factors(world, method, name).await,
         "IssuersService" => of_issuers(world, method, name).await,
+        "SignatureKeysService" => of_signature_keys(world, method).await,
         _ => of_credentials(world, method, name).await,
     }
 }
@@ -231,6 +233,24 @@ async fn of_issuers(world: &World, method: &str, name: &str) -> Vec<u8> {
     match method {
         "RevokeIssuer" => v1::RevokeIssuerRequest { tenant, name, ..Default::default() }.encode_to_vec(),
         "RemoveIssuer" => v1::RemoveIssuerRequest { tenant, name, ..Default::default() }.encode_to_vec(),
+        _ => panic!("no request is known for {method}"),
+    }
+}
+
+async fn of_signature_keys(world: &World, method: &str) -> Vec<u8> {
+    let (session, _) = world.issue().await;
+    let tenant = || "demo".to_owned();
+    match method {
+        "RegisterSignatureKey" => world.wanted_key("ada", &session).await.encode_to_vec(),
+        "RotateSignatureKey" => {
+            let id = world.register_key("ada", &session).await.id;
+            let v1::RegisterSignatureKeyRequest { jwk, proof, .. } = world.wanted_key("ada", &session).await;
+            v1::RotateSignatureKeyRequest { tenant: tenant(), id, jwk, proof, ..Default::default() }.encode_to_vec()
+        }
+        "RevokeSignatureKey" => {
+            let id = world.register_key("ada", &session).await.id;
+            v1::RevokeSignatureKeyRequest { tenant: tenant(), id, ..Default::default() }.encode_to_vec()
+        }
         _ => panic!("no request is known for {method}"),
     }
 }

@@ -14,5 +14,6 @@ mod lifecycle;
 mod openapi;
 mod page_tokens;
 mod pages;
+mod signature_keys;
 mod watches;
 mod world;

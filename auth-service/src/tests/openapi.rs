@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::signature_keys::ClientKey;
 use super::world::{ORIGIN, PASSWORD, World, by, named, totp_code};
 
 const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
@@ -206,6 +207,7 @@ async fn everything_that_is_listed_happens_and_nothing_else() {
     clients(&world, &mut truth).await;
     passwords(&world, &mut truth).await;
     second_factors(&world, &mut truth).await;
+    signature_keys(&world, &mut truth).await;
     documents(&world, &mut truth).await;
     floods(&mut truth).await;
     let missing: Vec<_> = truth
@@ -276,6 +278,8 @@ fn some_body(path: &str) -> Value {
         "/v1/password" => json!({ "current_password": PASSWORD, "new_password": NEW }),
         "/v1/second-factor/enrol" | "/v1/second-factor/remove" => json!({ "password": PASSWORD }),
         "/v1/second-factor/confirm" => json!({ "totp_code": "123456" }),
+        "/v1/signature-keys/register" => json!({ "jwk": {}, "proof": "" }),
+        "/v1/signature-keys/revoke" => json!({ "id": "" }),
         _ => json!({}),
     }
 }
@@ -462,6 +466,37 @@ async fn second_factors(world: &World, truth: &mut Truth) {
     let (removed, _) = truth.post(world, &at("remove"), &browser, &own, 200).await;
     assert_ne!(cookie_of(&removed), next);
     truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 200).await;
+}
+
+async fn signature_keys(world: &World, truth: &mut Truth) {
+    let headers = [(header::ORIGIN, ORIGIN)];
+    let (response, _) = truth.post(world, "/v1/login", &headers, &login("cookie", PASSWORD), 200).await;
+    let cookie = cookie_of(&response);
+    let browser = [(header::COOKIE, cookie.as_str()), (header::ORIGIN, ORIGIN)];
+    let (begin, register, revoke) =
+        ("/v1/signature-keys/begin", "/v1/signature-keys/register", "/v1/signature-keys/revoke");
+    let mut registered = Vec::new();
+    for _ in 0..4 {
+        let (_, begun) = truth.ask(world, (&Method::POST, begin), &browser, "", 200).await;
+        let key = ClientKey::new();
+        let proof = key.prove(text(&begun, "challenge"), text(&begun, "audience"));
+        let wanted = json!({ "jwk": key.jwk(), "proof": proof, "label": "laptop" });
+        let unproven = json!({ "jwk": ClientKey::new().jwk(), "proof": proof });
+        truth.post(world, register, &browser, &unproven, 422).await;
+        truth.post(world, register, &browser, &json!({ "jwk": { "kty": "oct" }, "proof": proof }), 422).await;
+        registered.push(truth.post(world, register, &browser, &wanted, 200).await.1["key"].clone());
+        truth.post(world, register, &browser, &wanted, 409).await;
+    }
+    let (_, begun) = truth.ask(world, (&Method::POST, begin), &browser, "", 200).await;
+    let key = ClientKey::new();
+    let proof = key.prove(text(&begun, "challenge"), text(&begun, "audience"));
+    let (_, refused) = truth.post(world, register, &browser, &json!({ "jwk": key.jwk(), "proof": proof }), 409).await;
+    assert_eq!(text(&refused, "reason"), "too_many_keys");
+    let at_home = [(header::COOKIE, cookie.as_str()), (HeaderName::from_static("sec-fetch-site"), "same-origin")];
+    let (_, listed) = truth.ask(world, (&Method::GET, "/v1/signature-keys"), &at_home, "", 200).await;
+    assert_eq!(listed["keys"].as_array().map(Vec::len), Some(registered.len()));
+    truth.post(world, revoke, &browser, &json!({ "id": text(&registered[0], "id") }), 200).await;
+    truth.post(world, revoke, &browser, &json!({ "id": world.ada }), 404).await;
 }
 
 async fn documents(world: &World, truth: &mut Truth) {

@@ -36,12 +36,24 @@ macro_rules! first {
            AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.tenant = s.tenant AND c.session = s.id)
          ORDER BY s.expires_at, s.id LIMIT $2"
     };
+    // Those of a session that can still be used stay, also where they ended before it.
+    ("signature keys") => {
+        "SELECT c.id FROM credentials c
+         WHERE c.signature_key IS NOT NULL AND c.session IS NOT NULL AND c.expires_at < $1
+           AND NOT EXISTS (SELECT 1 FROM sessions s
+                           WHERE s.tenant = c.tenant AND s.id = c.session AND s.expires_at >= $1)
+         ORDER BY c.expires_at, c.id LIMIT $2"
+    };
     ("api keys") => {
-        "SELECT c.id FROM credentials c WHERE c.kind = 'api_key' AND c.over_at IS NOT NULL AND c.over_at < $1
+        "SELECT c.id FROM credentials c
+         WHERE c.kind = 'api_key' AND (c.signature_key IS NULL OR c.session IS NULL)
+           AND c.over_at IS NOT NULL AND c.over_at < $1
          ORDER BY c.over_at LIMIT $2"
     };
     ("free api keys") => {
-        "SELECT c.id FROM credentials c WHERE c.kind = 'api_key' AND c.over_at IS NOT NULL AND c.over_at < $1
+        "SELECT c.id FROM credentials c
+         WHERE c.kind = 'api_key' AND (c.signature_key IS NULL OR c.session IS NULL)
+           AND c.over_at IS NOT NULL AND c.over_at < $1
            AND NOT EXISTS (SELECT 1 FROM credentials t WHERE t.parent = c.id AND t.kind IN ('ticket', 'access_token'))
          ORDER BY c.over_at LIMIT $2"
     };
@@ -104,6 +116,8 @@ pub(crate) const EXTERNAL_SESSIONS_AT_ONCE: &[&str] = &[concat!(
      SELECT id FROM gone UNION ALL SELECT session FROM forgotten"
 )];
 
+const SIGNATURE_KEYS: &[&str] = &[concat!("DELETE FROM credentials WHERE id IN (", first!("signature keys"), ")")];
+
 const API_KEYS: &[&str] = &[
     children_of!("api keys"),
     // The name in a certificate is given again, also without the row that says so.
@@ -114,9 +128,11 @@ const API_KEYS: &[&str] = &[
 /// Keys that ended or were revoked, as they are found: `$1` is now.
 pub(crate) const NOTE_API_KEYS: &[&str] = &[
     "UPDATE credentials SET over_at = $1 WHERE id IN (SELECT c.id FROM credentials c
-     WHERE c.kind = 'api_key' AND c.revoked_seq IS NOT NULL AND c.over_at IS NULL LIMIT $2)",
+     WHERE c.kind = 'api_key' AND (c.signature_key IS NULL OR c.session IS NULL)
+       AND c.revoked_seq IS NOT NULL AND c.over_at IS NULL LIMIT $2)",
     "UPDATE credentials SET over_at = expires_at WHERE id IN (SELECT c.id FROM credentials c
-     WHERE c.kind = 'api_key' AND c.expires_at IS NOT NULL AND c.over_at IS NULL AND c.expires_at <= $1 LIMIT $2)",
+     WHERE c.kind = 'api_key' AND (c.signature_key IS NULL OR c.session IS NULL)
+       AND c.expires_at IS NOT NULL AND c.over_at IS NULL AND c.expires_at <= $1 LIMIT $2)",
 ];
 
 const CONTINUATIONS: &[&str] = &["DELETE FROM login_continuations WHERE id IN
@@ -132,6 +148,7 @@ const PLACES: &[&str] = &["DELETE FROM known_places WHERE (account, place) IN
 pub(crate) const fn removal(of: Ended) -> &'static [&'static str] {
     match of {
         Ended::Credentials => CREDENTIALS,
+        Ended::SignatureKeys => SIGNATURE_KEYS,
         Ended::Sessions => SESSIONS,
         Ended::ExternalSessions => EXTERNAL_SESSIONS,
         Ended::ApiKeys => API_KEYS,
@@ -159,7 +176,19 @@ pub(crate) const fn count(of: Ended) -> &'static str {
         Ended::ExternalSessions => {
             count!("sessions WHERE external = 1 AND revoked_seq IS NULL AND expires_at < $1")
         }
-        Ended::ApiKeys => count!("credentials WHERE kind = 'api_key' AND over_at IS NOT NULL AND over_at < $1"),
+        Ended::SignatureKeys => count!(
+            "credentials c
+             WHERE c.signature_key IS NOT NULL AND c.session IS NOT NULL AND c.expires_at < $1
+               AND NOT EXISTS (SELECT 1 FROM sessions s
+                               WHERE s.tenant = c.tenant AND s.id = c.session AND s.expires_at >= $1)"
+        ),
+        Ended::ApiKeys => {
+            count!(
+                "credentials
+                 WHERE kind = 'api_key' AND (signature_key IS NULL OR session IS NULL)
+                   AND over_at IS NOT NULL AND over_at < $1"
+            )
+        }
         Ended::Continuations => count!("login_continuations WHERE expires_at < $1"),
         Ended::PasswordResets => count!("password_resets WHERE expires_at < $1"),
         Ended::Attempts => count!("login_attempts WHERE last_at < $1 AND next_at < $1"),

@@ -1,6 +1,7 @@
 //! From rows to the domain's types. A row that means nothing is an error and never a guess.
 
 pub(crate) mod issuers;
+pub(crate) mod signature_keys;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -341,6 +342,7 @@ pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
         signing_key,
         client_revoked_seq: columns.maybe_seq("client_revoked_seq")?,
         issued_on,
+        held_keys: signature_keys::held_keys(columns.maybe_text("held_keys")?.unwrap_or_default())?,
         credential,
     }))
 }
@@ -383,16 +385,18 @@ pub(crate) fn credential(row: &impl Cells) -> Read<Credential> {
     })
 }
 
-/// A client certificate is written as an API key with a name in it.
+/// A client certificate is written as an API key with a name in it, a signature key as one with a public key in it.
 fn credential_kind(row: &Columns<'_, impl Cells>) -> Read<CredentialKind> {
-    match (row.word("kind")?, row.maybe_text("certificate")?) {
-        (kind, None) => Ok(kind),
-        (CredentialKind::ApiKey, Some(_)) => Ok(CredentialKind::ClientCertificate),
-        (_, Some(_)) => Err(StoreError::Corrupt { what: "certificate" }),
+    match (row.word("kind")?, row.maybe_text("certificate")?, row.maybe_text("signature_key")?) {
+        (kind, None, None) => Ok(kind),
+        (CredentialKind::ApiKey, Some(_), None) => Ok(CredentialKind::ClientCertificate),
+        (CredentialKind::ApiKey, None, Some(_)) => Ok(CredentialKind::SignatureKey),
+        (_, Some(_), _) => Err(StoreError::Corrupt { what: "certificate" }),
+        (_, None, Some(_)) => Err(StoreError::Corrupt { what: "signature_key" }),
     }
 }
 
-/// What only rows of API keys and client certificates have.
+/// What only rows of API keys, client certificates and signature keys have.
 fn key_terms(row: &Columns<'_, impl Cells>) -> Read<Option<KeyTerms>> {
     if row.word::<CredentialKind>("kind")? != CredentialKind::ApiKey {
         return Ok(None);

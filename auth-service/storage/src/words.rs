@@ -56,14 +56,15 @@ impl Word for CredentialKind {
         &[Self::SessionCookie, Self::AccessToken, Self::RefreshToken, Self::Ticket, Self::ApiKey];
     const WHAT: &'static str = "credential kind";
 
-    /// A client certificate's is an API key's: a release before it can read that, and nobody can present such a key.
+    /// A client certificate's and a signature key's are an API key's: a release before them can read that, and nobody can
+    /// present such a key.
     fn word(self) -> &'static str {
         match self {
             Self::SessionCookie => "session_cookie",
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
             Self::Ticket => "ticket",
-            Self::ApiKey | Self::ClientCertificate => "api_key",
+            Self::ApiKey | Self::ClientCertificate | Self::SignatureKey => "api_key",
         }
     }
 }

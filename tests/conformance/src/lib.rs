@@ -15,6 +15,7 @@ mod looks;
 mod retention;
 mod rows;
 mod seed;
+mod signature_keys;
 mod standing;
 mod uses;
 
@@ -35,6 +36,7 @@ pub use looks::*;
 pub use retention::*;
 pub use rows::*;
 pub use seed::Seed;
+pub use signature_keys::*;
 pub use standing::*;
 pub use uses::*;
 
@@ -79,6 +81,13 @@ macro_rules! suite {
             a_name_in_a_certificate_is_one_credentials_until_that_is_dead,
             of_many_that_take_a_name_at_once_one_has_it,
             a_certificate_is_no_api_key,
+            a_signature_key_reads_back_as_what_it_is,
+            a_signature_key_is_registered_once_while_it_is_remembered,
+            of_many_that_register_a_key_at_once_one_has_it,
+            the_signature_keys_of_a_credential_stand_beside_it,
+            a_signature_key_older_than_what_ended_its_holder_is_let_go,
+            a_signature_key_has_one_successor,
+            a_signature_key_is_remembered_while_its_session_could_bring_it_back,
             an_issuer_reads_back_as_it_was_put,
             an_issuer_is_one_tenants_under_one_name,
             what_is_seen_of_an_issuer_is_seen_once,

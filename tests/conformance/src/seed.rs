@@ -124,8 +124,11 @@ impl Seed {
             created_at: self.now(),
             expires_at: Some(self.now() + Duration::from_secs(30)),
             spent: None,
-            key_terms: matches!(kind, CredentialKind::ApiKey | CredentialKind::ClientCertificate)
-                .then(|| self.key_terms()),
+            key_terms: matches!(
+                kind,
+                CredentialKind::ApiKey | CredentialKind::ClientCertificate | CredentialKind::SignatureKey
+            )
+            .then(|| self.key_terms()),
             certificate: None,
             revoked_seq: None,
         }

@@ -14,11 +14,13 @@ const AT_ONCE: u32 = 200;
 pub enum Ended {
     /// Access tokens, refresh tokens, cookies and tickets after their end; redeemed tickets with their parents.
     Credentials,
+    /// Signature keys of sessions, after their end and their session's.
+    SignatureKeys,
     /// Sessions after their end, without those that an external issuer's `sid` may come back to.
     Sessions,
     /// Those, unless they were revoked by themselves.
     ExternalSessions,
-    /// API keys that ended or were revoked.
+    /// API keys, and signature keys of identities, that ended or were revoked.
     ApiKeys,
     /// Logins that were asked for more.
     Continuations,
@@ -32,8 +34,9 @@ pub enum Ended {
 
 impl Ended {
     /// All of it: what rests on something before that on which it rests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Credentials,
+        Self::SignatureKeys,
         Self::Sessions,
         Self::ExternalSessions,
         Self::ApiKeys,
@@ -47,6 +50,7 @@ impl Ended {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Credentials => "credentials",
+            Self::SignatureKeys => "signature_keys",
             Self::Sessions => "sessions",
             Self::ExternalSessions => "external_sessions",
             Self::ApiKeys => "api_keys",
@@ -63,7 +67,7 @@ impl RetentionRules {
     pub fn kept(&self, what: Ended, guesses: Duration) -> Option<Duration> {
         match what {
             Ended::Credentials | Ended::Continuations | Ended::PasswordResets => Some(self.tokens),
-            Ended::Sessions => self.sessions,
+            Ended::Sessions | Ended::SignatureKeys => self.sessions,
             Ended::ExternalSessions => self.external_sessions,
             // The answer to the request that made one tells it from its row.
             Ended::ApiKeys => self.api_keys.map(|kept| kept.max(ANSWERS_KEPT + CLOCKS)),

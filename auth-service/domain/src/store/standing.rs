@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use portcullis_types::{CredentialId, IssuerId, Revision, RoleName};
 
-use crate::{Credential, Grant, Identity, KeyState, Session, StoreError, Tenant};
+use crate::{Credential, Grant, HeldKey, Identity, KeyState, Session, StoreError, Tenant};
 
 /// A credential and everything above it, from one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct StandingRows {
     /// The log's own position of the number at which the credential was issued; none beyond the head and below the
     /// horizon.
     pub issued_on: Option<Revision>,
+    /// Public keys of the session and the identity, dead ones perhaps among them.
+    pub held_keys: Vec<HeldKey>,
 }
 
 /// What a verdict must know of a token that an external issuer signed.

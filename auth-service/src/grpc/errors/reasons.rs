@@ -51,6 +51,18 @@ pub(crate) enum Reason {
     CertificateNameTaken,
     /// Only services call with certificates.
     CertificateNeedsService,
+    /// The signature key does not exist in the tenant.
+    SignatureKeyNotFound,
+    /// The key is registered in the tenant already, or was and is remembered.
+    SignatureKeyKnown,
+    /// Nothing shows that whoever registers the key has its private half.
+    KeyProofRefused,
+    /// The signature key was revoked, has ended, or its session or identity is not good.
+    SignatureKeyNotGood,
+    /// The signature key was exchanged, and its successor lives; metadata `successor_id`.
+    SignatureKeyReplaced,
+    /// The session was revoked or has ended.
+    SessionOver,
     /// The target of a revocation does not exist.
     TargetNotFound,
     /// What was presented for revocation is not a credential of this authority.
@@ -156,6 +168,12 @@ impl Reason {
             Self::CertificateNotFound => "CERTIFICATE_NOT_FOUND",
             Self::CertificateNameTaken => "CERTIFICATE_NAME_TAKEN",
             Self::CertificateNeedsService => "CERTIFICATE_NEEDS_SERVICE",
+            Self::SignatureKeyNotFound => "SIGNATURE_KEY_NOT_FOUND",
+            Self::SignatureKeyKnown => "SIGNATURE_KEY_KNOWN",
+            Self::KeyProofRefused => "KEY_PROOF_REFUSED",
+            Self::SignatureKeyNotGood => "SIGNATURE_KEY_NOT_GOOD",
+            Self::SignatureKeyReplaced => "SIGNATURE_KEY_REPLACED",
+            Self::SessionOver => "SESSION_OVER",
             Self::TargetNotFound => "TARGET_NOT_FOUND",
             Self::CredentialUnverifiable => "CREDENTIAL_UNVERIFIABLE",
             Self::ParentRefused => "PARENT_REFUSED",
@@ -212,6 +230,7 @@ impl Reason {
             | Self::CredentialUnverifiable
             | Self::ScopesNeedService
             | Self::CertificateNeedsService
+            | Self::KeyProofRefused
             | Self::WatchStartExpected
             | Self::WatchStartedTwice => Code::InvalidArgument,
             Self::TenantNotFound
@@ -220,6 +239,7 @@ impl Reason {
             | Self::RoleNotFound
             | Self::ApiKeyNotFound
             | Self::CertificateNotFound
+            | Self::SignatureKeyNotFound
             | Self::TargetNotFound
             | Self::SecondFactorNotFound
             | Self::RevisionNotFound => Code::NotFound,
@@ -227,7 +247,8 @@ impl Reason {
             | Self::IssuerExists
             | Self::IdentityExists
             | Self::SecondFactorExists
-            | Self::CertificateNameTaken => Code::AlreadyExists,
+            | Self::CertificateNameTaken
+            | Self::SignatureKeyKnown => Code::AlreadyExists,
             Self::IdentityDeleted
             | Self::IdentityDisabled
             | Self::TenantSuspended
@@ -237,6 +258,9 @@ impl Reason {
             | Self::ApiKeyNeeded
             | Self::ApiKeyNotGood
             | Self::ApiKeyReplaced
+            | Self::SignatureKeyNotGood
+            | Self::SignatureKeyReplaced
+            | Self::SessionOver
             | Self::KekMissing
             | Self::ParentRefused
             | Self::LeaseClassOverBound

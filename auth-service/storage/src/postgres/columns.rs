@@ -7,7 +7,7 @@ macro_rules! credentials {
         concat!(
             "SELECT id, tenant, identity, session, kind, digest, parent, label, scopes, audiences, origins, issue_seq,
              issue_chain, signing_key, created_at, expires_at, spent_at, successor, redeemed_by, revoked_seq, key_grants,
-             addresses, replaces, replaced_by, last_used_at, certificate
+             addresses, replaces, replaced_by, last_used_at, certificate, signature_key
              FROM credentials ",
             $rest
         )

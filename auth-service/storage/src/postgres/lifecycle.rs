@@ -43,7 +43,8 @@ const SESSIONS: &str = concat!(
 );
 const CREDENTIALS: &str = credentials!(
     "WHERE tenant = $1 AND identity = $2 AND id < $3
-       AND ($4::text IS NULL OR (kind = $4 AND (certificate IS NOT NULL) = $7)) AND ($5::bytea IS NULL OR session = $5)
+       AND ($4::text IS NULL OR (kind = $4 AND (certificate IS NOT NULL) = $7
+                          AND (signature_key IS NOT NULL) = $8)) AND ($5::bytea IS NULL OR session = $5)
      ORDER BY id DESC LIMIT $6"
 );
 /// After every name, which is visible ASCII.
@@ -112,7 +113,8 @@ impl LifecycleReads for PgTx {
             .bind(filter.kind.map(|kind| kind.word()))
             .bind(filter.session.as_ref().map(|id| &id.as_bytes()[..]))
             .bind(i64::from(limit))
-            .bind(filter.kind == Some(CredentialKind::ClientCertificate));
+            .bind(filter.kind == Some(CredentialKind::ClientCertificate))
+            .bind(filter.kind == Some(CredentialKind::SignatureKey));
         self.session.all(query).await?.iter().map(rows::credential).collect()
     }
 
@@ -126,7 +128,7 @@ impl LifecycleReads for PgTx {
         let sql = "SELECT EXISTS (
                        SELECT 1 FROM identities i
                        JOIN credentials c ON c.tenant = i.tenant AND c.identity = i.id
-                       WHERE i.tenant = $1 AND i.state = 'active' AND c.kind = 'api_key' AND c.certificate IS NULL
+                       WHERE i.tenant = $1 AND i.state = 'active' AND c.kind = 'api_key' AND c.certificate IS NULL AND c.signature_key IS NULL
                          AND c.revoked_seq IS NULL AND c.id <> $4 AND (c.expires_at IS NULL OR c.expires_at > $2)
                          AND strpos(' ' || c.scopes || ' ', $3) > 0)::int::bigint AS held";
         let query = sqlx::query(sql)

@@ -29,6 +29,7 @@ mod retention;
 mod sealed;
 mod server;
 mod session;
+mod signature_keys;
 mod standing;
 mod store;
 mod tail;

@@ -21,7 +21,7 @@ const IDENTITY_BY_NAME: &str =
     concat!("SELECT ", identity_columns!(""), " FROM identities i WHERE i.tenant = $1 AND i.name = $2");
 
 const API_KEYS: &str = credentials!(
-    "WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NULL ORDER BY id DESC LIMIT $3"
+    "WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NULL AND signature_key IS NULL ORDER BY id DESC LIMIT $3"
 );
 
 #[async_trait]
@@ -134,7 +134,7 @@ impl ReadView for PgTx {
         at: Timestamp,
     ) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS live FROM credentials
-                   WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NULL
+                   WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NULL AND signature_key IS NULL
                      AND revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > $3)";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(at.as_micros());
         let row = self.session.one(query).await?;
@@ -150,7 +150,7 @@ impl ReadView for PgTx {
     ) -> Result<Vec<IdentityId>, StoreError> {
         let sql = "SELECT i.id FROM identities i WHERE i.tenant = $1 AND i.state = 'active' AND EXISTS (
                        SELECT 1 FROM credentials c
-                       WHERE c.tenant = i.tenant AND c.identity = i.id AND c.kind = 'api_key' AND c.certificate IS NULL
+                       WHERE c.tenant = i.tenant AND c.identity = i.id AND c.kind = 'api_key' AND c.certificate IS NULL AND c.signature_key IS NULL
                          AND c.revoked_seq IS NULL AND (c.expires_at IS NULL OR c.expires_at > $2) AND strpos(' ' || c.scopes || ' ', $3) > 0)
                    ORDER BY i.id LIMIT $4";
         let word = format!(" {} ", scope.name());

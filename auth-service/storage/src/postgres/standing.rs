@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::pools::{Pool, Pools};
 use super::refused;
+use super::signature_keys::held_keys;
 use super::tx::PgTx;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
 use crate::looks::{Seen, Sight};
@@ -25,7 +26,7 @@ macro_rules! standing {
     "SELECT h.seq AS seq, h.chain AS chain, c.id, c.tenant, c.identity, c.session, c.kind, c.digest, c.parent, c.label,
     c.scopes, c.audiences, c.origins, c.issue_seq, c.issue_chain, c.signing_key, c.created_at, c.expires_at, c.spent_at,
     c.successor, c.redeemed_by, c.revoked_seq, c.key_grants, c.addresses, c.replaces, c.replaced_by, c.last_used_at,
-    c.certificate, ",
+    c.certificate, c.signature_key, ",
     session_columns!("s_"),
     ", ",
     identity_columns!("i_"),
@@ -39,6 +40,7 @@ macro_rules! standing {
     (SELECT string_agg(r.grants, chr(10)) FROM identity_roles m
      JOIN roles r ON r.tenant = m.tenant AND r.name = m.role
      WHERE m.tenant = c.tenant AND m.identity = c.identity) AS i_grants,
+    ", held_keys!(), " AS held_keys,
     u.id AS u_id, u.removed_at AS u_removed_at, u.revoked_seq AS u_revoked_seq, e.roles AS e_roles,
     (SELECT string_agg(r.grants, chr(10)) FROM jsonb_array_elements_text(e.roles::jsonb) j (name)
      JOIN roles r ON r.tenant = c.tenant AND r.name = j.name) AS e_grants

@@ -17,7 +17,7 @@ impl ApiKeyWrites for SqliteTx {
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE credentials SET replaced_by = ?3,
                        expires_at = CASE WHEN ?4 IS NULL OR expires_at < ?4 THEN expires_at ELSE ?4 END
-                   WHERE id = ?1 AND kind = 'api_key' AND certificate IS NULL AND revoked_seq IS NULL
+                   WHERE id = ?1 AND kind = 'api_key' AND certificate IS NULL AND signature_key IS NULL AND revoked_seq IS NULL
                      AND replaced_by IS ?2";
         let query = sqlx::query(sql)
             .bind(&id.as_bytes()[..])

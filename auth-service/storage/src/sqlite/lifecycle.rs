@@ -101,7 +101,8 @@ impl LifecycleReads for SqliteTx {
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError> {
         let sql = "SELECT * FROM credentials WHERE tenant = ?1 AND identity = ?2 AND id < ?3
-                     AND (?4 IS NULL OR (kind = ?4 AND (certificate IS NOT NULL) = ?7)) AND (?5 IS NULL OR session = ?5)
+                     AND (?4 IS NULL OR (kind = ?4 AND (certificate IS NOT NULL) = ?7
+                          AND (signature_key IS NOT NULL) = ?8)) AND (?5 IS NULL OR session = ?5)
                    ORDER BY id DESC LIMIT ?6";
         let query = sqlx::query(sql)
             .bind(tenant.as_str())
@@ -110,7 +111,8 @@ impl LifecycleReads for SqliteTx {
             .bind(filter.kind.map(|kind| kind.word()))
             .bind(filter.session.as_ref().map(|id| &id.as_bytes()[..]))
             .bind(limit)
-            .bind(filter.kind == Some(CredentialKind::ClientCertificate));
+            .bind(filter.kind == Some(CredentialKind::ClientCertificate))
+            .bind(filter.kind == Some(CredentialKind::SignatureKey));
         query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::credential).collect()
     }
 
@@ -124,7 +126,7 @@ impl LifecycleReads for SqliteTx {
         let sql = "SELECT EXISTS (
                        SELECT 1 FROM identities i
                        JOIN credentials c ON c.tenant = i.tenant AND c.identity = i.id
-                       WHERE i.tenant = ?1 AND i.state = 'active' AND c.kind = 'api_key' AND c.certificate IS NULL
+                       WHERE i.tenant = ?1 AND i.state = 'active' AND c.kind = 'api_key' AND c.certificate IS NULL AND c.signature_key IS NULL
                          AND c.revoked_seq IS NULL AND c.id <> ?4 AND (c.expires_at IS NULL OR c.expires_at > ?2)
                          AND instr(' ' || c.scopes || ' ', ?3) > 0) AS held";
         let query = sqlx::query(sql)

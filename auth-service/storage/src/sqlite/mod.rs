@@ -20,6 +20,7 @@ mod login;
 mod reads;
 mod retention;
 mod sealed;
+mod signature_keys;
 mod standing;
 mod store;
 mod tx;

@@ -119,7 +119,7 @@ impl ReadView for SqliteTx {
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError> {
         let sql =
-            "SELECT * FROM credentials WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NULL
+            "SELECT * FROM credentials WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NULL AND signature_key IS NULL
                    ORDER BY id DESC LIMIT ?3";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(limit);
         query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::credential).collect()
@@ -132,7 +132,7 @@ impl ReadView for SqliteTx {
         at: Timestamp,
     ) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS live FROM credentials
-                   WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NULL
+                   WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NULL AND signature_key IS NULL
                      AND revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > ?3)";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(at.as_micros());
         let row = query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?;
@@ -148,7 +148,7 @@ impl ReadView for SqliteTx {
     ) -> Result<Vec<IdentityId>, StoreError> {
         let sql = "SELECT i.id FROM identities i WHERE i.tenant = ?1 AND i.state = 'active' AND EXISTS (
                        SELECT 1 FROM credentials c
-                       WHERE c.tenant = i.tenant AND c.identity = i.id AND c.kind = 'api_key' AND c.certificate IS NULL
+                       WHERE c.tenant = i.tenant AND c.identity = i.id AND c.kind = 'api_key' AND c.certificate IS NULL AND c.signature_key IS NULL
                          AND c.revoked_seq IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?2) AND instr(' ' || c.scopes || ' ', ?3) > 0)
                    ORDER BY i.id LIMIT ?4";
         let word = format!(" {} ", scope.name());

@@ -6,6 +6,7 @@ use portcullis_types::CredentialId;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
+use super::signature_keys::held_keys;
 use super::tx::SqliteTx;
 use super::unavailable;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
@@ -31,6 +32,7 @@ macro_rules! standing {
     (SELECT string_agg(r.grants, char(10)) FROM identity_roles m
      JOIN roles r ON r.tenant = m.tenant AND r.name = m.role
      WHERE m.tenant = c.tenant AND m.identity = c.identity) AS i_grants,
+    ", held_keys!(), " AS held_keys,
     u.id AS u_id, u.removed_at AS u_removed_at, u.revoked_seq AS u_revoked_seq, e.roles AS e_roles,
     (SELECT string_agg(r.grants, char(10)) FROM json_each(e.roles) j JOIN roles r ON r.tenant = c.tenant AND r.name = j.value) AS e_grants
     FROM revocation_head h

@@ -25,6 +25,7 @@ mod retention;
 mod revocation;
 mod second_factor;
 mod service_tokens;
+mod signature_keys;
 mod signing_keys;
 mod sizes;
 mod tickets;

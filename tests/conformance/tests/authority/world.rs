@@ -8,8 +8,8 @@ use auth_domain::{
     Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
     KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
     NewTicket, Origin, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason, RevokeRequest,
-    RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SigningKey, Store, Target, TicketOutcome,
-    TokenPair, Verdict,
+    RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SignatureKeyRules, SigningKey, Store,
+    Target, TicketOutcome, TokenPair, Verdict,
 };
 use portcullis_types::{
     ClientId, IdentityName, LeaseLengths, LeaseTerms, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy,
@@ -94,6 +94,7 @@ fn settings() -> Settings {
         guard: GUARD,
         cookies: COOKIES,
         display_name: "Portcullis".to_owned(),
+        signature_keys: SignatureKeyRules::default(),
     }
 }
 
