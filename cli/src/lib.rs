@@ -15,6 +15,7 @@ mod input;
 mod instant;
 mod paging;
 mod print;
+mod proof;
 mod receipt;
 mod reference;
 mod span;

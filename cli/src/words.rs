@@ -48,6 +48,8 @@ words! {
     receipt_status: ReceiptStatus, "RECEIPT_STATUS_";
     /// Where a gateway stands to a revocation.
     gateway_state: GatewayState, "GATEWAY_STATE_";
+    /// Where a signature key stands.
+    signature_key_state: SignatureKeyState, "SIGNATURE_KEY_STATE_";
     /// Where a signing key stands.
     signing_key_state: SigningKeyState, "SIGNING_KEY_STATE_";
     /// For how long sockets are served without the authority.

@@ -47,6 +47,8 @@ enum Kind {
     ApiKey,
     /// The registered name in a client certificate.
     ClientCertificate,
+    /// A public key for signatures.
+    SignatureKey,
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +149,7 @@ impl From<Kind> for v1::CredentialKind {
             Kind::Ticket => Self::Ticket,
             Kind::ApiKey => Self::ApiKey,
             Kind::ClientCertificate => Self::ClientCertificate,
+            Kind::SignatureKey => Self::SignatureKey,
         }
     }
 }

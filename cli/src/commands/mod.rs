@@ -17,6 +17,7 @@ mod receipt;
 mod revoke;
 mod role;
 mod session;
+mod signature_key;
 mod tenant;
 mod ticket;
 mod token;
@@ -73,6 +74,9 @@ pub(crate) enum Remote {
     /// Names in client certificates, by which services are known instead of by keys.
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// Public keys with which clients sign what they send.
+    #[command(subcommand)]
+    SignatureKey(signature_key::SignatureKeyCommand),
     /// OpenID Connect providers whose tokens a tenant takes.
     #[command(subcommand)]
     Issuer(issuer::IssuerCommand),
@@ -120,6 +124,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Remote::Ticket(command) => ticket::run(command, &authority, printer).await,
         Remote::ApiKey(command) => api_key::run(command, &authority, printer).await,
         Remote::Certificate(command) => certificate::run(command, &authority, printer).await,
+        Remote::SignatureKey(command) => signature_key::run(command, &authority, printer).await,
         Remote::Issuer(command) => issuer::run(command, &authority, printer).await,
         Remote::Key(command) => key::run(command, &authority, printer).await,
         Remote::Verify(args) => verify::run(args, &authority, printer).await,

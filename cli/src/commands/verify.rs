@@ -13,7 +13,7 @@ use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
 use crate::table::View;
-use crate::{grant, input, words};
+use crate::{grant, input, span, words};
 
 const HELP: &str = "\
 The credential (an access token, an API key, a session cookie's value or a ticket) comes from standard input or
@@ -92,8 +92,18 @@ fn allowed_fields(
         fields.extend(named("only from origin", &constraints.origins));
         fields.extend(named("only for audience", &constraints.audiences));
     }
+    fields.extend(allowed.signature_keys.iter().map(|key| ("may sign with", signs_with(key))));
     fields.push(("as of revision", words::revision(verdict.revision.as_ref())));
     fields
+}
+
+fn signs_with(key: &v1::CarriedSignatureKey) -> String {
+    let of = if key.of_session { "its session" } else { "its identity" };
+    let more = match key.expires_in_ms {
+        0 => String::new(),
+        left => format!(", for {} more", span::millis_in_words(left)),
+    };
+    format!("{} key {} of {of} ({}){more}", key.algorithm, key.thumbprint, key.id)
 }
 
 fn rests_on(who: &v1::Principal) -> String {
@@ -157,6 +167,14 @@ fn allowed_json(allowed: &v1::Allowed) -> Value {
         "keys": allowed.keys.iter().map(key_json).collect::<Vec<_>>(),
         "expires_in_ms": allowed.expires_in_ms,
         "cache_ttl_ms": allowed.cache_ttl_ms,
+        "signature_keys": allowed.signature_keys.iter().map(|key| json!({
+            "id": key.id,
+            "jwk": key.jwk,
+            "algorithm": key.algorithm,
+            "thumbprint": key.thumbprint,
+            "of_session": key.of_session,
+            "expires_in_ms": key.expires_in_ms,
+        })).collect::<Vec<_>>(),
         "constraints": allowed.constraints.as_ref().map(|constraints| json!({
             "origins": constraints.origins,
             "audiences": constraints.audiences,
