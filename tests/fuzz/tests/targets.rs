@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use auth_domain::LogEntry;
 use auth_domain::watch::{Entry, judge};
+use auth_domain::{LogEntry, MAX_JWK_BYTES, MAX_PROOF_BYTES, ProofClaims, PublicKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::protocol::{FrameLimits, Request, decode};
 use portcullis_fuzz::Target;
 use portcullis_proto::auth::v1;
@@ -173,6 +176,56 @@ fn frames_are_decoded_within_their_limits() {
         }
         assert!(count <= limits.commands);
         word
+    });
+}
+
+const ED25519: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+#[test]
+fn a_public_key_has_one_text_and_no_private_half() {
+    let seeds = [
+        ED25519,
+        r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","alg":"ES256","use":"sig","key_ops":["verify"],"kid":"1"}"#,
+        r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+            "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+    ];
+    target("jwk").seeds(seeds).must_reach(&["refused", "read"]).run(|input| {
+        let text = String::from_utf8_lossy(input);
+        match PublicKey::from_jwk(&text) {
+            Err(why) => {
+                assert!(text.is_empty() || !why.to_string().contains(&*text), "it is repeated");
+                "refused"
+            }
+            Ok(key) => {
+                assert!(text.len() <= MAX_JWK_BYTES && !key.jwk().contains(r#""d""#));
+                let again = PublicKey::from_jwk(key.jwk()).expect("it is its own text");
+                assert_eq!((again.jwk(), again.thumbprint()), (key.jwk(), key.thumbprint()));
+                "read"
+            }
+        }
+    });
+}
+
+/// Nobody has the private half here but the one proof that is known.
+#[test]
+fn only_what_a_key_signed_is_its_proof() {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes");
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+    let key = PublicKey::from_jwk(&format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#)).expect("a key");
+    let header = r#"{"typ":"portcullis-key-proof+jwt","alg":"EdDSA"}"#;
+    let claims = r#"{"aud":"https://a.example","challenge":"ch_x","jkt":"y"}"#;
+    let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let known = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes())));
+    target("proof").seeds([known.clone()]).must_reach(&["refused", "read"]).run(|input| {
+        let text = String::from_utf8_lossy(input);
+        match ProofClaims::signed_by(&key, &text) {
+            Err(_) => "refused",
+            Ok(_) => {
+                assert!(text.len() <= MAX_PROOF_BYTES && text == known, "nobody signed this");
+                "read"
+            }
+        }
     });
 }
 

@@ -67,6 +67,8 @@ clients! {
     issuers: issuers_service_client::IssuersServiceClient;
     /// Signing keys.
     keys: keys_service_client::KeysServiceClient;
+    /// Public signature keys.
+    signature_keys: signature_keys_service_client::SignatureKeysServiceClient;
     /// Tickets.
     tickets: tickets_service_client::TicketsServiceClient;
     /// Verdicts.

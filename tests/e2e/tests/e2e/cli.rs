@@ -3,9 +3,14 @@
 mod table;
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use test_harness::{Cli, Said, Site, code_now};
+use test_harness::{Cli, Said, Site, code_now, remember};
 
 use table::{Row, rows};
 
@@ -44,6 +49,9 @@ fn words(leaf: &[String]) -> Vec<&str> {
 async fn every_command_does_what_it_says() {
     let site = Site::start().await;
     let cli = Cli::at(&format!("http://{}", site.authority.grpc)).with(&["--output", "json"]).beside(site.folder());
+    for file in ["client.pem", "next.pem"] {
+        write_key(&site.folder().join(file));
+    }
     let mut kept = Kept::from([("admin", site.authority.admin_key())]);
     let mut wrong = Vec::new();
     for row in rows() {
@@ -51,6 +59,15 @@ async fn every_command_does_what_it_says() {
         wrong.extend(wrong_with(&row, &said, &mut kept).map(|what| format!("{}: {what}: {said}", row.arguments)));
     }
     assert!(wrong.is_empty(), "{} rows are not as they say:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A private key as `openssl genpkey` writes one. Nothing may ever say it.
+fn write_key(file: &Path) {
+    let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).expect("it draws");
+    let text = STANDARD.encode(document.as_ref());
+    remember("a private key", &text);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+    std::fs::write(file, pem).expect("it can be written");
 }
 
 /// What is not as the row says; what it keeps is kept.

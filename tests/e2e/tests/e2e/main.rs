@@ -23,6 +23,7 @@ mod retention;
 mod revocation;
 mod sdk;
 mod secrets;
+mod signature_keys;
 mod signing_keys;
 mod starting_and_stopping;
 mod tls;

@@ -61,10 +61,9 @@ impl Row {
 
 /// All of them.
 pub(super) fn rows() -> Vec<Row> {
-    [tenants(), identities(), roles(), passwords(), apps(), tokens(), keys_of_programs(), issuers(), lists(), ends()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let to_keys = [tenants(), identities(), roles(), passwords(), apps(), tokens(), keys_of_programs()];
+    let from_keys = [keys_of_clients(), issuers(), lists(), ends()];
+    to_keys.into_iter().chain(from_keys).flatten().collect()
 }
 
 fn tenants() -> Vec<Row> {
@@ -254,6 +253,28 @@ fn keys_of_programs() -> Vec<Row> {
         row("key list").says("/signing_keys/0/state", "signing").keeps("kid", "/signing_keys/0/id"),
         row("key rotate --instead-of {kid} --at-once").says("/signing_key/state", "signing"),
         row("key reencrypt").says("/count", "0"),
+    ]
+}
+
+/// The files are beside it.
+fn keys_of_clients() -> Vec<Row> {
+    vec![
+        row("signature-key register --tenant demo --name carol --session {session} --label laptop client.pem")
+            .says("/signature_key/state", "active")
+            .says("/signature_key/label", "laptop")
+            .keeps("client", "/signature_key/id"),
+        row("signature-key register --tenant demo --name carol client.pem").refused("SIGNATURE_KEY_KNOWN"),
+        row("signature-key register --tenant demo --name carol nowhere.pem").wrong_usage(),
+        row("verify").input("{access}").says("/allowed/signature_keys/0/id", "{client}"),
+        row("credential list --tenant demo --name carol --kind signature-key").says("/credentials/0/id", "{client}"),
+        row("signature-key get --tenant demo {client}").says("/signature_key/session_id", "{session}"),
+        row("signature-key rotate --tenant demo --overlap 10m {client} next.pem")
+            .says("/signature_key/replaces", "{client}")
+            .keeps("next", "/signature_key/id"),
+        row("signature-key rotate --tenant demo --overlap 10m {client} next.pem").refused("SIGNATURE_KEY_REPLACED"),
+        row("signature-key revoke --tenant demo --reason compromised {next}").keeps("revision", "/revision"),
+        row("verify").input("{access}").says("/allowed/signature_keys/0/id", "{client}"),
+        row("signature-key list --tenant demo --name carol --limit 2").says("/truncated", "false"),
     ]
 }
 
