@@ -30,7 +30,7 @@ impl Standing {
     /// The keys that are good now, newest first. Of more than may be there, the newest.
     pub(crate) fn carried_keys(&self, now: Timestamp) -> Vec<CarriedKey> {
         let mut keys: Vec<_> = self.held_keys.iter().filter(|held| self.is_held(held, now)).collect();
-        keys.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+        keys.sort_unstable_by_key(|held| std::cmp::Reverse(held.id));
         keys.truncate(MOST_CARRIED);
         let carried = keys.into_iter().map(|held| CarriedKey {
             id: held.id,
