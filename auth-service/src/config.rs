@@ -254,8 +254,8 @@ mod tests {
             ("retention", "api_keys_days = 36601", "retention.api_keys_days"),
             ("retention", "signing_keys_days = 36601", "retention.signing_keys_days"),
             ("keys", "rotate_every_ms = 600000", "keys.rotate_every_ms"),
-            ("signature_keys", "per_session = 9", "signature_keys.per_session"),
-            ("signature_keys", "per_identity = 9", "signature_keys.per_identity"),
+            ("signature_keys", "per_session = 5", "signature_keys.per_session"),
+            ("signature_keys", "per_identity = 5", "signature_keys.per_identity"),
         ] {
             assert!(refused(&format!("[{section}]\n{line}")).contains(key), "{key}");
         }

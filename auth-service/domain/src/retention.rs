@@ -44,8 +44,8 @@
 //! - **Signature keys** of an identity go as API keys do; those of a session go [`RetentionRules::sessions`] after their end
 //!   and their session's, whichever is later, and before the session. A key that is gone is in no verdict. What would come
 //!   back without its row is the right to register the same key anew: a proof that was made before is good for five minutes
-//!   ([`CHALLENGE_LIFE`](crate::CHALLENGE_LIFE)), far less than any of this, and a new one is made by whoever still has the private half, under a
-//!   session that is still good; so a revoked key of a session is remembered for as long as that is.
+//!   ([`CHALLENGE_LIFE`](crate::CHALLENGE_LIFE)), far less than any of this, and a new one is made by whoever still has the
+//!   private half, under a session that is still good; so a revoked key of a session is remembered for as long as that is.
 //! - **Signing keys** go [`RetentionRules::signing_keys`] after they signed last, when they were not revoked within what the
 //!   log keeps and nothing that they signed has a row. What an unknown key signed is refused.
 //! - **Logins under way, one-time tokens for passwords** are refused when unknown. **Counts of guesses** go when they count

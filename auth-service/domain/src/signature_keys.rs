@@ -42,8 +42,8 @@ use crate::{
     StoreError, WriteTx,
 };
 
-/// The most live keys that a session, or an identity for itself, can be allowed to have: a verdict carries twice as many.
-pub const MAX_SIGNATURE_KEYS: u64 = 8;
+/// The most live keys that a session has, or an identity for itself. A verdict carries both.
+pub const MAX_SIGNATURE_KEYS: u64 = 4;
 
 /// The most keys of one holder that are remembered, dead ones included.
 pub const MAX_REMEMBERED_KEYS: u64 = 256;
@@ -59,7 +59,7 @@ pub struct SignatureKeyRules {
 
 impl Default for SignatureKeyRules {
     fn default() -> Self {
-        Self { per_session: 4, per_identity: 4 }
+        Self { per_session: MAX_SIGNATURE_KEYS, per_identity: MAX_SIGNATURE_KEYS }
     }
 }
 

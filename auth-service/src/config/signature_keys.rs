@@ -29,8 +29,8 @@ impl SignatureKeys {
     pub(super) fn rules(&self) -> [(bool, &'static str, &'static str); 2] {
         let fits = |most| most <= MAX_SIGNATURE_KEYS;
         [
-            (fits(self.per_session), "signature_keys.per_session", "must be 0 (none) to 8"),
-            (fits(self.per_identity), "signature_keys.per_identity", "must be 0 (none) to 8"),
+            (fits(self.per_session), "signature_keys.per_session", "must be 0 (none) to 4"),
+            (fits(self.per_identity), "signature_keys.per_identity", "must be 0 (none) to 4"),
         ]
     }
 }

@@ -81,8 +81,9 @@ const MOST_CONNECTIONS: usize = 2_048;
 const MOST_STREAMS: u32 = 256;
 const MOST_HEADER_BYTES: u32 = 16 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(5);
-/// What gRPC clients accept unless told otherwise; a page of a long list may need it.
-const MOST_BYTES_OUT: usize = 4 << 20;
+/// What a gateway accepts: 256 verdicts with the most grants and keys. A page of a long list needs no more than what gRPC
+/// clients accept unless told otherwise, which is half of it.
+const MOST_BYTES_OUT: usize = 8 << 20;
 
 /// What health is told of: the process, and each service.
 const SERVICES: &[&str] = &[

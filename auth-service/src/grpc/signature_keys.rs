@@ -227,3 +227,34 @@ impl SignatureKeysService for Api {
         Ok(Response::new(self.end_signature_key(request).await?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use auth_domain::{MAX_GRANT_BYTES, MAX_ROLES_HELD, MAX_SIGNATURE_KEYS, PublicKey};
+    use prost::Message as _;
+
+    use super::super::MOST_BYTES_OUT;
+    use super::*;
+
+    /// A gateway judges as many at once after a fork, and none of them may be too much.
+    #[test]
+    fn the_largest_verdicts_with_all_their_keys_fit_in_one_answer() {
+        let jwk = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+        let carried = CarriedKey {
+            id: CredentialId::from_bytes([0xff; 16]),
+            key: PublicKey::from_jwk(jwk).expect("a key"),
+            is_of_session: true,
+            expires_in: Some(auth_domain::MAX_API_KEY_LIFE),
+        };
+        let named = v1::Key { kind: v1::KeyKind::Credential.into(), id: vec![0xff; 16] };
+        let keys = usize::try_from(2 * MAX_SIGNATURE_KEYS).expect("few");
+        let allowed = v1::Allowed {
+            signature_keys: vec![carried_to_wire(carried); keys],
+            keys: vec![named; keys + MAX_ROLES_HELD + 8],
+            ..Default::default()
+        };
+        let one = allowed.encoded_len() + usize::try_from(MAX_GRANT_BYTES).expect("small") + 1_200;
+        assert!(256 * one <= MOST_BYTES_OUT, "{one} bytes each");
+    }
+}
