@@ -51,15 +51,26 @@ impl IdentityArgs {
 
     /// As the contract says it.
     pub(crate) fn reference(&self) -> Result<IdentityReference, Failure> {
-        let identity = match (&self.which.identity, &self.which.name) {
-            (Some(id), _) => identity_reference::Identity::Id(
-                IdentityId::try_from(id.as_str()).map_err(by_name_instead)?.to_string(),
-            ),
-            (None, Some(name)) => identity_reference::Identity::Name(name.clone()),
-            (None, None) => return Err(Failure::usage("name the identity with --identity or --name")),
-        };
-        Ok(IdentityReference { tenant: self.tenant.clone(), identity: Some(identity) })
+        let Which { identity, name } = &self.which;
+        let reference = maybe_identity(&self.tenant, identity.as_deref(), name.as_deref())?;
+        reference.ok_or_else(|| Failure::usage("name the identity with --identity or --name"))
     }
+}
+
+/// An identity of a tenant, where one is named, by its id or else by its name.
+pub(crate) fn maybe_identity(
+    tenant: &str,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<Option<IdentityReference>, Failure> {
+    let identity = match (id, name) {
+        (Some(id), _) => {
+            identity_reference::Identity::Id(IdentityId::try_from(id).map_err(by_name_instead)?.to_string())
+        }
+        (None, Some(name)) => identity_reference::Identity::Name(name.to_owned()),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(IdentityReference { tenant: tenant.to_owned(), identity: Some(identity) }))
 }
 
 /// A session's id; what was typed is not repeated, it may be a secret.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use portcullis_types::{CredentialId, TenantId, Timestamp};
 
-use crate::api_keys::limits_of;
+use crate::api_keys::{limits_of, terms_told};
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::{Denial, Standing};
 use crate::{
@@ -106,8 +106,7 @@ impl Authority {
             return Err(StoreError::Conflict.into());
         }
         tx.insert_credential(&row).await?;
-        let target = format!("credential:{}", asked.id);
-        tx.insert_audit(&self.audit(&actor, &asked.tenant, "api_key.rotate", target)).await?;
+        self.note_rotation(&mut *tx, &actor, asked.id, &row, end.unwrap_or(now)).await?;
         let old = tx.credential(asked.id).await?.ok_or(StoreError::Corrupt { what: "a key that was just there" })?;
         let target = Target::Credential(asked.tenant, asked.id);
         let batch = match end {
@@ -118,6 +117,22 @@ impl Authority {
         let mut old = ApiKey::from(old);
         old.revoked |= end.is_none();
         Ok(RotatedApiKey { issued: IssuedApiKey { key: row.into(), secret: Some(secret) }, old, committed })
+    }
+
+    /// A row about each of the two keys, which name each other.
+    async fn note_rotation(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        old: CredentialId,
+        row: &Credential,
+        old_ends_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let about = |id| About::Credential { id, of: row.identity };
+        let detail = Detail::default().and("successor", row.id).and_time("ends_at", Some(old_ends_at));
+        let rotated = self.audit(actor, &row.tenant, "api_key.rotate", about(old)).telling(detail);
+        let created = self.audit(actor, &row.tenant, "api_key.create", about(row.id)).telling(terms_told(row));
+        tx.insert_audits(&[rotated, created]).await
     }
 
     /// The key, when the caller may exchange it now; and its successor from before, which is dead.

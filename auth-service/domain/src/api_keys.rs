@@ -10,7 +10,7 @@ use portcullis_types::{
 
 use crate::api_key_rotation::earlier;
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::service_tokens::key_of;
 use crate::{
     Authority, BeginError, Caller, Credential, CredentialKind, Grant, Identity, IdentityKind, IdentityRef,
@@ -165,8 +165,9 @@ impl Authority {
         row.expires_at =
             earlier(new.expires_in.map(|span| row.created_at + span), maker.and_then(|key| key.expires_at));
         tx.insert_credential(&row).await?;
-        let target = format!("credential:{}", row.id);
-        tx.insert_audit(&self.audit(&actor, &row.tenant, "api_key.create", target)).await?;
+        let entry =
+            self.audit(&actor, &row.tenant, "api_key.create", About::Credential { id: row.id, of: row.identity });
+        tx.insert_audit(&entry.telling(terms_told(&row))).await?;
         tx.commit(row.id.to_string(), self.now()).await?;
         Ok(IssuedApiKey { key: row.into(), secret: Some(secret) })
     }
@@ -232,6 +233,18 @@ impl Authority {
         };
         (row, token.reveal())
     }
+}
+
+/// What a key may do, from where and until when.
+pub(crate) fn terms_told(row: &Credential) -> Detail {
+    let terms = row.key_terms.clone().unwrap_or_default();
+    let detail = Detail::default().and_list("scopes", row.scopes.iter());
+    let detail = match &terms.grants {
+        Some(grants) => detail.and_grants("grants", grants),
+        None => detail,
+    };
+    let detail = if terms.addresses.is_empty() { detail } else { detail.and_list("addresses", &terms.addresses) };
+    detail.and_time("expires_at", row.expires_at).and_maybe("replaces", terms.replaces)
 }
 
 /// What the key of a maker is limited to: of a service token, the key that it was issued for.

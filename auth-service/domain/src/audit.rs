@@ -1,9 +1,17 @@
-//! Who did what: one row for every change, in the change's own transaction. How rows are read and sealed is in
+//! Who did what to whom: one row for every change, in the change's own transaction. How rows are read and sealed is in
 //! `audit_trail`.
 //!
 //! Refuses: secrets. A row names ids and nothing that could be presented.
 
+mod about;
+mod detail;
+
+use std::net::IpAddr;
+
 use portcullis_types::{CredentialId, IdentityId, IssuerId, TenantId, Timestamp};
+
+pub use self::about::About;
+pub use self::detail::{Detail, MAX_DETAIL_BYTES};
 
 use crate::asking::Asked;
 use crate::{Caller, RequestId};
@@ -16,19 +24,21 @@ pub struct Actor {
     who: Box<str>,
     home: TenantId,
     key: Option<CredentialId>,
+    address: Option<IpAddr>,
     asked: Option<Asked>,
 }
 
 impl Actor {
     /// The service that calls the API, by the key it calls with. What it asks for begins only while that key is good.
     pub fn caller(caller: &Caller) -> Self {
-        let Caller { tenant, identity, credential, asked, .. } = caller;
+        let Caller { tenant, identity, credential, address, asked, .. } = caller;
         let who = format!("identity:{tenant}/{identity}");
         Self {
             text: format!("{who}/{credential}").into(),
             who: who.into(),
             home: tenant.clone(),
             key: Some(*credential),
+            address: *address,
             asked: asked.clone(),
         }
     }
@@ -37,6 +47,13 @@ impl Actor {
     #[must_use]
     pub fn asking(mut self, asked: Option<Asked>) -> Self {
         self.asked = asked;
+        self
+    }
+
+    /// The same, from here where that is known, and else from where it was.
+    #[must_use]
+    pub fn at(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address.or(self.address);
         self
     }
 
@@ -92,6 +109,11 @@ impl Actor {
         self.key
     }
 
+    /// From where it acts, or whomever it acts for; none where that is not known.
+    pub const fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// What the caller names what it asks for, when it does.
     pub(crate) const fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
@@ -99,7 +121,7 @@ impl Actor {
 
     fn of(home: TenantId, text: impl Into<Box<str>>) -> Self {
         let text = text.into();
-        Self { who: text.clone(), text, home, key: None, asked: None }
+        Self { who: text.clone(), text, home, key: None, address: None, asked: None }
     }
 }
 
@@ -123,14 +145,24 @@ pub struct AuditEntry {
     pub actor: Actor,
     /// What was done, such as `session.revoke`.
     pub action: &'static str,
-    /// To what, by kind and id.
-    pub target: String,
+    /// To what, and whose that is.
+    pub about: About,
     /// How it ended.
     pub outcome: AuditOutcome,
     /// Why, when that was given: a revocation's reason, or a denial's.
     pub reason: Option<String>,
+    /// What was done, more closely.
+    pub detail: Detail,
     /// The caller's name for the request, when it had one.
     pub request: Option<RequestId>,
+}
+
+impl AuditEntry {
+    /// The same, saying more closely what was done.
+    #[must_use]
+    pub fn telling(self, detail: Detail) -> Self {
+        Self { detail, ..self }
+    }
 }
 
 #[cfg(test)]

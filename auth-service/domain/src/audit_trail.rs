@@ -6,7 +6,7 @@
 
 use portcullis_types::{AuditRow, AuditSeal, MAX_SEALED_ROWS, SealedRow, TenantId, Timestamp};
 
-use crate::audit::{Actor, AuditEntry};
+use crate::audit::{About, Actor, AuditEntry};
 use crate::{AuditFilter, AuditOutcome, Authority, InvalidPage, ListError, Page, Paged, StoreError};
 
 /// The most rows that one part of an export has. More than a seal holds, so that added rows are seen.
@@ -33,13 +33,21 @@ pub struct AuditRecord {
     pub reason: String,
     /// The caller's name for the request; empty: it had none.
     pub request: String,
+    /// The id of whom it concerns; empty: nobody.
+    pub identity: String,
+    /// What was done more closely, as a JSON object; empty: that says it all.
+    pub detail: String,
+    /// From where; empty: it is not known.
+    pub address: String,
 }
 
 impl AuditRecord {
     /// As a seal holds it.
     pub fn sealed(&self) -> SealedRow {
-        let Self { id, at, tenant, actor, action, target, outcome, reason, request } = self;
-        AuditRow { id: *id, at: *at, tenant, actor, action, target, outcome, reason, request }.sealed()
+        let Self { id, at, tenant, actor, action, target, outcome, reason, request, .. } = self;
+        let Self { identity, detail, address, .. } = self;
+        let (id, at) = (*id, *at);
+        AuditRow { id, at, tenant, actor, action, target, outcome, reason, request, identity, detail, address }.sealed()
     }
 }
 
@@ -118,7 +126,7 @@ impl Authority {
     pub async fn note_denied_call(&self, actor: &Actor, call: DeniedCall) -> Result<(), StoreError> {
         let DeniedCall { tenant, method, reason, unwritten } = call;
         let reason = if unwritten == 0 { reason } else { format!("{reason}, {unwritten} more unwritten before") };
-        let entry = self.audit(actor, &tenant, "rpc.deny", format!("method:{method}"));
+        let entry = self.audit(actor, &tenant, "rpc.deny", About::Method(method));
         let entry = AuditEntry { outcome: AuditOutcome::Denied, reason: Some(reason), ..entry };
         let mut tx = self.store().write().await?;
         tx.insert_audit(&entry).await?;

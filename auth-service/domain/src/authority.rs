@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_types::{Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
 
-use crate::audit::{Actor, AuditEntry, AuditOutcome};
+use crate::audit::{About, Actor, AuditEntry, AuditOutcome, Detail};
 use crate::key_uses::KeyUses;
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
@@ -175,16 +175,17 @@ impl Authority {
         &*self.parts.clock
     }
 
-    pub(crate) fn audit(&self, actor: &Actor, tenant: &TenantId, action: &'static str, target: String) -> AuditEntry {
+    pub(crate) fn audit(&self, actor: &Actor, tenant: &TenantId, action: &'static str, about: About) -> AuditEntry {
         let request = actor.asked().map(|asked| asked.id.clone());
         AuditEntry {
             at: self.now(),
             tenant: tenant.clone(),
             actor: actor.clone(),
             action,
-            target,
+            about,
             outcome: AuditOutcome::Done,
             reason: None,
+            detail: Detail::default(),
             request,
         }
     }

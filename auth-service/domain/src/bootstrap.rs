@@ -4,7 +4,7 @@ use std::error::Error;
 
 use portcullis_types::{IdentityId, IdentityName, Secret, TenantId};
 
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::{Authority, Identity, IdentityKind, IdentityRef, IssuedApiKey, Label, Scopes, StoreError, Tenant};
 
 /// Why the first start failed.
@@ -43,8 +43,8 @@ impl Authority {
         let label = Label::try_from("first start").ok();
         let (row, secret) = self.draw_api_key(&admin, label, Scopes::all(), issued);
         tx.insert_credential(&row).await?;
-        let target = format!("credential:{}", row.id);
-        tx.insert_audit(&self.audit(&Actor::authority(), &admin.tenant, "authority.bootstrap", target)).await?;
+        let about = About::Credential { id: row.id, of: admin.id };
+        tx.insert_audit(&self.audit(&Actor::authority(), &admin.tenant, "authority.bootstrap", about)).await?;
         keep(&secret).map_err(BootstrapError::NotKept)?;
         tx.commit().await?;
         Ok(Some(IssuedApiKey { key: row.into(), secret: Some(secret) }))

@@ -24,6 +24,8 @@ pub struct Caller {
     pub keys: Vec<KeyDigest>,
     /// The head, read before the state that this rests on.
     pub revision: Revision,
+    /// From where it calls, where that is known.
+    pub address: Option<IpAddr>,
     /// What it names what it asks for, when it does.
     pub asked: Option<Asked>,
 }
@@ -66,6 +68,13 @@ impl Caller {
         self
     }
 
+    /// The same, from here.
+    #[must_use]
+    pub(crate) fn at(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Whether it may do this in every tenant.
     pub fn require_any_tenant(&self, scope: Scope) -> Result<(), Forbidden> {
         self.require(scope, &TenantId::system())
@@ -88,7 +97,8 @@ impl Authority {
         let standing = standing.filter(|standing| digest_matches(&standing.credential, token));
         let standing = standing.ok_or(CallerError::Unauthenticated)?;
         self.judge_key(&standing, address)?;
-        Ok(caller(&standing, standing.credential.scopes, standing.keys(), head.revision()))
+        let caller = caller(&standing, standing.credential.scopes, standing.keys(), head.revision());
+        Ok(caller.at(address))
     }
 
     async fn caller_by_token(&self, text: &str, address: Option<IpAddr>) -> Result<Caller, CallerError> {
@@ -103,7 +113,7 @@ impl Authority {
         let mut keys = standing.keys();
         keys.extend(key.keys());
         let scopes = standing.credential.scopes.iter().filter(|scope| key.credential.scopes.contains(*scope)).collect();
-        Ok(caller(&standing, scopes, keys, view.head().revision()))
+        Ok(caller(&standing, scopes, keys, view.head().revision()).at(address))
     }
 
     /// Whether it is a good API key of a service, or the registration of a certificate, from where it may be used.
@@ -126,6 +136,7 @@ pub(crate) fn caller(standing: &Standing, scopes: Scopes, keys: Vec<KeyDigest>, 
         scopes,
         keys,
         revision,
+        address: None,
         asked: None,
     }
 }

@@ -16,9 +16,9 @@ use portcullis_types::{AddressRange, CredentialId, IdentityId, TenantId, Timesta
 
 pub use self::name::CertificateName;
 use crate::api_key_rotation::earlier;
-use crate::api_keys::limits_of;
+use crate::api_keys::{limits_of, terms_told};
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::callers::caller;
 use crate::standing::Standing;
 use crate::{
@@ -169,7 +169,8 @@ impl Authority {
         let standing = standing.filter(|standing| standing.credential.certificate.as_ref() == Some(&shown.name));
         let standing = standing.ok_or(CallerError::Unauthenticated)?;
         self.judge_key(&standing, address)?;
-        Ok(caller(&standing, standing.credential.scopes, standing.keys(), head.revision()))
+        let caller = caller(&standing, standing.credential.scopes, standing.keys(), head.revision());
+        Ok(caller.at(address))
     }
 
     /// Registers a name for a service, with at most the caller's scopes. `actor` is the caller, with its name for the
@@ -197,8 +198,9 @@ impl Authority {
             return Err(RegisterCertificateError::NameTaken);
         }
         change.insert_credential(&row).await?;
-        let target = format!("credential:{}", row.id);
-        change.insert_audit(&self.audit(actor, &row.tenant, "certificate.register", target)).await?;
+        let about = About::Credential { id: row.id, of: row.identity };
+        let entry = self.audit(actor, &row.tenant, "certificate.register", about);
+        change.insert_audit(&entry.telling(terms_told(&row).and("name", name))).await?;
         change.commit(row.id.to_string(), row.created_at).await?;
         ClientCertificate::of(row).ok_or_else(|| StoreError::Corrupt { what: "a certificate without a name" }.into())
     }

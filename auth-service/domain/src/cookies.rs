@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, Timestamp};
 
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::batch::{Batch, Target};
 use crate::standing::{Standing, digest_matches};
 use crate::tokens::Family;
@@ -131,9 +131,9 @@ impl Authority {
             let end = now + self.settings().cookies.idle_after;
             let row = family.row(&next, CredentialKind::SessionCookie, Some(token.id), now, Some(end));
             tx.insert_credential(&row).await?;
-            let target = format!("session:{}", family.session.id);
+            let about = About::Session { id: family.session.id, of: family.session.identity };
             let actor = Actor::holder(&tenant, token.id);
-            tx.insert_audit(&self.audit(&actor, &tenant, "session.exchange_cookie", target)).await?;
+            tx.insert_audit(&self.audit(&actor, &tenant, "session.exchange_cookie", about)).await?;
             CookieUse::Exchanged { value: next.reveal(), expires_in: family.session.expires_at.saturating_since(now) }
         } else {
             self.as_it_stands(tx.as_mut(), token, &standing, now).await?

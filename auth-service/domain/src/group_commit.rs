@@ -14,10 +14,10 @@ use std::collections::{HashMap, HashSet};
 
 use portcullis_types::{CredentialId, TenantId};
 
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::batch::{Batch, Effect, Fact, Target};
 use crate::outrun::unless_outrun;
-use crate::revocation::{content_of, describe, resolve, target_of};
+use crate::revocation::{action_on, content_of, resolve, target_of};
 use crate::verification::Form;
 use crate::{
     Answered, AuditEntry, Authority, BeginError, Committed, Request, RequestId, RevokeError, RevokeRequest,
@@ -97,8 +97,8 @@ impl Group {
 enum Decision {
     /// It was done before, by this entry; what is asked for by a name is remembered.
     Before(Committed, Option<Request>),
-    /// It kills this.
-    Kill(Target, Option<Request>),
+    /// It kills this, which is somebody's.
+    Kill(Target, About, Option<Request>),
 }
 
 /// What a revocation is answered with.
@@ -186,7 +186,7 @@ impl Authority {
         {
             return Err(RevokeError::LastAdministrator);
         }
-        Ok(Decision::Kill(found.target, name))
+        Ok(Decision::Kill(found.target, found.about, name))
     }
 
     /// Writes what was decided; the entry, where anything is killed.
@@ -201,8 +201,8 @@ impl Authority {
         for (asking, decision) in asked.iter().zip(decisions) {
             let content = || content_of(&asking.request);
             match decision {
-                Ok(Decision::Kill(target, name)) => {
-                    audits.push(self.audit_of(asking, target));
+                Ok(Decision::Kill(target, about, name)) => {
+                    audits.push(self.audit_of(asking, target, about.clone()));
                     let RevokeRequest { reason, pace, .. } = asking.request;
                     let fact = Fact { target: target.clone(), effect: Effect::Kill, reason, pace };
                     let with = match batch.take() {
@@ -233,10 +233,9 @@ impl Authority {
         }
     }
 
-    fn audit_of(&self, asking: &Asking, target: &Target) -> AuditEntry {
+    fn audit_of(&self, asking: &Asking, target: &Target, about: About) -> AuditEntry {
         let Asking { actor, request } = asking;
-        let (action, named) = describe(target);
-        let mut entry = self.audit(actor, &request.tenant, action, named);
+        let mut entry = self.audit(actor, &request.tenant, action_on(target), about);
         entry.request.clone_from(&request.request_id);
         entry.reason = Some(request.reason.text().to_owned());
         entry

@@ -3,7 +3,7 @@
 use portcullis_types::{IdentityId, IdentityName, RoleName, Secret, TenantId, Timestamp};
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::password_changes::held;
 use crate::passwords::{HashError, InvalidPassword};
@@ -246,7 +246,9 @@ impl Authority {
         if let Some(password) = password {
             change.set_password(&identity.tenant, identity.id, &password).await?;
         }
-        self.note(&mut *change, actor, &identity, "identity.create").await?;
+        let entry = self.audit(actor, &identity.tenant, "identity.create", About::Identity(id));
+        let detail = Detail::default().and("kind", kind_word(identity.kind)).and_list("roles", &identity.roles);
+        change.insert_audit(&entry.telling(detail)).await?;
         change.commit(identity.id.to_string(), self.now()).await?;
         Ok(identity)
     }
@@ -313,7 +315,14 @@ impl Authority {
         identity: &Identity,
         action: &'static str,
     ) -> Result<(), StoreError> {
-        tx.insert_audit(&self.audit(actor, &identity.tenant, action, format!("identity:{}", identity.id))).await
+        tx.insert_audit(&self.audit(actor, &identity.tenant, action, About::Identity(identity.id))).await
+    }
+}
+
+const fn kind_word(kind: IdentityKind) -> &'static str {
+    match kind {
+        IdentityKind::User => "user",
+        IdentityKind::Service => "service",
     }
 }
 

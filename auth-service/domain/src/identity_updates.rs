@@ -6,13 +6,13 @@
 use portcullis_types::{RoleName, TenantId};
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Target};
 use crate::identities::{Unholdable, distinct, unholdable};
 use crate::identity_states::again;
 use crate::{
     Attributes, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, Label, MAX_GRANT_BYTES,
-    MAX_ROLES_HELD, ReadView, StoreError,
+    MAX_ROLES_HELD, ReadView, StoreError, WriteTx,
 };
 
 /// Which identity shall be how. What is absent stays as it is.
@@ -75,7 +75,7 @@ impl Authority {
         let identity = living(&mut *change, tenant, which).await?;
         refuse_unholdable(&mut *change, tenant, &roles).await?;
         change.set_identity_roles(tenant, identity.id, &roles).await?;
-        self.note(&mut *change, actor, &identity, "identity.set_roles").await?;
+        self.note_roles(&mut *change, actor, &identity, &roles).await?;
         let identity = again(&mut *change, &identity).await?;
         let batch = Batch::reauthorize(Target::Identity(tenant.clone(), identity.id));
         let committed = change.commit_with(batch, identity.id.to_string(), self.now()).await?;
@@ -88,6 +88,7 @@ impl Authority {
         actor: &Actor,
         update: IdentityUpdate,
     ) -> Result<(Identity, Option<Committed>), UpdateIdentityError> {
+        let said = fields_told(&update);
         let IdentityUpdate { tenant, which, display_name, attributes, roles, from_version } = update;
         let roles = roles.map(|roles| distinct(roles).ok_or(UpdateIdentityError::TooManyRoles)).transpose()?;
         let mut change = match self.begin_named_urgently(actor, &tenant).await? {
@@ -103,12 +104,14 @@ impl Authority {
         if !change.update_identity(&identity, identity.version).await? {
             return Err(UpdateIdentityError::Stale);
         }
+        let entry = self.audit(actor, &tenant, "identity.update", About::Identity(identity.id));
+        change.insert_audit(&entry.telling(said)).await?;
         let others = roles.filter(|roles| *roles != identity.roles);
         if let Some(roles) = &others {
             refuse_unholdable(&mut *change, &tenant, roles).await?;
             change.set_identity_roles(&tenant, identity.id, roles).await?;
+            self.note_roles(&mut *change, actor, &identity, roles).await?;
         }
-        self.note(&mut *change, actor, &identity, "identity.update").await?;
         let identity = again(&mut *change, &identity).await?;
         let subject = identity.id.to_string();
         if others.is_none() {
@@ -119,6 +122,30 @@ impl Authority {
         let committed = change.commit_with(batch, subject, self.now()).await?;
         Ok((identity, Some(committed)))
     }
+
+    /// Which roles an identity has from now on, however that was asked for. `identity` is as it was.
+    async fn note_roles(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        identity: &Identity,
+        roles: &[RoleName],
+    ) -> Result<(), StoreError> {
+        let removed = identity.roles.iter().filter(|role| !roles.contains(role));
+        let detail = Detail::default().and_list("roles", roles).and_list("removed", removed);
+        let entry = self.audit(actor, &identity.tenant, "identity.set_roles", About::Identity(identity.id));
+        tx.insert_audit(&entry.telling(detail)).await
+    }
+}
+
+/// Which fields are set, by name: what a tenant says of a person stays out of the trail, whose rows are never changed.
+fn fields_told(update: &IdentityUpdate) -> Detail {
+    let fields = [
+        update.display_name.is_some().then_some("display_name"),
+        update.attributes.is_some().then_some("attributes"),
+        update.roles.is_some().then_some("roles"),
+    ];
+    Detail::default().and_list("fields", fields.into_iter().flatten())
 }
 
 /// An identity that exists and is not deleted.

@@ -7,7 +7,7 @@
 use portcullis_types::{ClassOverBound, LeaseClass, TenantId};
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::batch::{Batch, Reason, Target};
 use crate::{Authority, BeginError, Committed, StoreError, Tenant};
 
@@ -50,7 +50,7 @@ impl Authority {
             return Err(SetLeaseClassError::TenantNotFound);
         }
         (tenant.lease_class, tenant.version) = (class, tenant.version + 1);
-        tx.insert_audit(&self.audit(actor, name, action(class), format!("tenant:{name}"))).await?;
+        tx.insert_audit(&self.audit(actor, name, action(class), About::Tenant(name.clone()))).await?;
         let batch = Batch::reauthorize_for(Target::Tenant(name.clone()), Reason::Administrative);
         Ok((tenant, Some(tx.commit_with(batch, name.to_string(), self.now()).await?)))
     }

@@ -69,7 +69,7 @@ pub use api_key_rotation::{MAX_KEY_OVERLAP, RotateApiKey, RotateApiKeyError, Rot
 pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MAX_API_KEYS, NewApiKey};
 pub use asking::{ANSWERS_KEPT, Asked};
 pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
-pub use audit::{Actor, AuditEntry, AuditOutcome};
+pub use audit::{About, Actor, AuditEntry, AuditOutcome, Detail, MAX_DETAIL_BYTES};
 pub use audit_trail::{AuditPart, AuditRecord, DeniedCall};
 pub use authentication::{Authentication, Method, Methods};
 pub use authority::{Authority, OpenError, Parts, Settings};

@@ -194,6 +194,7 @@ struct Looked {
 impl Authority {
     /// Begins to log in. `actor` is who asks: the HTTP edge, or the back end that logs its user in.
     pub async fn log_in(&self, actor: &Actor, attempt: LoginAttempt) -> Result<LoginOutcome, LoginError> {
+        let actor = &actor.clone().at(attempt.from);
         let door = Door::new(&attempt.tenant, &attempt.name, attempt.from);
         let looked = self.look_up(&attempt, &door).await?;
         let slot = self.knock(&door, looked.known_place).await?;

@@ -12,7 +12,7 @@ use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Secret
 use subtle::ConstantTimeEq as _;
 
 use crate::asking::{Begun, Change};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::guard::{AttemptKey, Door, Slot};
 use crate::login::{may_log_in, still_good};
@@ -148,6 +148,7 @@ impl Authority {
         change: ChangePassword,
     ) -> Result<PasswordChange, ChangePasswordError> {
         let ChangePassword { tenant, identity, current, new, from, goes_on } = change;
+        let actor = &actor.clone().at(from);
         if let Some(before) = self.answer_before(actor, &tenant).await? {
             return Ok(PasswordChange::Changed { committed: before.committed()?, session: None });
         }
@@ -248,8 +249,7 @@ impl Authority {
     ) -> Result<Committed, StoreError> {
         let Identity { tenant, id, .. } = identity;
         tx.set_password(tenant, *id, password).await?;
-        let target = format!("identity:{id}");
-        tx.insert_audit(&self.audit(actor, tenant, "identity.change_password", target)).await?;
+        tx.insert_audit(&self.audit(actor, tenant, "identity.change_password", About::Identity(*id))).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), *id), Reason::CredentialChanged);
         tx.commit_with(batch, id.to_string(), self.now()).await
     }
@@ -286,8 +286,9 @@ impl Authority {
             }
             None => Some(self.draw_reset(&mut *tx, &identity).await?),
         };
-        let target = format!("identity:{}", identity.id);
-        tx.insert_audit(&self.audit(actor, tenant, "identity.reset_password", target)).await?;
+        let entry = self.audit(actor, tenant, "identity.reset_password", About::Identity(identity.id));
+        let how = if by_token { "token" } else { "temporary" };
+        tx.insert_audit(&entry.telling(Detail::default().and("how", how))).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
         let committed = tx.commit_with(batch, identity.id.to_string(), self.now()).await?;
         Ok(PasswordWasReset { committed, token: token.map(|token| (token, RESET_LIFE)), shown_before: false })
@@ -384,8 +385,8 @@ impl Authority {
         };
         let identity = held(&mut *tx, tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
         tx.set_password(tenant, identity.id, &self.stored_password(hash.to_owned())).await?;
-        let target = format!("identity:{}", identity.id);
-        tx.insert_audit(&self.audit(actor, tenant, "identity.import_password", target)).await?;
+        let about = About::Identity(identity.id);
+        tx.insert_audit(&self.audit(actor, tenant, "identity.import_password", about)).await?;
         let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
         Ok(tx.commit_with(batch, identity.id.to_string(), self.now()).await?)
     }

@@ -5,7 +5,7 @@
 
 use portcullis_types::{Secret, SigningKeyId};
 
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::keyring::unseal;
 use crate::second_factors::sealed_as;
 use crate::{Authority, BeginError, KekMissing, OpenError, StoreError, TotpFactor};
@@ -80,8 +80,8 @@ impl Authority {
             for factor in &factors {
                 let sealed = current.seal(&sealed_as(factor.id), &self.opened(factor)?, self.entropy());
                 if tx.reseal_totp_factor(factor, current.id(), &sealed).await? {
-                    let target = format!("identity:{}", factor.identity);
-                    let entry = self.audit(actor, &factor.tenant, "second_factor.reencrypt", target);
+                    let about = About::Identity(factor.identity);
+                    let entry = self.audit(actor, &factor.tenant, "second_factor.reencrypt", about);
                     tx.insert_audit(&entry).await?;
                     resealed += 1;
                 }

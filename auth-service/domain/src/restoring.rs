@@ -5,7 +5,7 @@
 
 use portcullis_types::Timestamp;
 
-use crate::audit::{Actor, AuditOutcome};
+use crate::audit::{About, Actor, AuditOutcome, Detail};
 use crate::batch::{Batch, Effect, Fact, Reason, Target};
 use crate::{AuditEntry, Committed, MAX_PAGE, Store, StoreError, Tenant};
 
@@ -31,9 +31,10 @@ fn noted(tenant: &Tenant, at: Timestamp) -> AuditEntry {
         tenant: tenant.name.clone(),
         actor: Actor::authority(),
         action: "store.restored",
-        target: format!("tenant:{}", tenant.name),
+        about: About::Tenant(tenant.name.clone()),
         outcome: AuditOutcome::Done,
         reason: None,
+        detail: Detail::default(),
         request: None,
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use portcullis_types::{ClientId, CredentialId, InvalidName, OpaqueToken, Secret, SessionId, TenantId};
 use sha2::{Digest, Sha256};
 
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::batch::{Pace, Reason, Target};
 use crate::issuers::claims_another_issuer;
 use crate::verification::{Form, VerifyError};
@@ -152,6 +152,8 @@ impl Authority {
 /// What a request names, and the entry that killed it already, where that is an answer.
 pub(crate) struct Found {
     pub(crate) target: Target,
+    /// The same, with whose it is.
+    pub(crate) about: About,
     pub(crate) dead_since: Option<u64>,
 }
 
@@ -164,16 +166,19 @@ pub(crate) async fn resolve(
     match &request.target {
         RevokeTarget::Identity(which) => {
             let identity = view.identity(tenant, which).await?.ok_or(RevokeError::NotFound)?;
-            Ok(Found { target: Target::Identity(tenant.clone(), identity.id), dead_since: None })
+            let (target, about) = (Target::Identity(tenant.clone(), identity.id), About::Identity(identity.id));
+            Ok(Found { target, about, dead_since: None })
         }
         RevokeTarget::Session(id) => session(view, tenant, *id).await,
         RevokeTarget::Client(client) => {
             view.tenant(tenant).await?.ok_or(RevokeError::NotFound)?;
-            Ok(Found { target: Target::Client(tenant.clone(), client.clone()), dead_since: None })
+            let (target, about) = (Target::Client(tenant.clone(), client.clone()), About::Client(client.clone()));
+            Ok(Found { target, about, dead_since: None })
         }
         RevokeTarget::Tenant => {
             view.tenant(tenant).await?.ok_or(RevokeError::NotFound)?;
-            Ok(Found { target: Target::Tenant(tenant.clone()), dead_since: None })
+            let (target, about) = (Target::Tenant(tenant.clone()), About::Tenant(tenant.clone()));
+            Ok(Found { target, about, dead_since: None })
         }
         RevokeTarget::Credential(id) => {
             let row = view.credential(*id).await?.filter(|row| row.tenant == *tenant);
@@ -190,7 +195,8 @@ pub(crate) async fn resolve(
 
 async fn session(view: &mut dyn ReadView, tenant: &TenantId, id: SessionId) -> Result<Found, RevokeError> {
     let session = view.session(tenant, id).await?.ok_or(RevokeError::NotFound)?;
-    Ok(Found { target: Target::Session(session.tenant, session.id), dead_since: session.revoked_seq })
+    let about = About::Session { id: session.id, of: session.identity };
+    Ok(Found { target: Target::Session(session.tenant, session.id), about, dead_since: session.revoked_seq })
 }
 
 async fn credential(view: &mut dyn ReadView, row: Credential) -> Result<Found, RevokeError> {
@@ -206,21 +212,24 @@ async fn credential(view: &mut dyn ReadView, row: Credential) -> Result<Found, R
             | CredentialKind::ClientCertificate
             | CredentialKind::SignatureKey,
             _,
-        ) => Ok(Found { target: Target::Credential(row.tenant, row.id), dead_since: row.revoked_seq }),
+        ) => {
+            let about = About::Credential { id: row.id, of: row.identity };
+            Ok(Found { target: Target::Credential(row.tenant, row.id), about, dead_since: row.revoked_seq })
+        }
     }
 }
 
-/// What the audit trail calls it.
-pub(crate) fn describe(target: &Target) -> (&'static str, String) {
+/// What the audit trail calls revoking it.
+pub(crate) const fn action_on(target: &Target) -> &'static str {
     match target {
-        Target::Tenant(tenant) => ("tenant.revoke", format!("tenant:{tenant}")),
-        Target::Identity(_, id) => ("identity.revoke", format!("identity:{id}")),
-        Target::Session(_, id) => ("session.revoke", format!("session:{id}")),
-        Target::Credential(_, id) => ("credential.revoke", format!("credential:{id}")),
-        Target::Client(_, id) => ("client.revoke", format!("client:{id}")),
-        Target::SigningKey(id) => ("signing_key.revoke", format!("signing_key:{id}")),
-        Target::Role(_, name) => ("role.revoke", format!("role:{name}")),
-        Target::Issuer(_, id) => ("issuer.revoke", format!("issuer:{id}")),
+        Target::Tenant(_) => "tenant.revoke",
+        Target::Identity(..) => "identity.revoke",
+        Target::Session(..) => "session.revoke",
+        Target::Credential(..) => "credential.revoke",
+        Target::Client(..) => "client.revoke",
+        Target::SigningKey(_) => "signing_key.revoke",
+        Target::Role(..) => "role.revoke",
+        Target::Issuer(..) => "issuer.revoke",
     }
 }
 

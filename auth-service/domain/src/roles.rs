@@ -3,7 +3,7 @@
 use portcullis_types::{RoleName, TenantId};
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Target};
 use crate::{Authority, BeginError, Committed, Grant, MAX_GRANTS, ReadView, StoreError};
 
@@ -120,12 +120,18 @@ impl Authority {
         if !existed && totals.roles >= MAX_ROLES {
             return Err(PutRoleError::TooManyRoles);
         }
-        let others = totals.bytes.saturating_sub(before.map_or(0, |before| before.bytes()));
+        let others = totals.bytes.saturating_sub(before.as_ref().map_or(0, Role::bytes));
         if others + role.bytes() > MAX_TENANT_GRANT_BYTES {
             return Err(PutRoleError::TenantTooLarge);
         }
         tx.put_role(&role).await?;
-        tx.insert_audit(&self.audit(actor, &role.tenant, "role.put", format!("role:{}", role.name))).await?;
+        let entry = self.audit(actor, &role.tenant, "role.put", About::Role(role.name.clone()));
+        let detail = Detail::default().and_grants("grants", &role.grants);
+        let detail = match &before {
+            Some(before) => detail.and_grants("before", &before.grants),
+            None => detail,
+        };
+        tx.insert_audit(&entry.telling(detail)).await?;
         let subject = role.name.to_string();
         let committed = if existed {
             let batch = Batch::reauthorize(Target::Role(role.tenant.clone(), role.name.clone()));
@@ -151,7 +157,7 @@ impl Authority {
         if !change.delete_role(tenant, name).await? {
             return Err(DeleteRoleError::NotFound(name.clone()));
         }
-        change.insert_audit(&self.audit(actor, tenant, "role.delete", format!("role:{name}"))).await?;
+        change.insert_audit(&self.audit(actor, tenant, "role.delete", About::Role(name.clone()))).await?;
         let batch = Batch::reauthorize(Target::Role(tenant.clone(), name.clone()));
         Ok(change.commit_with(batch, name.to_string(), self.now()).await?)
     }

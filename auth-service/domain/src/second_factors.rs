@@ -4,12 +4,14 @@
 //! it; a recovery code is taken once. The app's secret is shown once and kept encrypted; of recovery codes only digests
 //! are kept.
 
+use std::net::IpAddr;
+
 use data_encoding::BASE32_NOPAD;
 use portcullis_types::{CredentialId, IdentityId, Secret, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::guard::{AttemptKey, Slot};
 use crate::{Authority, BeginError, Identity, IdentityRef, Refusal, StoreError, WriteTx, totp};
 
@@ -243,12 +245,13 @@ impl Authority {
         tx: &mut dyn WriteTx,
         identity: &Identity,
         code: &Secret,
+        address: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let digest = recovery_digest(identity.id, code);
         let used = tx.use_recovery_code(&identity.tenant, identity.id, &digest, now).await?;
         if used {
-            let actor = Actor::identity(&identity.tenant, identity.id);
+            let actor = Actor::identity(&identity.tenant, identity.id).at(address);
             self.note_factor(tx, &actor, identity, "second_factor.recovery_code_used").await?;
         }
         Ok(used)
@@ -274,7 +277,7 @@ impl Authority {
         identity: &Identity,
         action: &'static str,
     ) -> Result<(), StoreError> {
-        tx.insert_audit(&self.audit(actor, &identity.tenant, action, format!("identity:{}", identity.id))).await
+        tx.insert_audit(&self.audit(actor, &identity.tenant, action, About::Identity(identity.id))).await
     }
 }
 

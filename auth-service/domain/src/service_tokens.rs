@@ -10,7 +10,7 @@ use portcullis_types::{CredentialId, Secret, Timestamp};
 
 use crate::access_token::looks_like_jwt;
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::standing::Standing;
 use crate::verification::Form;
 use crate::{
@@ -100,8 +100,10 @@ impl Authority {
             ..key
         };
         tx.insert_credential(&row).await?;
-        let target = format!("credential:{}", row.id);
-        tx.insert_audit(&self.audit(&actor, &row.tenant, "service_token.issue", target)).await?;
+        let about = About::Credential { id: row.id, of: row.identity };
+        let entry = self.audit(&actor, &row.tenant, "service_token.issue", about);
+        let detail = Detail::default().and("for_key", caller.credential).and_list("scopes", scopes.iter());
+        tx.insert_audit(&entry.telling(detail)).await?;
         tx.commit(row.id.to_string(), now).await?;
         let expires_in = row.expires_at.unwrap_or(now).saturating_since(now);
         let token = self.sign_access_token(&signer, &row, None);

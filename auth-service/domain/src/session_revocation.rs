@@ -7,7 +7,7 @@
 use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Effect, Fact, Pace, Reason, Target};
 use crate::{Authority, BeginError, Committed, IdentityRef, Label, ReadView, Session, SessionFilter, StoreError};
 
@@ -89,7 +89,8 @@ impl Authority {
             SessionsBy::BegunBefore(_) => "identity.revoke_sessions_before",
             SessionsBy::Device(_) => "identity.revoke_sessions_on_device",
         };
-        let mut entry = self.audit(actor, &tenant, what, format!("identity:{}", identity.id));
+        let mut entry = self.audit(actor, &tenant, what, About::Identity(identity.id));
+        entry.detail = Detail::default().and_count("sessions", found.len());
         entry.reason = Some(reason.text().to_owned());
         change.insert_audit(&entry).await?;
         let Some(batch) = batch_of(&tenant, &found, &keys, reason).map(|batch| batch.paced(pace)) else {

@@ -33,7 +33,7 @@ use self::proof::Holder;
 pub use self::proof::{CHALLENGE_LIFE, Claims as ProofClaims, InvalidProof, MAX_PROOF_BYTES};
 pub use self::rotation::{RotateSignatureKey, RotateSignatureKeyError, RotatedSignatureKey};
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::Standing;
 use crate::{
@@ -150,6 +150,13 @@ pub enum RegisterSignatureKeyError {
     Store(#[from] StoreError),
 }
 
+/// For what a key is, until when, and in whose place.
+fn terms_told(row: &Credential) -> Detail {
+    let replaces = row.key_terms.as_ref().and_then(|terms| terms.replaces);
+    let detail = Detail::default().and_maybe("session", row.session).and_time("expires_at", row.expires_at);
+    detail.and_maybe("replaces", replaces)
+}
+
 impl Authority {
     /// Registers a key whose private half signed a challenge.
     pub async fn register_signature_key(
@@ -180,8 +187,9 @@ impl Authority {
         let row = self.draw_signature_key(&mut *change, &holder, key, life.into_iter().chain(session_ends).min());
         let row = SignatureKeyRow { credential: Credential { label: new.label, ..row.credential }, ..row };
         self.put_signature_key(&mut *change, &holder, &row, false).await?;
-        let target = format!("credential:{}", row.credential.id);
-        change.insert_audit(&self.audit(actor, &new.tenant, "signature_key.register", target)).await?;
+        let about = About::Credential { id: row.credential.id, of: row.credential.identity };
+        let entry = self.audit(actor, &new.tenant, "signature_key.register", about);
+        change.insert_audit(&entry.telling(terms_told(&row.credential))).await?;
         let registered = SignatureKey::of(row, CredentialState::Active);
         let committed = change.commit_with(judged_again(&holder), registered.id.to_string(), self.now()).await?;
         Ok(RegisteredSignatureKey { key: registered, committed })

@@ -6,7 +6,7 @@
 use portcullis_types::TenantId;
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::batch::{Batch, Reason, Target};
 use crate::{Authority, BeginError, Committed, Label, StoreError, Tenant, TenantState, WriteTx};
 
@@ -100,7 +100,7 @@ impl Authority {
             return Err(ChangeTenantError::Stale);
         }
         tenant.version += 1;
-        tx.insert_audit(&self.audit(actor, &tenant.name, action, format!("tenant:{}", tenant.name))).await?;
+        tx.insert_audit(&self.audit(actor, &tenant.name, action, About::Tenant(tenant.name.clone()))).await?;
         Ok(tenant)
     }
 }

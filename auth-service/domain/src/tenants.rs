@@ -3,7 +3,7 @@
 use portcullis_types::{ClassOverBound, LeaseClass, TenantId, Timestamp};
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::{Authority, BeginError, Caller, Label, ListError, Page, Paged, StoreError};
 
 /// Where a tenant stands.
@@ -76,7 +76,7 @@ impl Authority {
         if !change.insert_tenant(&tenant).await? {
             return Err(CreateTenantError::Exists);
         }
-        let entry = self.audit(actor, &tenant.name, "tenant.create", format!("tenant:{}", tenant.name));
+        let entry = self.audit(actor, &tenant.name, "tenant.create", About::Tenant(tenant.name.clone()));
         change.insert_audit(&entry).await?;
         change.commit(tenant.name.to_string(), self.now()).await?;
         Ok(tenant)

@@ -10,7 +10,7 @@ use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, RedemptionId, Revi
 
 use crate::access_token::looks_like_jwt;
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::standing::{Denial, Standing, digest_matches};
 use crate::verification::{Form, VerifyError, parent_of};
 use crate::{
@@ -93,7 +93,9 @@ impl Authority {
         let (now, issued) = (self.now(), tx.head().revision());
         let (row, ticket) = self.draw_ticket(&parent, request, actor.asked().is_some(), issued, now);
         tx.insert_credential(&row).await?;
-        tx.insert_audit(&self.audit(actor, &row.tenant, "ticket.create", format!("credential:{}", row.id))).await?;
+        let about = About::Credential { id: row.id, of: row.identity };
+        let entry = self.audit(actor, &row.tenant, "ticket.create", about);
+        tx.insert_audit(&entry.telling(Detail::default().and("from", parent.credential.id))).await?;
         tx.commit(row.id.to_string(), now).await?;
         let expires_in = row.expires_at.unwrap_or(now).saturating_since(now);
         Ok(TicketOutcome::Granted { ticket, id: row.id, expires_in })
@@ -207,9 +209,9 @@ impl Authority {
         if !tx.redeem_ticket(row.id, redemption, self.now()).await? {
             return Ok(Verdict::of(revision, Err(Denial::permanent(DenyReason::Spent))));
         }
-        let actor = Actor::holder(&row.tenant, allowed.principal.credential);
-        let target = format!("credential:{}", row.id);
-        tx.insert_audit(&self.audit(&actor, &row.tenant, "ticket.redeem", target)).await?;
+        let actor = Actor::holder(&row.tenant, allowed.principal.credential).at(context.address);
+        let about = About::Credential { id: row.id, of: row.identity };
+        tx.insert_audit(&self.audit(&actor, &row.tenant, "ticket.redeem", about)).await?;
         tx.commit().await?;
         Ok(Verdict::of(revision, Ok(allowed)))
     }

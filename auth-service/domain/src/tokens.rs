@@ -11,14 +11,14 @@ use portcullis_types::{
 };
 
 use crate::asking::Begun;
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::outrun::unless_outrun;
 use crate::standing::{Standing, digest_matches, may_begin};
 use crate::verification::Form;
 use crate::{
     Authentication, Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef,
-    IdentityState, Label, LoginMode, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
+    IdentityState, Label, LoginMode, Method, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
 };
 
 /// An access token and what renews it.
@@ -178,8 +178,10 @@ impl Authority {
             Err(denial) => return Ok(RefreshOutcome::Denied(denial.reason)),
         };
         match standing.credential.spent {
-            None => Ok(self.rotate(tx, standing, &token, now).await?),
-            Some(Spent::Rotated { successor, at }) => Ok(self.again(tx, standing, &token, successor, at, now).await?),
+            None => Ok(self.rotate(tx, actor, standing, &token, now).await?),
+            Some(Spent::Rotated { successor, at }) => {
+                Ok(self.again(tx, actor, standing, &token, (successor, at), now).await?)
+            }
             Some(Spent::Redeemed { .. }) => Err(StoreError::Corrupt { what: "a redeemed refresh token" }.into()),
         }
     }
@@ -187,6 +189,7 @@ impl Authority {
     async fn rotate(
         &self,
         mut tx: Box<dyn WriteTx>,
+        actor: &Actor,
         standing: Standing,
         token: &OpaqueToken,
         now: Timestamp,
@@ -201,7 +204,7 @@ impl Authority {
         let row = family.refresh_row(&next, Some(token.id), now, now + self.settings().refresh_ttl);
         tx.insert_credential(&row).await?;
         let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
-        self.note_refresh(tx.as_mut(), &family, token.id).await?;
+        self.note_refresh(tx.as_mut(), actor, &family, token.id).await?;
         tx.commit().await?;
         Ok(RefreshOutcome::Granted(pair))
     }
@@ -210,10 +213,10 @@ impl Authority {
     async fn again(
         &self,
         mut tx: Box<dyn WriteTx>,
+        actor: &Actor,
         standing: Standing,
         token: &OpaqueToken,
-        successor: CredentialId,
-        spent_at: Timestamp,
+        (successor, spent_at): (CredentialId, Timestamp),
         now: Timestamp,
     ) -> Result<RefreshOutcome, StoreError> {
         let family = Family::of(standing, tx.head().revision())?;
@@ -228,14 +231,14 @@ impl Authority {
                 return Ok(RefreshOutcome::Denied(DenyReason::Spent));
             }
             let pair = self.pair(tx.as_mut(), &family, &next, &row, now).await?;
-            self.note_refresh(tx.as_mut(), &family, token.id).await?;
+            self.note_refresh(tx.as_mut(), actor, &family, token.id).await?;
             tx.commit().await?;
             return Ok(RefreshOutcome::Granted(pair));
         }
         let session = &family.session;
-        let actor = Actor::holder(&session.tenant, token.id);
-        let target = format!("session:{}", session.id);
-        tx.insert_audit(&self.audit(&actor, &session.tenant, "session.refresh_reuse", target)).await?;
+        let holder = Actor::holder(&session.tenant, token.id).at(actor.address());
+        let about = About::Session { id: session.id, of: session.identity };
+        tx.insert_audit(&self.audit(&holder, &session.tenant, "session.refresh_reuse", about)).await?;
         let batch = Batch::kill(Target::Session(session.tenant.clone(), session.id), Reason::RefreshReuse);
         tx.commit_with(batch, now).await?;
         Ok(RefreshOutcome::Denied(DenyReason::Spent))
@@ -250,10 +253,17 @@ impl Authority {
             .find(|candidate| digest_matches(row, candidate))
     }
 
-    async fn note_refresh(&self, tx: &mut dyn WriteTx, family: &Family, token: CredentialId) -> Result<(), StoreError> {
-        let tenant = &family.session.tenant;
-        let target = format!("session:{}", family.session.id);
-        tx.insert_audit(&self.audit(&Actor::holder(tenant, token), tenant, "token.refresh", target)).await
+    async fn note_refresh(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        family: &Family,
+        token: CredentialId,
+    ) -> Result<(), StoreError> {
+        let Session { tenant, id, identity, .. } = &family.session;
+        let holder = Actor::holder(tenant, token).at(actor.address());
+        let about = About::Session { id: *id, of: *identity };
+        tx.insert_audit(&self.audit(&holder, tenant, "token.refresh", about)).await
     }
 
     /// Inserts a session with its first credentials. `opening.issued` was read before the identity was checked.
@@ -301,8 +311,9 @@ impl Authority {
                 SessionCredentials::Cookie { value: cookie.reveal(), expires_in }
             }
         };
-        let target = format!("session:{}", family.session.id);
-        tx.insert_audit(&self.audit(actor, &identity.tenant, "session.create", target)).await?;
+        let about = About::Session { id: family.session.id, of: identity.id };
+        let entry = self.audit(actor, &identity.tenant, "session.create", about);
+        tx.insert_audit(&entry.telling(told(&family.session, opening.mode))).await?;
         Ok(NewSession { identity, session: family.session, credentials })
     }
 
@@ -335,6 +346,19 @@ impl Authority {
             refresh: refresh.reveal(),
             refresh_expires_in: refresh_row.expires_at.unwrap_or(now).saturating_since(now),
         })
+    }
+}
+
+/// How it was proved whose it is, and what it is used with.
+fn told(session: &Session, mode: LoginMode) -> Detail {
+    let with = match mode {
+        LoginMode::Tokens => "tokens",
+        LoginMode::Cookie => "cookie",
+    };
+    let detail = Detail::default().and("with", with).and_maybe("client", session.client.as_ref());
+    match session.authentication {
+        Some(proved) => detail.and_list("methods", proved.methods.iter().map(Method::name)),
+        None => detail,
     }
 }
 

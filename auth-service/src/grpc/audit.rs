@@ -5,15 +5,17 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use auth_domain::{AuditFilter, AuditOutcome, AuditPart, AuditRecord, Authority, CallerError, Scope, TextMatch};
+use auth_domain::{
+    AuditFilter, AuditOutcome, AuditPart, AuditRecord, Authority, CallerError, IdentityRef, Scope, TextMatch,
+};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::audit_service_server::AuditService;
-use portcullis_types::AuditSeal;
+use portcullis_types::{AuditSeal, IdentityId, TenantId};
 use tonic::{Request, Response, Status};
 
 use super::caller::{Admitted, admitted};
-use super::errors::{Failure, Reason};
+use super::errors::{Failure, Reason, identity_not_found};
 use super::{Api, wire};
 
 /// The longest text that a filter holds.
@@ -37,11 +39,26 @@ impl Api {
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
         admitted.act(Scope::Audit, &tenant)?;
-        let filter = filter_of(&asked)?;
+        let identity = match asked.identity.clone() {
+            Some(reference) => Some(self.audited(&tenant, wire::identity_ref_in(&tenant, Some(reference))?).await?),
+            None => None,
+        };
+        let filter = AuditFilter { identity, ..filter_of(&asked)? };
         let page = wire::page(asked.page_size, &asked.page_token)?;
         let page = self.authority.audit_entries(&tenant, &filter, page).await?;
         let (entries, next_page_token) = wire::paged(page, to_wire);
         Ok(v1::ListAuditEntriesResponse { entries, next_page_token })
+    }
+
+    /// Whose rows are asked for. An id is enough: its rows outlive it.
+    async fn audited(&self, tenant: &TenantId, which: IdentityRef) -> Result<IdentityId, Failure> {
+        match which {
+            IdentityRef::Id(id) => Ok(id),
+            name @ IdentityRef::Name(_) => {
+                let found = self.authority.identity(tenant, &name).await?;
+                found.map(|identity| identity.id).ok_or_else(identity_not_found)
+            }
+        }
     }
 
     fn export(&self, request: &Request<v1::ExportAuditRequest>) -> Result<Parts, Failure> {
@@ -108,6 +125,7 @@ fn filter_of(asked: &v1::ListAuditEntriesRequest) -> Result<AuditFilter, Failure
         actor: text_match("actor", &asked.actor)?,
         action: text_match("action", &asked.action)?,
         target: text("target", &asked.target)?.map(str::to_owned),
+        identity: None,
         outcome: match asked.outcome() {
             v1::AuditOutcome::Unspecified => None,
             v1::AuditOutcome::Done => Some(AuditOutcome::Done),
@@ -163,6 +181,9 @@ fn to_wire(row: AuditRecord) -> v1::AuditEntry {
         outcome: outcome.into(),
         reason: row.reason,
         request_id: row.request,
+        identity_id: row.identity,
+        detail: row.detail,
+        address: row.address,
     }
 }
 

@@ -131,6 +131,7 @@ pub(super) async fn login(
 /// Goes on with a login that was asked for more.
 pub(super) async fn go_on(
     State(edge): State<Edge>,
+    ClientAddress(from): ClientAddress,
     headers: HeaderMap,
     body::Json(asked): body::Json<ContinueRequest>,
 ) -> Result<Response, Problem> {
@@ -142,7 +143,7 @@ pub(super) async fn go_on(
         Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
     };
     let continuation = Secret::from(asked.continuation);
-    answer(edge.authority.continue_login(&Actor::edge(), &continuation, proof, replaces).await?)
+    answer(edge.authority.continue_login(&Actor::edge().at(from), &continuation, proof, replaces).await?)
 }
 
 fn answer(outcome: LoginOutcome) -> Result<Response, Problem> {

@@ -11,6 +11,7 @@ use http::{HeaderMap, header};
 use portcullis_types::{IdentityId, Revision, SessionId};
 use serde::Serialize;
 
+use super::client::ClientAddress;
 use super::problem::Problem;
 use super::{Edge, credential, session_cookie};
 
@@ -21,17 +22,26 @@ struct LogoutResponse {
 }
 
 /// Ends this session.
-pub(super) async fn logout(State(edge): State<Edge>, headers: HeaderMap) -> Result<Response, Problem> {
-    end(&edge, &headers, |_, session| RevokeTarget::Session(session)).await
+pub(super) async fn logout(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    end(&edge, from, &headers, |_, session| RevokeTarget::Session(session)).await
 }
 
 /// Ends every session of whoever is logged in.
-pub(super) async fn logout_all(State(edge): State<Edge>, headers: HeaderMap) -> Result<Response, Problem> {
-    end(&edge, &headers, |identity, _| RevokeTarget::Identity(IdentityRef::Id(identity))).await
+pub(super) async fn logout_all(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    end(&edge, from, &headers, |identity, _| RevokeTarget::Identity(IdentityRef::Id(identity))).await
 }
 
 async fn end(
     edge: &Edge,
+    ClientAddress(from): ClientAddress,
     headers: &HeaderMap,
     target: impl FnOnce(IdentityId, SessionId) -> RevokeTarget + Send,
 ) -> Result<Response, Problem> {
@@ -46,7 +56,7 @@ async fn end(
         }
     };
     let session = principal.session.ok_or(Problem::NoSession)?;
-    let actor = Actor::identity(&principal.tenant, principal.identity);
+    let actor = Actor::identity(&principal.tenant, principal.identity).at(from);
     let request = RevokeRequest {
         tenant: principal.tenant,
         target: target(principal.identity, session),

@@ -50,7 +50,7 @@ pub(super) async fn answer(
     let asked = Parameters::read(form)?;
     let answer = match asked.grant_type.as_deref() {
         Some("client_credentials") => Json(exchange(edge, from, headers, asked).await?).into_response(),
-        Some("refresh_token") => Json(refresh(edge, headers, asked).await?).into_response(),
+        Some("refresh_token") => Json(refresh(edge, from, headers, asked).await?).into_response(),
         Some(_) => return Err(Refused::UnsupportedGrantType),
         None => return Err(Refused::InvalidRequest("`grant_type` is needed")),
     };
@@ -80,7 +80,7 @@ async fn exchange(
 }
 
 /// A refresh token for the next pair. Clients of ours are public: one that proves who it is means something else.
-async fn refresh(edge: &Edge, headers: &HeaderMap, asked: Parameters) -> Result<Tokens, Refused> {
+async fn refresh(edge: &Edge, from: Option<IpAddr>, headers: &HeaderMap, asked: Parameters) -> Result<Tokens, Refused> {
     if headers.contains_key(header::AUTHORIZATION) || asked.client_secret.is_some() {
         return Err(Refused::InvalidClient);
     }
@@ -89,7 +89,7 @@ async fn refresh(edge: &Edge, headers: &HeaderMap, asked: Parameters) -> Result<
         return Err(Refused::InvalidScope);
     }
     let token = asked.refresh_token.ok_or(Refused::InvalidRequest("`refresh_token` is needed"))?;
-    match edge.authority.refresh_tokens_of(&Actor::edge(), &token, asked.client_id.as_deref()).await? {
+    match edge.authority.refresh_tokens_of(&Actor::edge().at(from), &token, asked.client_id.as_deref()).await? {
         RefreshOutcome::Granted(pair) => Ok(Tokens::of(&pair)?),
         RefreshOutcome::Denied(reason) => Err(Refused::InvalidGrant(denial::text(reason))),
     }

@@ -82,10 +82,11 @@ pub(super) async fn change(
 /// Sets the password by a one-time token.
 pub(super) async fn reset(
     State(edge): State<Edge>,
+    ClientAddress(from): ClientAddress,
     body::Json(asked): body::Json<ResetRequest>,
 ) -> Result<Response, Problem> {
     let (token, password) = (Secret::from(asked.reset_token), Secret::from(asked.new_password));
-    match edge.authority.redeem_reset(&Actor::edge(), &token, password).await? {
+    match edge.authority.redeem_reset(&Actor::edge().at(from), &token, password).await? {
         PasswordChange::Changed { committed, .. } => Ok(Json(response(&edge, committed, None)).into_response()),
         PasswordChange::Refused(refusal) => {
             Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })

@@ -53,7 +53,7 @@ struct Asker {
 }
 
 impl Asker {
-    async fn of(edge: &Edge, headers: &HeaderMap) -> Result<Self, Problem> {
+    async fn of(edge: &Edge, ClientAddress(from): ClientAddress, headers: &HeaderMap) -> Result<Self, Problem> {
         let taken = credential::take(edge, headers)?;
         let context = PresentationContext::default();
         let principal = match edge.authority.verify(Presented::Bearer(taken.secret()), &context).await?.judgement {
@@ -61,7 +61,7 @@ impl Asker {
             Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
         };
         principal.session.ok_or(Problem::NoSession)?;
-        let actor = Actor::identity(&principal.tenant, principal.identity);
+        let actor = Actor::identity(&principal.tenant, principal.identity).at(from);
         Ok(Self { taken, tenant: principal.tenant, which: IdentityRef::Id(principal.identity), actor })
     }
 
@@ -94,7 +94,7 @@ pub(super) async fn enrol(
     headers: HeaderMap,
     body::Json(asked): body::Json<PasswordRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, &headers).await?;
+    let asker = Asker::of(&edge, from, &headers).await?;
     asker.prove(&edge, asked.password, from).await?;
     let enrolment = edge.authority.enrol_totp(&asker.actor, &asker.tenant, &asker.which).await?;
     // Nobody names a request at this edge, so none was answered before.
@@ -106,10 +106,11 @@ pub(super) async fn enrol(
 /// Makes the app count, and shows the recovery codes, once.
 pub(super) async fn confirm(
     State(edge): State<Edge>,
+    from: ClientAddress,
     headers: HeaderMap,
     body::Json(asked): body::Json<ConfirmRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, &headers).await?;
+    let asker = Asker::of(&edge, from, &headers).await?;
     let code = Secret::from(asked.totp_code);
     match edge.authority.confirm_totp(&asker.actor, &asker.tenant, &asker.which, &code).await? {
         TotpConfirmation::Confirmed(codes) => {
@@ -131,7 +132,7 @@ pub(super) async fn remove(
     headers: HeaderMap,
     body::Json(asked): body::Json<PasswordRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, &headers).await?;
+    let asker = Asker::of(&edge, from, &headers).await?;
     asker.prove(&edge, asked.password, from).await?;
     edge.authority.remove_second_factor(&asker.actor, &asker.tenant, &asker.which).await?;
     asker.answer(&edge, RemoveResponse { removed: true }).await

@@ -3,6 +3,8 @@
 //! The body says which language is spoken. In JSON a page of ours refreshes, and is told problems as everywhere here. In
 //! a form it is RFC 6749 that any client library speaks (`oauth`), with the errors of its section 5.2.
 
+use std::net::IpAddr;
+
 use auth_domain::{Actor, RefreshOutcome};
 use axum::Json;
 use axum::extract::{FromRequest, RawQuery, Request, State};
@@ -61,13 +63,13 @@ pub(super) async fn token(
     asked: Asked,
 ) -> Response {
     match asked {
-        Asked::Json(asked) => refresh(&edge, &Secret::from(asked.refresh_token)).await.into_response(),
+        Asked::Json(asked) => refresh(&edge, from, &Secret::from(asked.refresh_token)).await.into_response(),
         Asked::Form(form) => oauth::answer(&edge, from, &headers, query.as_deref(), &form).await.into_response(),
     }
 }
 
-async fn refresh(edge: &Edge, token: &Secret) -> Result<Json<Tokens>, Problem> {
-    match edge.authority.refresh_tokens(&Actor::edge(), token).await? {
+async fn refresh(edge: &Edge, from: Option<IpAddr>, token: &Secret) -> Result<Json<Tokens>, Problem> {
+    match edge.authority.refresh_tokens(&Actor::edge().at(from), token).await? {
         RefreshOutcome::Granted(pair) => Ok(Json(Tokens::of(&pair)?)),
         RefreshOutcome::Denied(reason) => Err(Problem::Denied(reason)),
     }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 
+use super::client::ClientAddress;
 use super::problem::Problem;
 use super::{Edge, body, credential, text_of};
 
@@ -28,6 +29,7 @@ struct TicketResponse {
 /// Issues a ticket. A body is not needed.
 pub(super) async fn ws_ticket(
     State(edge): State<Edge>,
+    ClientAddress(from): ClientAddress,
     headers: HeaderMap,
     asked: Option<body::Json<TicketRequest>>,
 ) -> Result<Response, Problem> {
@@ -42,7 +44,7 @@ pub(super) async fn ws_ticket(
         origin: origin(&headers)?,
         within: None,
     };
-    match edge.authority.create_ticket(&Actor::edge(), new).await? {
+    match edge.authority.create_ticket(&Actor::edge().at(from), new).await? {
         TicketOutcome::Granted { ticket, expires_in, .. } => {
             let answer = TicketResponse { ticket: text_of(&ticket)?, expires_in: expires_in.as_secs() };
             Ok((cookie, Json(answer)).into_response())

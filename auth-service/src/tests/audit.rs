@@ -94,6 +94,9 @@ fn sealed(entry: &v1::AuditEntry) -> SealedRow {
         outcome: if entry.outcome() == v1::AuditOutcome::Denied { "denied" } else { "done" },
         reason: &entry.reason,
         request: &entry.request_id,
+        identity: &entry.identity_id,
+        detail: &entry.detail,
+        address: &entry.address,
     };
     row.sealed()
 }

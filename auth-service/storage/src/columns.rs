@@ -71,7 +71,11 @@ macro_rules! session_columns {
 /// Rows of the audit trail, with what follows `FROM audit`.
 macro_rules! audit {
     ($rest:literal) => {
-        concat!("SELECT id, at, tenant, actor, action, target, outcome, reason, request FROM audit ", $rest)
+        concat!(
+            "SELECT id, at, tenant, actor, action, target, outcome, reason, request, identity, detail, address ",
+            "FROM audit ",
+            $rest
+        )
     };
 }
 

@@ -490,6 +490,9 @@ pub(crate) fn audit(row: &impl Cells) -> Read<AuditRecord> {
         outcome: text("outcome")?,
         reason: text("reason")?,
         request: text("request")?,
+        identity: text("identity")?,
+        detail: text("detail")?,
+        address: text("address")?,
     })
 }
 

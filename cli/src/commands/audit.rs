@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::instant::{self, Instant};
 use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
+use crate::reference;
 use crate::table::View;
 use crate::words;
 
@@ -34,9 +35,13 @@ Examples:
   portcullis audit list --tenant demo --since 24h
   portcullis audit list --tenant demo --action 'session.*' --limit 20
   portcullis audit list --tenant demo --outcome denied
-  portcullis audit list --tenant demo --target identity:0192f0c1-2345-7abc-8def-0123456789ab
+  portcullis audit list --tenant demo --name alice --action 'session.*'
+  portcullis audit list --tenant demo --identity 0192f0c1-2345-7abc-8def-0123456789ab
+  portcullis audit list --tenant demo --target role:operator
 
-A * at the end of an actor or an action stands for any rest.";
+A * at the end of an actor or an action stands for any rest. --identity and --name find what concerns somebody: also
+sessions and keys that are long gone. Whoever was deleted has no name any more, and is found by id. With --output json
+each row says more: what exactly was done, and from which address.";
 
 const VERIFY_HELP: &str = "\
 Every row is hashed here again and compared with the seals, so the authority is not believed. What lies beyond the last
@@ -79,6 +84,12 @@ pub(crate) struct ListArgs {
     /// Only to this target, such as session:<id>.
     #[arg(long, default_value = "", hide_default_value = true)]
     target: String,
+    /// Only what concerns this identity, by its id.
+    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    identity: Option<String>,
+    /// Only what concerns this identity, by its name.
+    #[arg(long)]
+    name: Option<String>,
     /// Only what ended so.
     #[arg(long, value_enum)]
     outcome: Option<Outcome>,
@@ -107,6 +118,7 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
         Some(Outcome::Done) => v1::AuditOutcome::Done,
         Some(Outcome::Denied) => v1::AuditOutcome::Denied,
     };
+    let identity = reference::maybe_identity(&args.tenant, args.identity.as_deref(), args.name.as_deref())?;
     let listing = paging::read(args.limit.limit, async |page_size, page_token| {
         let request = v1::ListAuditEntriesRequest {
             tenant: args.tenant.clone(),
@@ -118,6 +130,7 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
             action: args.action.clone(),
             target: args.target.clone(),
             outcome: outcome.into(),
+            identity: identity.clone(),
         };
         let page = authority
             .call(request, async |channel, request| AuditServiceClient::new(channel).list_audit_entries(request).await)
@@ -127,7 +140,7 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
     .await?;
     let shown = Shown {
         name: "entries",
-        columns: &["at", "action", "target", "outcome", "reason", "actor"],
+        columns: &["at", "action", "target", "identity", "outcome", "reason", "actor", "address"],
         empty: "There are no such rows.",
         row,
         json: as_json,
@@ -137,7 +150,8 @@ async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Resu
 
 fn row(entry: &v1::AuditEntry) -> Vec<String> {
     let (at, outcome) = (words::time(entry.at.as_ref()), words::audit_outcome(entry.outcome));
-    vec![at, entry.action.clone(), entry.target.clone(), outcome, entry.reason.clone(), entry.actor.clone()]
+    let (action, target, whose) = (entry.action.clone(), entry.target.clone(), entry.identity_id.clone());
+    vec![at, action, target, whose, outcome, entry.reason.clone(), entry.actor.clone(), entry.address.clone()]
 }
 
 pub(super) fn as_json(entry: &v1::AuditEntry) -> Value {
@@ -151,6 +165,9 @@ pub(super) fn as_json(entry: &v1::AuditEntry) -> Value {
         "outcome": words::audit_outcome(entry.outcome),
         "reason": entry.reason,
         "request_id": entry.request_id,
+        "identity_id": entry.identity_id,
+        "detail": serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
+        "address": entry.address,
     })
 }
 
@@ -226,6 +243,9 @@ fn digest(entry: &v1::AuditEntry) -> SealedRow {
         outcome: &words::audit_outcome(entry.outcome),
         reason: &entry.reason,
         request: &entry.request_id,
+        identity: &entry.identity_id,
+        detail: &entry.detail,
+        address: &entry.address,
     };
     row.sealed()
 }

@@ -36,16 +36,27 @@ pub struct AuditRow<'a> {
     pub reason: &'a str,
     /// The caller's name for the request.
     pub request: &'a str,
+    /// The id of the identity that it is about.
+    pub identity: &'a str,
+    /// What was done more closely, as a JSON object.
+    pub detail: &'a str,
+    /// From where.
+    pub address: &'a str,
 }
 
 impl AuditRow<'_> {
-    /// As a seal holds it.
+    /// As a seal holds it. A row without the fields that came later is hashed as it was before there were any, so that
+    /// old seals hold; with any of them it begins otherwise, so that none of them can be added to an old row, nor all of
+    /// them be taken from a new one.
     pub fn sealed(&self) -> SealedRow {
+        let later = [self.identity, self.detail, self.address];
+        let is_of_old = later.iter().all(|field| field.is_empty());
         let mut hash = Sha256::new();
-        hash.update(b"portcullis audit row");
+        hash.update(if is_of_old { b"portcullis audit row".as_slice() } else { b"portcullis audit row, second form" });
         hash.update(self.id.to_be_bytes());
         hash.update(self.at.as_micros().to_be_bytes());
-        for field in [self.tenant, self.actor, self.action, self.target, self.outcome, self.reason, self.request] {
+        let first = [self.tenant, self.actor, self.action, self.target, self.outcome, self.reason, self.request];
+        for field in first.into_iter().chain(later.into_iter().filter(|_| !is_of_old)) {
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field);
         }
@@ -263,20 +274,23 @@ fn compare(seal: u64, sealed: &[SealedRow], found: &[SealedRow]) -> Vec<AuditFin
 mod tests {
     use super::*;
 
+    const ROW: AuditRow<'_> = AuditRow {
+        id: 1,
+        at: Timestamp::from_unix_seconds(1),
+        tenant: "acme",
+        actor: "edge",
+        action: "session.create",
+        target: "session:1",
+        outcome: "done",
+        reason: "",
+        request: "",
+        identity: "",
+        detail: "",
+        address: "",
+    };
+
     fn row(id: u64, target: &str) -> SealedRow {
-        let at = Timestamp::from_unix_seconds(1);
-        let row = AuditRow {
-            id,
-            at,
-            tenant: "acme",
-            actor: "edge",
-            action: "session.create",
-            target,
-            outcome: "done",
-            reason: "",
-            request: "",
-        };
-        row.sealed()
+        AuditRow { id, target, ..ROW }.sealed()
     }
 
     fn trail() -> Vec<AuditSeal> {
@@ -391,12 +405,19 @@ mod tests {
 
     #[test]
     fn a_row_separates_its_fields() {
-        let at = Timestamp::from_unix_seconds(1);
-        let of = |actor, action| {
-            let row =
-                AuditRow { id: 1, at, tenant: "t", actor, action, target: "", outcome: "", reason: "", request: "" };
-            row.sealed().digest
-        };
+        let of = |actor, action| AuditRow { actor, action, ..ROW }.sealed().digest;
         assert_ne!(of("ab", "c"), of("a", "bc"));
+        let of = |identity, detail, address| AuditRow { identity, detail, address, ..ROW }.sealed().digest;
+        let all = [of("x", "", ""), of("", "x", ""), of("", "", "x"), of("xx", "", ""), of("x", "x", "")];
+        for (n, one) in all.iter().enumerate() {
+            assert_ne!(*one, ROW.sealed().digest, "what is added is seen");
+            assert!(all[n + 1..].iter().all(|other| other != one), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_row_from_before_there_was_more_to_say_has_the_digest_that_it_was_sealed_with() {
+        let digest: String = ROW.sealed().digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "64c12941d9fb0a61503a46a2fc826a9763e8f9215ad5e152218344007aea3b0b");
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Actor, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, RequestId, Store, StoreError, TextMatch};
+use auth_domain::{
+    About, Actor, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, Detail, RequestId, Store, StoreError, TextMatch,
+};
 use futures_util::future::join_all;
-use portcullis_types::{AuditSeal, TenantId};
+use portcullis_types::{AuditSeal, IdentityId, SessionId, TenantId};
 
 use crate::seed::write;
 use crate::{Seed, Subject};
@@ -16,9 +18,10 @@ fn entry(seed: &Seed, action: &'static str) -> AuditEntry {
         tenant: seed.tenant.clone(),
         actor: Actor::identity(&seed.tenant, seed.identity),
         action,
-        target: "session:1".to_owned(),
+        about: About::Session { id: SessionId::from_bytes([1; 16]), of: seed.identity },
         outcome: AuditOutcome::Done,
         reason: None,
+        detail: Detail::default(),
         request: None,
     }
 }
@@ -43,8 +46,9 @@ pub async fn audit_rows_are_found_by_what_they_say(subject: &impl Subject) {
         outcome: AuditOutcome::Denied,
         reason: Some("SCOPE_MISSING".to_owned()),
         request: RequestId::try_from("r-1").ok(),
-        actor: Actor::edge(),
-        target: "method:/x".to_owned(),
+        actor: Actor::edge().at("2001:db8::1".parse().ok()),
+        about: About::Method("/x"),
+        detail: Detail::default().and("how", "\u{e9}"),
         ..entry(&seed, "rpc.deny")
     };
     rows.push(denied.clone());
@@ -70,6 +74,9 @@ pub async fn audit_rows_are_found_by_what_they_say(subject: &impl Subject) {
         outcome: "denied".to_owned(),
         reason: "SCOPE_MISSING".to_owned(),
         request: "r-1".to_owned(),
+        identity: String::new(),
+        detail: r#"{"how":"é"}"#.to_owned(),
+        address: "2001:db8::1".to_owned(),
     };
     assert_eq!(newest, expected, "nothing is lost or changed on the way");
     let (mut walked, mut before) = (Vec::new(), None);
@@ -89,6 +96,9 @@ pub async fn audit_rows_are_found_by_what_they_say(subject: &impl Subject) {
     assert_eq!(actions(AuditFilter { action: beginning("%"), ..all.clone() }).await, "");
     assert_eq!(actions(AuditFilter { actor: whole("edge"), ..all.clone() }).await, "rpc.deny");
     assert_eq!(actions(AuditFilter { target: Some("method:/x".to_owned()), ..all.clone() }).await, "rpc.deny");
+    let of = |identity| AuditFilter { identity: Some(identity), ..all.clone() };
+    assert_eq!(actions(of(seed.identity)).await, "identity.create session.revoke session.create");
+    assert_eq!(actions(of(IdentityId::from_bytes([9; 16]))).await, "");
     assert_eq!(actions(AuditFilter { outcome: Some(AuditOutcome::Denied), ..all.clone() }).await, "rpc.deny");
     assert_eq!(actions(AuditFilter { since: Some(seed.now()), ..all.clone() }).await, "rpc.deny");
     let until = AuditFilter { until: Some(seed.now()), action: beginning("session"), ..all.clone() };

@@ -90,6 +90,7 @@ pub async fn a_name_is_whose_it_is_with_any_key(subject: &impl Subject) {
             scopes: Scopes::NONE,
             keys: Vec::new(),
             revision: Revision { seq: 0, chain: 0 },
+            address: None,
             asked: None,
         };
         let id = RequestId::try_from("req-1").expect("a valid id");

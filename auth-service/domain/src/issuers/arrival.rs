@@ -10,7 +10,7 @@ use portcullis_types::{CredentialId, IdentityId, Revision, SessionId, Timestamp}
 
 use super::ExternalToken;
 use super::token::{MAX_AGE, SKEW};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::standing::Denial;
 use crate::{
     Authority, Credential, CredentialKind, DenyReason, Identity, IdentityKind, IdentityRef, IdentityState, Label,
@@ -145,11 +145,14 @@ impl Authority {
         let actor = Actor::issuer(&issuer.tenant, issuer.id);
         if arrival.is_new {
             took_place(tx.insert_identity(identity).await?)?;
-            let target = format!("identity:{}", identity.id);
-            tx.insert_audit(&self.audit(&actor, &issuer.tenant, "identity.create", target)).await?;
+            tx.insert_audit(&self.audit(&actor, &issuer.tenant, "identity.create", About::Identity(identity.id)))
+                .await?;
         }
         if !arrival.is_bound {
             took_place(tx.bind_subject(issuer.id, &token.subject, &issuer.tenant, identity.id).await?)?;
+            // Which subject is not said: it may be an address, and rows of the trail are never changed.
+            let entry = self.audit(&actor, &issuer.tenant, "identity.link", About::Identity(identity.id));
+            tx.insert_audit(&entry.telling(Detail::default().and("issuer", issuer.id))).await?;
         }
         let issued = tx.head().revision();
         let session = self.session_for(tx, token, arrival, issued, &actor).await?;
@@ -192,8 +195,10 @@ impl Authority {
         let inserted =
             tx.insert_external_session(issuer.id, &token.sid, arrival.epoch, identity.id, client, session.id).await?;
         took_place(inserted)?;
-        let target = format!("session:{}", session.id);
-        tx.insert_audit(&self.audit(actor, &issuer.tenant, "session.create", target)).await?;
+        let about = About::Session { id: session.id, of: identity.id };
+        let detail = Detail::default().and("issuer", issuer.id).and_maybe("client", client);
+        let entry = self.audit(actor, &issuer.tenant, "session.create", about);
+        tx.insert_audit(&entry.telling(detail)).await?;
         Ok(session.id)
     }
 

@@ -7,7 +7,7 @@ use portcullis_types::{IssuerId, IssuerName, TenantId};
 
 use super::{Issuer, IssuerAlgorithm, IssuerUrl, MAX_RULES, Mapping};
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::{Audience, Authority, BeginError, Committed, MAX_GRANT_BYTES, StoreError, WriteTx};
 
@@ -128,7 +128,8 @@ impl Authority {
         if !tx.put_issuer(&issuer).await? {
             return Err(PutIssuerError::Taken);
         }
-        tx.insert_audit(&self.audit(actor, &issuer.tenant, "issuer.put", format!("issuer:{}", issuer.id))).await?;
+        let entry = self.audit(actor, &issuer.tenant, "issuer.put", About::Issuer(issuer.id));
+        tx.insert_audit(&entry.telling(told(&issuer))).await?;
         tx.commit(issuer.id.to_string(), self.now()).await?;
         Ok(issuer)
     }
@@ -170,7 +171,7 @@ impl Authority {
             Begun::Before(before) => return Ok(before.committed()?),
         };
         let issuer = named(&mut *tx, tenant, name).await?;
-        tx.insert_audit(&self.audit(actor, tenant, "issuer.revoke", format!("issuer:{}", issuer.id))).await?;
+        tx.insert_audit(&self.audit(actor, tenant, "issuer.revoke", About::Issuer(issuer.id))).await?;
         let batch = Batch::kill(Target::Issuer(tenant.clone(), issuer.id), reason);
         Ok(tx.commit_with(batch, issuer.id.to_string(), self.now()).await?)
     }
@@ -190,10 +191,18 @@ impl Authority {
         if !tx.remove_issuer(issuer.id, self.now()).await? {
             return Err(ChangeIssuerError::NotFound);
         }
-        tx.insert_audit(&self.audit(actor, tenant, "issuer.remove", format!("issuer:{}", issuer.id))).await?;
+        tx.insert_audit(&self.audit(actor, tenant, "issuer.remove", About::Issuer(issuer.id))).await?;
         let batch = Batch::kill(Target::Issuer(tenant.clone(), issuer.id), Reason::Administrative);
         Ok(tx.commit_with(batch, issuer.id.to_string(), self.now()).await?)
     }
+}
+
+/// Whom it is, and what its word brings.
+fn told(issuer: &Issuer) -> Detail {
+    let mut roles: Vec<_> = issuer.mapping.roles.iter().map(|rule| &rule.role).collect();
+    roles.sort();
+    roles.dedup();
+    Detail::default().and("url", issuer.url.as_str()).and("name", issuer.name.as_str()).and_list("roles", roles)
 }
 
 /// The issuer that was put before, as it is now. Its row is kept for ever.

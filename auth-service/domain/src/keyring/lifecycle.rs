@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::plan::{Due, Plan, in_state};
 use super::{KeyState, SigningKey, generate};
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor};
 use crate::batch::{Batch, Reason, Target};
 use crate::{Authority, BeginError, Committed, ReadView, Request, RequestId, StoreError, WriteTx};
 
@@ -170,7 +170,7 @@ impl Authority {
         if key.state == KeyState::Signing {
             self.replace(tx.as_mut(), actor, in_state(&keys, KeyState::Published)).await?;
         }
-        let mut entry = self.audit(actor, &TenantId::system(), "signing_key.revoke", format!("signing_key:{id}"));
+        let mut entry = self.audit(actor, &TenantId::system(), "signing_key.revoke", About::SigningKey(id));
         entry.request = request_id;
         tx.insert_audit(&entry).await?;
         let mut batch = Batch::kill(Target::SigningKey(id), reason);
@@ -237,7 +237,7 @@ impl Authority {
         action: &'static str,
         id: SigningKeyId,
     ) -> Result<(), StoreError> {
-        tx.insert_audit(&self.audit(actor, &TenantId::system(), action, format!("signing_key:{id}"))).await
+        tx.insert_audit(&self.audit(actor, &TenantId::system(), action, About::SigningKey(id))).await
     }
 }
 

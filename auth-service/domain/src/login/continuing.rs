@@ -133,7 +133,7 @@ impl Authority {
         if !tx.spend_continuation(token.id, now).await? {
             return Ok(denied);
         }
-        if self.is_proof(tx.as_mut(), &resumed.identity, &shown, now).await? {
+        if self.is_proof(tx.as_mut(), actor, &resumed.identity, &shown, now).await? {
             self.give_back(tx.as_mut(), &slot).await?;
             let mut progress = resumed.progress(replaces);
             progress.proved = progress.proved.and(shown.method());
@@ -154,13 +154,14 @@ impl Authority {
     async fn is_proof(
         &self,
         tx: &mut dyn WriteTx,
+        actor: &Actor,
         identity: &Identity,
         shown: &Shown,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         match shown {
             Shown::Totp(code) => self.use_totp_code(tx, identity, code, now).await,
-            Shown::Recovery(code) => self.use_recovery_code(tx, identity, code, now).await,
+            Shown::Recovery(code) => self.use_recovery_code(tx, identity, code, actor.address(), now).await,
         }
     }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, TenantId, Timestamp};
 
 use super::proof::{self, Holder};
-use super::{HolderError, InvalidJwk, InvalidProof, PublicKey, RegisterSignatureKeyError, SignatureKey, judged_again};
+use super::{
+    HolderError, InvalidJwk, InvalidProof, PublicKey, RegisterSignatureKeyError, SignatureKey, judged_again, terms_told,
+};
 use crate::asking::{Before, Begun};
-use crate::audit::Actor;
+use crate::audit::{About, Actor, Detail};
 use crate::standing::Standing;
 use crate::{
     Authority, BeginError, Committed, Credential, CredentialState, IdentityRef, KeyTerms, MAX_API_KEY_LIFE,
@@ -101,12 +103,16 @@ impl Authority {
         let credential = Credential { label: old.label.clone(), key_terms: Some(terms), ..row.credential };
         let row = SignatureKeyRow { credential, ..row };
         self.put_signature_key(&mut *change, &holder, &row, asked.old_ends_in.is_zero()).await?;
-        let before = old.key_terms.and_then(|terms| terms.replaced_by);
+        let before = old.key_terms.as_ref().and_then(|terms| terms.replaced_by);
         if !change.replace_signature_key(old.id, before, row.credential.id, now + asked.old_ends_in).await? {
             return Err(StoreError::Conflict.into());
         }
-        let target = format!("credential:{}", old.id);
-        change.insert_audit(&self.audit(actor, &asked.tenant, "signature_key.rotate", target)).await?;
+        let about = |id| About::Credential { id, of: old.identity };
+        let (next, ends_at) = (row.credential.id, Some(now + asked.old_ends_in));
+        let rotated = self.audit(actor, &asked.tenant, "signature_key.rotate", about(old.id));
+        let rotated = rotated.telling(Detail::default().and("successor", next).and_time("ends_at", ends_at));
+        let registered = self.audit(actor, &asked.tenant, "signature_key.register", about(next));
+        change.insert_audits(&[rotated, registered.telling(terms_told(&row.credential))]).await?;
         let old = change.signature_key(old.id).await?.ok_or(GONE)?;
         let old = self.stands(&mut *change, old).await?;
         let key = SignatureKey::of(row, CredentialState::Active);

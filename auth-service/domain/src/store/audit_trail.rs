@@ -1,7 +1,7 @@
 //! The audit trail as it is read, and the seals that hold it in place.
 
 use async_trait::async_trait;
-use portcullis_types::{AuditSeal, TenantId, Timestamp};
+use portcullis_types::{AuditSeal, IdentityId, TenantId, Timestamp};
 
 use crate::{AuditOutcome, AuditRecord, StoreError};
 
@@ -18,6 +18,8 @@ pub struct AuditFilter {
     pub action: Option<TextMatch>,
     /// To exactly this.
     pub target: Option<String>,
+    /// Concerning this one.
+    pub identity: Option<IdentityId>,
     /// How it ended.
     pub outcome: Option<AuditOutcome>,
 }

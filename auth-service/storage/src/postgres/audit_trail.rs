@@ -15,7 +15,8 @@ const OF_A_TENANT: &str = audit!(
        AND ($6::text IS NULL OR actor = $6) AND ($7::text IS NULL OR substr(actor, 1, length($7)) = $7)
        AND ($8::text IS NULL OR action = $8) AND ($9::text IS NULL OR substr(action, 1, length($9)) = $9)
        AND ($10::text IS NULL OR target = $10) AND ($11::text IS NULL OR outcome = $11)
-     ORDER BY at DESC, id DESC LIMIT $12"
+       AND ($12::text IS NULL OR identity = $12)
+     ORDER BY at DESC, id DESC LIMIT $13"
 );
 
 #[async_trait]
@@ -27,7 +28,7 @@ impl AuditReads for PgTx {
         before: Option<(Timestamp, u64)>,
         limit: u32,
     ) -> Result<Vec<AuditRecord>, StoreError> {
-        let AuditFilter { since, until, actor, action, target, outcome } = filter;
+        let AuditFilter { since, until, actor, action, target, identity, outcome } = filter;
         let query = sqlx::query(OF_A_TENANT)
             .bind(tenant.as_str())
             .bind(before.map(|(at, _)| at.as_micros()))
@@ -40,6 +41,7 @@ impl AuditReads for PgTx {
             .bind(action.as_ref().and_then(|text| text.beginning()))
             .bind(target.as_deref())
             .bind(outcome.map(|outcome| outcome.word()))
+            .bind(identity.map(|id| id.to_string()))
             .bind(i64::from(limit));
         self.session.all(query).await?.iter().map(rows::audit).collect()
     }

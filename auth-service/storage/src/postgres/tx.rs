@@ -300,20 +300,25 @@ impl WriteTx for PgTx {
 
     async fn insert_audits(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         // Identities are drawn in the order of the rows that are inserted.
-        let sql = "INSERT INTO audit (at, tenant, actor, action, target, request, outcome, reason)
-                   SELECT at, tenant, actor, action, target, request, outcome, reason
+        let sql = "INSERT INTO audit (at, tenant, actor, action, target, request, outcome, reason, identity, detail,
+                                      address)
+                   SELECT at, tenant, actor, action, target, request, outcome, reason, identity, detail, address
                    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                               $8::text[]) WITH ORDINALITY
-                        e (at, tenant, actor, action, target, request, outcome, reason, n) ORDER BY n";
+                               $8::text[], $9::text[], $10::text[], $11::text[]) WITH ORDINALITY
+                        e (at, tenant, actor, action, target, request, outcome, reason, identity, detail, address, n)
+                   ORDER BY n";
         let query = sqlx::query(sql)
             .bind(list_of(entries, |entry| entry.at.as_micros()))
             .bind(list_of(entries, |entry| entry.tenant.as_str()))
             .bind(list_of(entries, |entry| entry.actor.as_str()))
             .bind(list_of(entries, |entry| entry.action))
-            .bind(list_of(entries, |entry| &*entry.target))
+            .bind(list_of(entries, |entry| entry.about.to_string()))
             .bind(list_of(entries, |entry| entry.request.as_ref().map(RequestId::as_str)))
             .bind(list_of(entries, |entry| entry.outcome.word()))
-            .bind(list_of(entries, |entry| entry.reason.as_deref()));
+            .bind(list_of(entries, |entry| entry.reason.as_deref()))
+            .bind(list_of(entries, |entry| entry.about.identity().map(|id| id.to_string())))
+            .bind(list_of(entries, |entry| entry.detail.text()))
+            .bind(list_of(entries, |entry| entry.actor.address().map(|address| address.to_string())));
         self.write(query).await.map(drop)
     }
 }

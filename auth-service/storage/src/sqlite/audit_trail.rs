@@ -16,7 +16,8 @@ const OF_A_TENANT: &str = audit!(
        AND (?6 IS NULL OR actor = ?6) AND (?7 IS NULL OR substr(actor, 1, length(?7)) = ?7)
        AND (?8 IS NULL OR action = ?8) AND (?9 IS NULL OR substr(action, 1, length(?9)) = ?9)
        AND (?10 IS NULL OR target = ?10) AND (?11 IS NULL OR outcome = ?11)
-     ORDER BY at DESC, id DESC LIMIT ?12"
+       AND (?12 IS NULL OR identity = ?12)
+     ORDER BY at DESC, id DESC LIMIT ?13"
 );
 
 #[async_trait]
@@ -28,7 +29,7 @@ impl AuditReads for SqliteTx {
         before: Option<(Timestamp, u64)>,
         limit: u32,
     ) -> Result<Vec<AuditRecord>, StoreError> {
-        let AuditFilter { since, until, actor, action, target, outcome } = filter;
+        let AuditFilter { since, until, actor, action, target, identity, outcome } = filter;
         let query = sqlx::query(OF_A_TENANT)
             .bind(tenant.as_str())
             .bind(before.map(|(at, _)| at.as_micros()))
@@ -41,6 +42,7 @@ impl AuditReads for SqliteTx {
             .bind(action.as_ref().and_then(|text| text.beginning()))
             .bind(target.as_deref())
             .bind(outcome.map(|outcome| outcome.word()))
+            .bind(identity.map(|id| id.to_string()))
             .bind(limit);
         query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::audit).collect()
     }

@@ -316,18 +316,22 @@ impl WriteTx for SqliteTx {
     }
 
     async fn insert_audits(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (at, tenant, actor, action, target, request, outcome, reason)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let sql = "INSERT INTO audit (at, tenant, actor, action, target, request, outcome, reason, identity, detail,
+                                      address)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         for entry in entries {
             let query = sqlx::query(sql)
                 .bind(entry.at.as_micros())
                 .bind(entry.tenant.as_str())
                 .bind(entry.actor.as_str())
                 .bind(entry.action)
-                .bind(&*entry.target)
+                .bind(entry.about.to_string())
                 .bind(entry.request.as_ref().map(|id| id.as_str()))
                 .bind(entry.outcome.word())
-                .bind(entry.reason.as_deref());
+                .bind(entry.reason.as_deref())
+                .bind(entry.about.identity().map(|id| id.to_string()))
+                .bind(entry.detail.text())
+                .bind(entry.actor.address().map(|address| address.to_string()));
             self.write(query).await?;
         }
         Ok(())

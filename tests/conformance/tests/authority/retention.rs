@@ -95,7 +95,7 @@ async fn a_damaged_log_stays_for_whoever_looks_into_it() {
 }
 
 /// Removes until there is nothing left to do; how many rows are gone.
-async fn tidy(world: &World) -> u64 {
+pub(crate) async fn tidy(world: &World) -> u64 {
     let rules = RetentionRules::default();
     let mut gone = compact(world).await;
     for what in Ended::ALL {
