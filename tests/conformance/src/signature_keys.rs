@@ -184,7 +184,7 @@ pub async fn the_signature_keys_of_a_credential_stand_beside_it(subject: &impl S
     let [own, whole, foreign] = rows.each_ref().map(held);
     assert_eq!(beside(&store, token.id).await, [own.clone(), whole.clone()]);
     assert_eq!(beside(&store, other.id).await, [whole.clone(), foreign]);
-    assert_eq!(beside(&store, api_key.id).await, [whole.clone()]);
+    assert_eq!(beside(&store, api_key.id).await, std::slice::from_ref(&whole));
     let mut view = store.read().await.expect("reads");
     let in_view = view.standing(token.id).await.expect("reads").expect("it is there").held_keys;
     assert_eq!(in_order(in_view), [own.clone(), whole], "one standing, however it is found");
