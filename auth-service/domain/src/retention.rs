@@ -12,8 +12,9 @@
 //!   and the newest entry is never removed, so the cursor of whoever has caught up is never below the horizon, in the
 //!   quietest log. (A watch that could leave entries out would have to be moved past them first: etcd #20262.)
 //! - **Whatever began at a position** (a login, a continuation) is over long before its position is forgotten. A session is
-//!   inserted only where its position is *known* to be on this log, so that of a position which is no longer known the row
-//!   can be believed.
+//!   inserted only where its position is *known* to be on this log. What came otherwise (a merge of two databases, a repair
+//!   by hand) is denied by its position, so before a position is forgotten, the sessions and credentials that claim it and are
+//!   not of this log are marked as dead: of a position which is no longer known the row can be believed.
 //! - **Tokens of external issuers** carry no revision: the time of a revocation is read from its entry. One that is gone is
 //!   taken for a day old, which is never earlier than it was, and a token lives for a day at most ([`MAX_AGE`]).
 //! - **Answers to named requests** name an entry, and are kept for a day ([`ANSWERS_KEPT`]).
@@ -31,7 +32,9 @@
 //!   it at the latest, and a socket ends with what it rests on. A successor stays while its predecessor has not ended: whoever
 //!   presents a spent token must find it, because that is how a theft is noticed.
 //! - **Tickets** go after their end, unless they were redeemed: then a socket rests on them for as long as their parent is
-//!   good, so they go with their parent. (Redeemed tickets of an API key without an end are kept for as long as the key.)
+//!   good, and no longer than a session would live that began with it; who asks for the socket later is told that it has
+//!   ended. So they go with their parent, or [`RetentionRules::tokens`] after that end, because a parent may have none.
+//!   Whoever redeemed it and asks again is refused either way: the ticket's own end was over in seconds.
 //! - **Tokens of external issuers** that were seen go after their end: then `exp` refuses them before any row is looked for.
 //!   The end is their own, a day after `iat` at most, and the slack is more than clocks differ by.
 //! - **Sessions** go [`RetentionRules::sessions`] after their end, when nothing of them is left.
@@ -59,7 +62,7 @@ use std::time::Duration;
 use portcullis_types::Boottime;
 
 pub use self::compaction::CompactError;
-pub use self::ending::Ended;
+pub use self::ending::{Ended, Lives};
 use crate::issuers::MAX_AGE;
 use crate::{ANSWERS_KEPT, Authority, StoreError, WriteTx};
 

@@ -1,7 +1,8 @@
 //! One-time connection tickets: the only credential that may stand in a URL.
 //!
 //! Guarantees: a ticket opens one handshake, over all processes; its socket rests on the ticket and on the credential
-//! it was issued from, and ends with that credential. It is good nowhere that its parent is not. A named request makes the
+//! it was issued from, and ends with that credential, or as a session would that began with it. It is good nowhere that its
+//! parent is not. A named request makes the
 //! same ticket from the same credential, so that a lost answer is given again and nothing is stored for it.
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use crate::issuers::claims_another_issuer;
 use crate::standing::{Denial, Standing, digest_matches};
 use crate::{
     Allowed, Authority, BeginError, Credential, CredentialKind, CredentialReference, DenyReason, IssuerSilent,
-    PresentationContext, Presented, Principal, ReadView, StoreError, Verdict,
+    PresentationContext, Presented, Principal, ReadView, Spent, StoreError, Verdict,
 };
 
 /// Why there is no verdict.
@@ -181,6 +181,9 @@ impl Authority {
             CredentialKind::Ticket if standing.credential.spent.is_some() => match standing.judge_admitted(now) {
                 Ok(()) => {
                     let parent = parent_of(view, &standing).await?;
+                    if now >= self.socket_end(&standing.credential, now) {
+                        return Ok(Err(Denial::permanent(DenyReason::Expired)));
+                    }
                     Ok(parent.judge(now).map(|()| self.allow(&parent, Some(&standing), now)))
                 }
                 Err(denial) => Ok(Err(denial)),
@@ -223,10 +226,22 @@ impl Authority {
         Ok(())
     }
 
+    /// When a socket that a ticket opened ends at the latest, though its parent may not end: as a session would that began
+    /// with it. Then nothing rests on the ticket any more, and its row may go.
+    fn socket_end(&self, ticket: &Credential, now: Timestamp) -> Timestamp {
+        let redeemed = match ticket.spent {
+            Some(Spent::Redeemed { at, .. }) => at,
+            Some(Spent::Rotated { .. }) | None => now,
+        };
+        redeemed + self.settings().session_ttl
+    }
+
     fn allow(&self, standing: &Standing, ticket: Option<&Standing>, now: Timestamp) -> Allowed {
         let row = &standing.credential;
         let presented = &ticket.unwrap_or(standing).credential;
-        let expires_in = standing.ends_at().map(|end| end.saturating_since(now));
+        let socket_end = ticket.map(|ticket| self.socket_end(&ticket.credential, now));
+        let expires_in = [standing.ends_at(), socket_end].into_iter().flatten().min();
+        let expires_in = expires_in.map(|end| end.saturating_since(now));
         let cache_ttl = self.settings().cache_ttl.min(expires_in.unwrap_or(Duration::MAX));
         self.key_uses().note(row, now);
         let signature_keys = standing.carried_keys(now);

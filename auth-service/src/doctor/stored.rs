@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth_domain::{Ended, KeyEncryptionKeys, LogFault, Store, StoreError, WholeLog, check_log};
+use auth_domain::{Ended, KeyEncryptionKeys, Lives, LogFault, Store, StoreError, WholeLog, check_log};
 use auth_storage::Schema;
 use portcullis_types::{Clock, Timestamp};
 
@@ -90,6 +90,10 @@ fn time(newest: Option<Timestamp>, clock: &dyn Clock, report: &mut Report) {
 /// What should be gone since a day. Whoever serves removes it.
 async fn overdue(config: &Config, store: &dyn Store, clock: &dyn Clock, report: &mut Report) {
     let rules = config.retention.kept();
+    let lives = Lives {
+        guesses: config.login_guard.rules().forget_after,
+        session: Duration::from_millis(config.tokens.session_ttl_ms),
+    };
     let late = clock.now().saturating_sub(LATE);
     let counted = async {
         let mut found = Vec::new();
@@ -99,7 +103,7 @@ async fn overdue(config: &Config, store: &dyn Store, clock: &dyn Clock, report: 
         }
         let mut view = store.read().await?;
         for what in Ended::ALL {
-            let Some(kept) = rules.kept(what, config.login_guard.rules().forget_after) else { continue };
+            let Some(kept) = rules.kept(what, lives) else { continue };
             let count = view.count_ended(what, late.saturating_sub(kept), MOST_COUNTED).await?;
             if count > 0 {
                 let more = if count == u64::from(MOST_COUNTED) { " or more" } else { "" };

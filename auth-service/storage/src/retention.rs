@@ -85,6 +85,10 @@ const CREDENTIALS: &[&str] = &[
     concat!("DELETE FROM credentials WHERE id IN (", first!("free credentials"), ") AND expires_at < $1"),
 ];
 
+const TICKETS: &[&str] = &["DELETE FROM credentials WHERE id IN
+    (SELECT id FROM credentials WHERE kind = 'ticket' AND redeemed_by IS NOT NULL AND spent_at < $1
+     ORDER BY spent_at LIMIT $2)"];
+
 const SESSIONS: &[&str] = &[
     concat!(
         "UPDATE sessions SET external = 1 WHERE (tenant, id) IN (",
@@ -149,6 +153,7 @@ pub(crate) const fn removal(of: Ended) -> &'static [&'static str] {
     match of {
         Ended::Credentials => CREDENTIALS,
         Ended::SignatureKeys => SIGNATURE_KEYS,
+        Ended::Tickets => TICKETS,
         Ended::Sessions => SESSIONS,
         Ended::ExternalSessions => EXTERNAL_SESSIONS,
         Ended::ApiKeys => API_KEYS,
@@ -172,6 +177,7 @@ pub(crate) const fn count(of: Ended) -> &'static str {
             "credentials
              WHERE expires_at IS NOT NULL AND redeemed_by IS NULL AND kind <> 'api_key' AND expires_at < $1"
         ),
+        Ended::Tickets => count!("credentials WHERE kind = 'ticket' AND redeemed_by IS NOT NULL AND spent_at < $1"),
         Ended::Sessions => count!("sessions WHERE external = 0 AND expires_at < $1"),
         Ended::ExternalSessions => {
             count!("sessions WHERE external = 1 AND revoked_seq IS NULL AND expires_at < $1")
@@ -204,3 +210,45 @@ pub(crate) const SIGNING_KEYS_OVER: &str = "SELECT k.id AS id FROM signing_keys 
 
 pub(crate) const REMOVE_SIGNING_KEY: &str =
     "DELETE FROM signing_keys WHERE id = $1 AND state IN ('retained', 'revoked')";
+
+/// Of another branch of the log, at a position from `$1` to `$2`: the chain there is what the next entry began with, and
+/// `$same` compares the two as the store has them. What has no session and is no service's token does not die by its position.
+macro_rules! lost {
+    ("sessions", $same:literal) => {
+        concat!(
+            "r.revoked_seq IS NULL AND r.issue_seq >= $1 AND r.issue_seq <= $2
+             AND NOT EXISTS (SELECT 1 FROM revocation_log l WHERE l.shard = 0 AND l.seq = r.issue_seq + 1 AND ",
+            $same,
+            ")"
+        )
+    };
+    ("credentials", $same:literal) => {
+        concat!("(r.session IS NOT NULL OR r.kind = 'access_token') AND ", $crate::retention::lost!("sessions", $same))
+    };
+}
+
+macro_rules! count_lost {
+    ($same:literal) => {
+        concat!(
+            "SELECT (SELECT count(*) FROM (SELECT 1 FROM sessions r WHERE ",
+            $crate::retention::lost!("sessions", $same),
+            " LIMIT $3) x) + (SELECT count(*) FROM (SELECT 1 FROM credentials r WHERE ",
+            $crate::retention::lost!("credentials", $same),
+            " LIMIT $3) y) AS found"
+        )
+    };
+}
+
+macro_rules! mark_lost {
+    ($same:literal) => {
+        [
+            concat!("UPDATE sessions AS r SET revoked_seq = $2 WHERE ", $crate::retention::lost!("sessions", $same)),
+            concat!(
+                "UPDATE credentials AS r SET revoked_seq = $2 WHERE ",
+                $crate::retention::lost!("credentials", $same)
+            ),
+        ]
+    };
+}
+
+pub(crate) use {count_lost, lost, mark_lost};

@@ -7,7 +7,7 @@ use auth_domain::{
     Attempts, Batch, CertificateName, Committed, Continuation, Credential, CredentialKind, Ended, PasswordReset,
     Reason, Session, Spent, Store, Target, check_log,
 };
-use portcullis_types::{CredentialId, RedemptionId, SessionId, SigningKeyId, Timestamp};
+use portcullis_types::{CredentialId, RedemptionId, Revision, SessionId, SigningKeyId, Timestamp};
 
 use crate::issuers::issuer;
 use crate::login::{continuation, key, reset};
@@ -29,6 +29,61 @@ async fn move_horizon(store: &Arc<dyn Store>, from: u64, to: u64) -> bool {
     let moved = tx.move_horizon(from, to).await.expect("writes");
     tx.commit().await.expect("commits");
     moved
+}
+
+/// What is dead by its position alone says so itself before nobody can tell any more; what never dies by it lives on.
+pub async fn what_another_branch_issued_is_marked_before_its_position_is_forgotten(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let mut positions = vec![store.head().await.expect("reads").revision()];
+    for _ in 0..4 {
+        positions.push(append(&store, &seed).await.revision);
+    }
+    let elsewhere = |seq: usize| Revision { chain: positions[seq].chain ^ 1, ..positions[seq] };
+    let (mut sessions, mut credentials) = (Vec::new(), Vec::new());
+    for (issued, is_lost) in [
+        (positions[0], false),
+        (positions[2], false),
+        (positions[3], false),
+        (elsewhere(0), true),
+        (elsewhere(2), true),
+        (elsewhere(3), true),
+        (elsewhere(4), false),
+        (Revision { seq: 9, chain: 9 }, false),
+    ] {
+        let session = Session { issued, ..seed.session_row(SessionId::new(seed.ids())) };
+        let mut tx = write(&store).await;
+        tx.insert_session(&session).await.expect("writes");
+        tx.commit().await.expect("commits");
+        sessions.push((session.id, is_lost));
+        let of = |kind, session| Credential { issued, session, parent: None, ..seed.credential_row(kind) };
+        for (row, is_lost) in [
+            (of(CredentialKind::SessionCookie, Some(session.id)), is_lost),
+            (of(CredentialKind::AccessToken, None), is_lost),
+            (of(CredentialKind::ApiKey, None), false),
+        ] {
+            seed.insert(&store, &row).await;
+            credentials.push((row.id, is_lost));
+        }
+    }
+    // That of the seed says that it is dead.
+    let lost = 3 * 3;
+    let counted = async |limit| store.read().await.expect("reads").count_lost(0, 3, limit).await.expect("reads");
+    assert_eq!((counted(100).await, counted(1).await), (lost, 2), "one of either kind");
+    let mut tx = write(&store).await;
+    assert!(tx.take_turn().await.expect("reads"), "nobody else tidies");
+    assert_eq!(tx.mark_lost(0, 3).await.expect("writes"), lost);
+    assert!(tx.move_horizon(0, 3).await.expect("writes"));
+    tx.commit().await.expect("commits");
+    let mut view = store.read().await.expect("reads");
+    for (id, is_lost) in sessions {
+        let row = view.session(&seed.tenant, id).await.expect("reads").expect("it is there");
+        assert_eq!(row.revoked_seq, is_lost.then_some(3), "{:?}", row.issued);
+    }
+    for (id, is_lost) in credentials {
+        let row = view.credential(id).await.expect("reads").expect("it is there");
+        assert_eq!(row.revoked_seq, is_lost.then_some(3), "{:?} {:?}", row.kind, row.issued);
+    }
 }
 
 /// I17: whoever sees that an entry is gone can see that it was said to be.
@@ -201,6 +256,32 @@ pub async fn a_redeemed_ticket_goes_with_its_parent(subject: &impl Subject) {
     for id in [&tickets[..], &[parent.id]].concat() {
         assert!(!is_there(&store, id).await);
     }
+}
+
+/// Its parent may have no end, and its socket has one.
+pub async fn a_ticket_goes_so_long_after_its_redemption(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let mut tickets = Vec::new();
+    for earlier in [1, 0, -1] {
+        let ticket = Credential { signing_key: None, ..seed.credential_row(CredentialKind::Ticket) };
+        let ticket = Credential { expires_at: Some(seed.now() + Duration::from_secs(99)), ..ticket };
+        seed.insert(&store, &ticket).await;
+        let at = Timestamp::from_micros(then(&seed).as_micros() - earlier);
+        let mut tx = write(&store).await;
+        assert!(tx.redeem_ticket(ticket.id, RedemptionId::from_bytes([7; 16]), at).await.expect("writes"));
+        tx.commit().await.expect("commits");
+        tickets.push(ticket.id);
+    }
+    let unused = ended(&seed, Credential { signing_key: None, ..seed.credential_row(CredentialKind::Ticket) }, -10);
+    seed.insert(&store, &unused).await;
+    remove_all(&store, &seed, Ended::Tickets).await;
+    let mut left = Vec::new();
+    for id in tickets {
+        left.push(is_there(&store, id).await);
+    }
+    assert_eq!(left, [false, true, true]);
+    assert!(is_there(&store, unused.id).await, "nobody redeemed it");
 }
 
 /// Presenting a spent token that has not ended finds its successor, or a theft would not be noticed.

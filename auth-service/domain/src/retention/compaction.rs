@@ -2,7 +2,8 @@
 //!
 //! Guarantees: the horizon is published in the transaction that deletes (I17), and never comes to the newest entry, so
 //! that the head can be checked against an entry for ever. What goes was read, hashed anew and chained up to the entry that
-//! stays: a compaction never makes a damaged log look whole.
+//! stays: a compaction never makes a damaged log look whole. What was begun at a position that goes, on another branch, is
+//! dead by that position alone: it is marked in the same transaction, because from then on nobody can tell.
 
 use portcullis_types::Timestamp;
 
@@ -47,7 +48,12 @@ impl Authority {
             Err(LogFault::Missing(seq)) if self.store().horizon().await? >= seq => return Ok(Tidied::Elsewhere),
             Err(fault) => return Err(fault.into()),
         };
+        // Beside the writers too: what is issued from now on has a position that is on this log.
+        let lost = self.store().read().await?.count_lost(horizon, next, 1).await? > 0;
         let Some(mut turn) = self.turn().await? else { return Ok(Tidied::Elsewhere) };
+        if lost {
+            turn.tx.mark_lost(horizon, next).await?;
+        }
         if !turn.tx.move_horizon(horizon, next).await? {
             return Ok(Tidied::Elsewhere);
         }

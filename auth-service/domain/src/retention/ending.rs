@@ -16,6 +16,8 @@ pub enum Ended {
     Credentials,
     /// Signature keys of sessions, after their end and their session's.
     SignatureKeys,
+    /// Redeemed tickets whose sockets have ended, though their parents live.
+    Tickets,
     /// Sessions after their end, without those that an external issuer's `sid` may come back to.
     Sessions,
     /// Those, unless they were revoked by themselves.
@@ -34,9 +36,10 @@ pub enum Ended {
 
 impl Ended {
     /// All of it: what rests on something before that on which it rests.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Credentials,
         Self::SignatureKeys,
+        Self::Tickets,
         Self::Sessions,
         Self::ExternalSessions,
         Self::ApiKeys,
@@ -51,6 +54,7 @@ impl Ended {
         match self {
             Self::Credentials => "credentials",
             Self::SignatureKeys => "signature_keys",
+            Self::Tickets => "tickets",
             Self::Sessions => "sessions",
             Self::ExternalSessions => "external_sessions",
             Self::ApiKeys => "api_keys",
@@ -62,16 +66,26 @@ impl Ended {
     }
 }
 
+/// What ends after a time that is set elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives {
+    /// For how long guesses count.
+    pub guesses: Duration,
+    /// How long a session lives, and a socket that a ticket opened.
+    pub session: Duration,
+}
+
 impl RetentionRules {
-    /// How long something is kept after it was over; none: for ever. `guesses` is for how long guesses count.
-    pub fn kept(&self, what: Ended, guesses: Duration) -> Option<Duration> {
+    /// How long something is kept after it was over, or begun where that has no end of its own; none: for ever.
+    pub fn kept(&self, what: Ended, lives: Lives) -> Option<Duration> {
         match what {
+            Ended::Tickets => Some(lives.session.saturating_add(self.tokens)),
             Ended::Credentials | Ended::Continuations | Ended::PasswordResets => Some(self.tokens),
             Ended::Sessions | Ended::SignatureKeys => self.sessions,
             Ended::ExternalSessions => self.external_sessions,
             // The answer to the request that made one tells it from its row.
             Ended::ApiKeys => self.api_keys.map(|kept| kept.max(ANSWERS_KEPT + CLOCKS)),
-            Ended::Attempts => Some(guesses),
+            Ended::Attempts => Some(lives.guesses),
             Ended::Places => Some(PLACE_KNOWN),
         }
     }
@@ -80,7 +94,8 @@ impl RetentionRules {
 impl Authority {
     /// Removes some of what was over for long enough.
     pub async fn remove_ended(&self, rules: &RetentionRules, what: Ended) -> Result<Tidied, StoreError> {
-        let Some(kept) = rules.kept(what, self.settings().guard.forget_after) else { return Ok(Tidied::Nothing) };
+        let lives = Lives { guesses: self.settings().guard.forget_after, session: self.settings().session_ttl };
+        let Some(kept) = rules.kept(what, lives) else { return Ok(Tidied::Nothing) };
         let now = self.now();
         let before = now.saturating_sub(kept);
         // In a snapshot first, so that looking for what is not there keeps no writer waiting. API keys are noted first.

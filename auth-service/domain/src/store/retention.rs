@@ -17,6 +17,11 @@ pub trait RetentionReads: Send {
     /// Keys that sign no more since before an instant, were not revoked since the horizon, and signed nothing that has a
     /// row. Reads all credentials where there is such a key.
     async fn signing_keys_over(&mut self, before: Timestamp) -> Result<Vec<SigningKeyId>, StoreError>;
+
+    /// How many sessions, and credentials that die by their position, were begun at a position from `from` to `to` that is
+    /// not on this log, and do not say that they are dead. At most `limit` of either are counted. Every entry after `from`
+    /// is there, and one after `to`.
+    async fn count_lost(&mut self, from: u64, to: u64, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// Deletions. Each transaction begins with [`RetentionWrites::take_turn`].
@@ -25,6 +30,9 @@ pub trait RetentionWrites: Send {
     /// Whether this transaction is the only one that tidies: until it ends, it is. False while another one does, perhaps
     /// of another process.
     async fn take_turn(&mut self) -> Result<bool, StoreError>;
+
+    /// Marks what [`RetentionReads::count_lost`] counts as dead since `to`; how many rows. Before the horizon moves there.
+    async fn mark_lost(&mut self, from: u64, to: u64) -> Result<u64, StoreError>;
 
     /// Deletes the entries after `from` up to `to` and publishes `to` as the horizon. The last thing its transaction does,
     /// because it takes the lock of the head row. False where the horizon is not `from` any more.

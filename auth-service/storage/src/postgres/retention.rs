@@ -6,9 +6,15 @@ use portcullis_types::{SigningKeyId, Timestamp};
 
 use super::tx::PgTx;
 use crate::retention::{
-    EXTERNAL_SESSIONS_AT_ONCE, NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, removal,
+    EXTERNAL_SESSIONS_AT_ONCE, NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, count_lost, mark_lost,
+    removal,
 };
 use crate::rows::{Columns, number, yes};
+
+const COUNT_LOST: &str =
+    count_lost!("('x' || encode(substr(l.prev_chain, 1, 8), 'hex'))::bit(64)::bigint = r.issue_chain");
+const MARK_LOST: [&str; 2] =
+    mark_lost!("('x' || encode(substr(l.prev_chain, 1, 8), 'hex'))::bit(64)::bigint = r.issue_chain");
 
 impl PgTx {
     async fn carry_out(&mut self, statements: &[&'static str], at: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -32,6 +38,11 @@ impl RetentionReads for PgTx {
         let found = self.session.all(sqlx::query(SIGNING_KEYS_OVER).bind(before.as_micros())).await?;
         found.iter().map(|row| Ok(SigningKeyId::from_bytes(Columns(row).array("id")?))).collect()
     }
+
+    async fn count_lost(&mut self, from: u64, to: u64, limit: u32) -> Result<u64, StoreError> {
+        let query = sqlx::query(COUNT_LOST).bind(number(from)).bind(number(to)).bind(i64::from(limit));
+        Columns(&self.session.one(query).await?).seq("found")
+    }
 }
 
 #[async_trait]
@@ -41,6 +52,14 @@ impl RetentionWrites for PgTx {
         let sql =
             "SELECT pg_try_advisory_xact_lock(hashtext('portcullis'), hashtext('retention'))::int::bigint AS taken";
         yes(&self.session.one(sqlx::query(sql)).await?, "taken")
+    }
+
+    async fn mark_lost(&mut self, from: u64, to: u64) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for sql in MARK_LOST {
+            rows += self.write(sqlx::query(sql).bind(number(from)).bind(number(to))).await?.rows_affected();
+        }
+        Ok(rows)
     }
 
     async fn move_horizon(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {

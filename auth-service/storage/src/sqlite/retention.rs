@@ -6,8 +6,11 @@ use portcullis_types::{SigningKeyId, Timestamp};
 
 use super::tx::SqliteTx;
 use super::unavailable;
-use crate::retention::{NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, removal};
+use crate::retention::{NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, count_lost, mark_lost, removal};
 use crate::rows::{Columns, number};
+
+const COUNT_LOST: &str = count_lost!("hex(substr(l.prev_chain, 1, 8)) = printf('%016X', r.issue_chain)");
+const MARK_LOST: [&str; 2] = mark_lost!("hex(substr(l.prev_chain, 1, 8)) = printf('%016X', r.issue_chain)");
 
 impl SqliteTx {
     async fn carry_out(&mut self, statements: &[&'static str], at: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -30,6 +33,11 @@ impl RetentionReads for SqliteTx {
         let found = self.all(sqlx::query(SIGNING_KEYS_OVER).bind(before.as_micros())).await?;
         found.iter().map(|row| Ok(SigningKeyId::from_bytes(Columns(row).array("id")?))).collect()
     }
+
+    async fn count_lost(&mut self, from: u64, to: u64, limit: u32) -> Result<u64, StoreError> {
+        let query = sqlx::query(COUNT_LOST).bind(number(from)).bind(number(to)).bind(limit);
+        Columns(&query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?).seq("found")
+    }
 }
 
 #[async_trait]
@@ -37,6 +45,14 @@ impl RetentionWrites for SqliteTx {
     /// Writers take turns, and all are of this process.
     async fn take_turn(&mut self) -> Result<bool, StoreError> {
         Ok(true)
+    }
+
+    async fn mark_lost(&mut self, from: u64, to: u64) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for sql in MARK_LOST {
+            rows += self.write(sqlx::query(sql).bind(number(from)).bind(number(to))).await?.rows_affected();
+        }
+        Ok(rows)
     }
 
     async fn move_horizon(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {

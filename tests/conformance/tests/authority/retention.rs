@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use auth_domain::{
-    ANSWERS_KEPT, CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, NewTicket,
+    ANSWERS_KEPT, CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, Lives, NewTicket,
     PresentationContext, Reason, RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, TicketOutcome, Tidied,
 };
-use portcullis_types::{ClientId, Secret};
+use portcullis_types::{ClientId, CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
@@ -75,6 +75,48 @@ async fn what_was_issued_at_a_forgotten_position_lives_and_what_was_revoked_ther
     world.log_in().await;
 }
 
+/// Rows that came from another branch, under a session that is older than the fork, are denied by their position alone.
+#[tokio::test]
+async fn what_another_branch_issued_does_not_live_again_when_the_log_forgets() {
+    let world = World::new().await;
+    let (gone, _) = world.log_in().await;
+    world.revoke(RevokeTarget::Session(gone.session.id)).await;
+    let (_, cookie) = world.cookie().await;
+    let cookie = OpaqueToken::parse(cookie.expose_str().expect("text")).expect("a cookie");
+    let mut row =
+        world.store.read().await.expect("reads").credential(cookie.id).await.expect("reads").expect("is there");
+    row.expires_at = Some(Timestamp::from_unix_seconds(1_700_000_000) + 20 * DAY);
+    let here = row.issued;
+    let mut tokens = Vec::new();
+    for (byte, issued) in
+        [(1, here), (2, Revision { chain: here.chain ^ 1, ..here }), (3, Revision { seq: here.seq + 1, ..here })]
+    {
+        let id = CredentialId::from_bytes([byte; 16]);
+        let token = OpaqueToken::from_secret(OpaqueKind::SessionCookie, id, [byte; 32]);
+        (row.id, row.digest, row.issued) = (id, Some(token.digest()), issued);
+        let mut tx = world.store.write().await.expect("writes");
+        tx.insert_credential(&row).await.expect("writes");
+        tx.commit().await.expect("commits");
+        tokens.push(token.reveal());
+    }
+    for lost in &tokens[1..] {
+        assert_eq!(world.denied(lost).await, (DenyReason::Invalid, true));
+    }
+    for _ in 0..2 {
+        let (other, _) = world.log_in().await;
+        world.revoke(RevokeTarget::Session(other.session.id)).await;
+    }
+    world.clock.advance(26 * HOUR);
+    let (newest, _) = world.log_in().await;
+    world.revoke(RevokeTarget::Session(newest.session.id)).await;
+    assert!(compact(&world).await >= 3);
+    assert!(world.store.revision_at(here.seq + 1).await.expect("reads").is_none(), "it is forgotten");
+    for lost in &tokens[1..] {
+        assert!(world.denied(lost).await.1, "for ever");
+    }
+    world.allowed(&tokens[0]).await;
+}
+
 #[tokio::test]
 async fn a_damaged_log_stays_for_whoever_looks_into_it() {
     let world = World::new().await;
@@ -118,9 +160,6 @@ async fn what_ended_goes_in_its_time_and_what_lives_stays() {
     let world = World::new().await;
     let (opened, pair) = world.log_in().await;
     let (key, forever) = (world.api_key().await, world.api_key().await);
-    let ticket = world.ticket(&forever.shown(), None, None).await;
-    let context = PresentationContext::default();
-    let socket = allowed(world.redeem(&ticket, 1, &context).await).reference;
     world.revoke(RevokeTarget::Credential(key.key.id)).await;
     assert_eq!(tidy(&world).await, 0, "nothing is over");
     world.clock.advance(25 * HOUR);
@@ -143,26 +182,51 @@ async fn what_ended_goes_in_its_time_and_what_lives_stays() {
     world.clock.advance(30 * DAY);
     tidy(&world).await;
     assert_eq!(world.denied(&key.shown()).await, (DenyReason::Unknown, false));
-    // What lives: a key without an end, and the socket that a ticket of it opened.
     world.allowed(&forever.shown()).await;
-    let verdicts = world.authority.batch_verify(std::slice::from_ref(&socket)).await.expect("verdicts");
-    allowed(verdicts[0].clone());
-    assert!(rows(&world, socket.credential).await);
     world.revoke(RevokeTarget::Credential(forever.key.id)).await;
     for _ in 0..2 {
         tidy(&world).await;
         world.clock.advance(91 * DAY);
     }
     tidy(&world).await;
-    assert!(!rows(&world, socket.credential).await && !rows(&world, forever.key.id).await);
-    let verdicts = world.authority.batch_verify(&[socket]).await.expect("verdicts");
-    assert_eq!(denied(verdicts[0].clone()).0, DenyReason::Unknown);
+    assert!(!rows(&world, forever.key.id).await);
+}
+
+/// Its key may live for ever: the socket is told an end, and when that is over nothing rests on the ticket.
+#[tokio::test]
+async fn a_redeemed_ticket_goes_when_its_socket_has_ended() {
+    let world = World::new().await;
+    let key = world.api_key().await;
+    let ticket = world.ticket(&key.shown(), None, None).await;
+    let context = PresentationContext::default();
+    world.clock.advance(SECOND);
+    let socket = allowed(world.redeem(&ticket, 1, &context).await);
+    assert_eq!(socket.expires_in, Some(30 * DAY), "as a session would");
+    let judged = async || {
+        let verdicts = world.authority.batch_verify(std::slice::from_ref(&socket.reference)).await.expect("verdicts");
+        verdicts[0].clone()
+    };
+    world.clock.advance(30 * DAY - SECOND);
+    tidy(&world).await;
+    assert_eq!(allowed(judged().await).expires_in, Some(SECOND), "it is judged by its row");
+    world.clock.advance(SECOND);
+    assert_eq!(denied(judged().await), (DenyReason::Expired, true));
+    world.clock.advance(DAY);
+    tidy(&world).await;
+    assert!(rows(&world, socket.reference.credential).await, "clocks differ");
+    world.clock.advance(SECOND);
+    tidy(&world).await;
+    assert!(!rows(&world, socket.reference.credential).await);
+    assert_eq!(denied(judged().await).0, DenyReason::Unknown);
+    assert_eq!(denied(world.redeem(&ticket, 1, &context).await).0, DenyReason::Unknown);
+    world.allowed(&key.shown()).await;
 }
 
 #[test]
 fn a_key_is_kept_for_longer_than_the_answer_that_names_it() {
     let rules = RetentionRules { api_keys: Some(DAY), ..RetentionRules::default() };
-    let kept = rules.kept(Ended::ApiKeys, Duration::ZERO).expect("it is not kept for ever");
+    let lives = Lives { guesses: Duration::ZERO, session: Duration::ZERO };
+    let kept = rules.kept(Ended::ApiKeys, lives).expect("it is not kept for ever");
     assert!(kept > ANSWERS_KEPT, "answers go some time after their day");
 }
 
