@@ -83,9 +83,14 @@ impl AttemptKey {
         Self::of("place", &[&account.0, &address.0])
     }
 
-    /// The second factor of an identity.
+    /// The second factor of an identity, as proofs from anywhere count.
     pub(crate) fn second_factor(tenant: &TenantId, identity: IdentityId) -> Self {
         Self::of("second factor", &[tenant.as_str().as_bytes(), identity.as_bytes()])
+    }
+
+    /// The second factor of an identity, as proofs from one known place count.
+    pub(crate) fn second_factor_at(tenant: &TenantId, identity: IdentityId, place: &Self) -> Self {
+        Self::of("second factor at", &[tenant.as_str().as_bytes(), identity.as_bytes(), &place.0])
     }
 
     /// A one-time token for a password.
@@ -152,9 +157,18 @@ impl Door {
 
     /// Whether this account was logged into from here before.
     pub(crate) async fn is_known(&self, view: &mut dyn ReadView, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(place) = &self.place else { return Ok(false) };
-        let seen = view.place_seen_at(&self.account, place).await?;
-        Ok(seen.is_some_and(|seen| now < seen + PLACE_KNOWN))
+        match &self.place {
+            Some(place) => is_known_place(view, &self.account, place, now).await,
+            None => Ok(false),
+        }
+    }
+
+    /// What proofs of the second factor of this account count for: at a known place alone.
+    pub(crate) fn second_factor_of(&self, tenant: &TenantId, identity: IdentityId, known: bool) -> AttemptKey {
+        match self.place.filter(|_| known) {
+            Some(place) => AttemptKey::second_factor_at(tenant, identity, &place),
+            None => AttemptKey::second_factor(tenant, identity),
+        }
     }
 
     /// What it counts for, each with what is free.
@@ -166,6 +180,17 @@ impl Door {
         }
         keys
     }
+}
+
+/// Whether an account was logged into from a place before.
+pub(crate) async fn is_known_place(
+    view: &mut dyn ReadView,
+    account: &AttemptKey,
+    place: &AttemptKey,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let seen = view.place_seen_at(account, place).await?;
+    Ok(seen.is_some_and(|seen| now < seen + PLACE_KNOWN))
 }
 
 /// An attempt that was counted, or was not let in.

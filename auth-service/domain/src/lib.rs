@@ -39,6 +39,7 @@ mod lease_classes;
 mod log_check;
 mod login;
 mod outrun;
+mod own_factors;
 mod paging;
 mod password_changes;
 mod passwords;
@@ -109,6 +110,7 @@ pub use login::{
     Challenge, Challenged, Continuation, ContinueError, LoginAttempt, LoginError, LoginMode, LoginOutcome, LoginStep,
     Proof, Refusal,
 };
+pub use own_factors::{OwnFactorError, OwnProof};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
 pub use password_changes::{
     ChangePassword, ChangePasswordError, PasswordChange, PasswordReset, PasswordWasReset, RESET_LIFE, Reset,
@@ -125,7 +127,7 @@ pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BY
 pub use scopes::{Scope, Scopes};
 pub use sealing::{DoesNotOpen, KekMissing, KeyEncryptionKey, KeyEncryptionKeys};
 pub use second_factors::{
-    RECOVERY_CODES, SecondFactorError, SecondFactors, TotpConfirmation, TotpEnrolment, TotpFactor,
+    FactorCode, RECOVERY_CODES, SecondFactorError, SecondFactors, TotpConfirmation, TotpEnrolment, TotpFactor,
 };
 pub use service_tokens::{ServiceToken, ServiceTokenError};
 pub use session_revocation::{EndedSessions, MAX_SESSIONS_ENDED, RevokeSessions, RevokeSessionsError, SessionsBy};

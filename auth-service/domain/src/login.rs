@@ -4,7 +4,8 @@
 //! give the same answer after exactly one evaluation of a hash. The session's issue revision was read before the
 //! password was looked at (the hash takes tens of milliseconds, in which somebody may log out everywhere), and what the
 //! login rests on is checked again in the transaction that inserts the session. A password whose hash was made with
-//! other parameters than new ones is hashed again.
+//! other parameters than new ones is hashed again once the login stands: before that, the time would tell whoever is
+//! refused for another reason that the password was right.
 //!
 //! Timing: where there is no hash to check, one is drawn from those of the tenant, evenly and always the same for one
 //! name. So the time of a refusal says nothing about who exists, even while imported hashes of other costs are there.
@@ -205,22 +206,21 @@ impl Authority {
         let Some((identity, password)) = found.filter(|(identity, _)| matches && may_log_in(identity)) else {
             return Ok(denied);
         };
-        let renewed = self.renewed(&password, attempt.password).await;
 
         let mut tx = self.begin(actor).await?;
         let Some(identity) = still_good(tx.as_mut(), &identity, password.id).await? else {
             return Ok(denied);
         };
-        if let Some(renewed) = renewed {
-            tx.rehash_password(&attempt.tenant, identity.id, &renewed).await?;
-        }
         self.give_back(tx.as_mut(), &slot).await?;
         let Door { account, place, .. } = door;
-        let LoginAttempt { device, client, mode, replaces, .. } = attempt;
+        let LoginAttempt { device, client, mode, replaces, password: shown, .. } = attempt;
         let opening = Opening { issued: looked.issued, device, client, mode, authentication: None };
         let (proved, ends_at) = (Method::Password.into(), self.now() + CONTINUATION_LIFE);
+        let (id, stored) = (identity.id, password.clone());
         let progress = Progress { identity, password, proved, opening, account, place, replaces, ends_at };
-        Ok(self.after_password(tx, actor, progress).await?)
+        let outcome = self.after_password(tx, actor, progress).await?;
+        self.renew(&attempt.tenant, id, &stored, shown).await;
+        Ok(outcome)
     }
 
     /// One evaluation. Where there was no room for it, nobody has guessed.
@@ -342,13 +342,18 @@ impl Authority {
         Ok(session.map(|session| Target::Session(session.tenant, session.id)))
     }
 
-    /// The same password under today's parameters, when its hash was made with others and there is room to hash.
-    async fn renewed(&self, password: &StoredPassword, secret: Secret) -> Option<StoredPassword> {
-        if self.passwords().is_current(&password.phc) {
-            return None;
+    /// Keeps the same password under today's parameters, when its hash was made with others. The login stands already:
+    /// where there is no room to hash, or the store fails, the next one tries again.
+    async fn renew(&self, tenant: &TenantId, identity: IdentityId, stored: &StoredPassword, shown: Secret) {
+        if self.passwords().is_current(&stored.phc) {
+            return;
         }
-        let phc = self.passwords().hash(secret).await.ok()?;
-        Some(StoredPassword { phc, ..password.clone() })
+        let Ok(phc) = self.passwords().hash(shown).await else { return };
+        let Ok(mut tx) = self.store().write().await else { return };
+        let renewed = StoredPassword { phc, ..stored.clone() };
+        if tx.rehash_password(tenant, identity, &renewed).await.is_ok() {
+            let _left_as_it_was = tx.commit().await;
+        }
     }
 
     /// The head, then who this would be: one snapshot, closed before the hash is computed.

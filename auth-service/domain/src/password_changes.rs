@@ -20,7 +20,7 @@ use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
 use crate::tokens::Opening;
 use crate::{
     Authentication, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, LoginError, LoginMode,
-    Method, NewSession, Refusal, StoreError, WriteTx,
+    Method, NewSession, Refusal, StoreError, TenantState, WriteTx,
 };
 
 /// How long a one-time token is good.
@@ -209,12 +209,13 @@ impl Authority {
         let known = door.is_known(view.as_mut(), self.now()).await?;
         let decoy = self.decoy(view.as_mut(), &identity.tenant, &door.account).await?;
         let stored = view.password(&identity.tenant, identity.id).await?;
+        let open = view.tenant(&identity.tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active);
         drop(view);
         let slot = self.knock(&door, known).await?;
         let stored = stored.filter(|_| slot.is_taken());
         let phc = stored.as_ref().map_or(decoy, |stored| stored.phc.clone());
         let matches = self.verify_or_give_back(&slot, password, phc).await?;
-        Ok(Guess { slot, right: stored.filter(|_| matches && may_log_in(identity)) })
+        Ok(Guess { slot, right: stored.filter(|_| matches && open && may_log_in(identity)) })
     }
 
     /// A session in place of one that was just ended; none when something else was ended meanwhile.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::asking::Begun;
 use crate::audit::{About, Actor};
 use crate::guard::{AttemptKey, Slot};
-use crate::{Authority, BeginError, Identity, IdentityRef, Refusal, StoreError, WriteTx, totp};
+use crate::{Authority, BeginError, Identity, IdentityRef, Method, Refusal, StoreError, WriteTx, totp};
 
 /// How many recovery codes there are at first.
 pub const RECOVERY_CODES: usize = 10;
@@ -45,6 +45,24 @@ impl TotpFactor {
     /// Whether it counts.
     pub const fn is_confirmed(&self) -> bool {
         self.confirmed_at.is_some()
+    }
+}
+
+/// A second factor as it is presented.
+#[derive(Clone, Debug)]
+pub enum FactorCode {
+    /// A code of the authenticator app.
+    Totp(Secret),
+    /// A recovery code.
+    Recovery(Secret),
+}
+
+impl FactorCode {
+    pub(crate) const fn method(&self) -> Method {
+        match self {
+            Self::Totp(_) => Method::Totp,
+            Self::Recovery(_) => Method::RecoveryCode,
+        }
     }
 }
 
@@ -223,8 +241,23 @@ impl Authority {
         }))
     }
 
+    /// Uses a code if it is one.
+    pub(crate) async fn use_factor(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        identity: &Identity,
+        code: &FactorCode,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match code {
+            FactorCode::Totp(code) => self.use_totp_code(tx, identity, code, now).await,
+            FactorCode::Recovery(code) => self.use_recovery_code(tx, identity, code, actor.address(), now).await,
+        }
+    }
+
     /// Uses a code of the identity's app: of a time step near now, and after the newest that was used.
-    pub(crate) async fn use_totp_code(
+    async fn use_totp_code(
         &self,
         tx: &mut dyn WriteTx,
         identity: &Identity,
@@ -240,7 +273,7 @@ impl Authority {
     }
 
     /// Uses a recovery code of the identity.
-    pub(crate) async fn use_recovery_code(
+    async fn use_recovery_code(
         &self,
         tx: &mut dyn WriteTx,
         identity: &Identity,
@@ -263,14 +296,18 @@ impl Authority {
         kek.open(&sealed_as(factor.id), &factor.sealed_secret).map_err(|_| corrupt)
     }
 
-    async fn draw_recovery_codes(&self, tx: &mut dyn WriteTx, identity: &Identity) -> Result<Vec<Secret>, StoreError> {
+    pub(crate) async fn draw_recovery_codes(
+        &self,
+        tx: &mut dyn WriteTx,
+        identity: &Identity,
+    ) -> Result<Vec<Secret>, StoreError> {
         let codes: Vec<Secret> = (0..RECOVERY_CODES).map(|_| grouped(self.entropy().array())).collect();
         let digests: Vec<_> = codes.iter().map(|code| recovery_digest(identity.id, code)).collect();
         tx.put_recovery_codes(&identity.tenant, identity.id, &digests).await?;
         Ok(codes)
     }
 
-    async fn note_factor(
+    pub(crate) async fn note_factor(
         &self,
         tx: &mut dyn WriteTx,
         actor: &Actor,

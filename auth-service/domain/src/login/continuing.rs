@@ -1,9 +1,10 @@
 //! Going on with a login that was asked for more.
 //!
 //! Guarantees: a continuation is of one use, right or wrong; a wrong proof is answered with another one, at most
-//! [`MOST_PROOFS`] times, and however many logins are begun, proofs of one account are counted and delayed together. It
-//! goes on only for whoever began it, and only while the password that was checked is still the one and nobody has
-//! ended the identity's sessions since.
+//! [`MOST_PROOFS`] times, and however many logins are begun, proofs of one account are counted and delayed together:
+//! but those from a known place alone, so that whoever else has the password does not lock its owner out. It goes on
+//! only for whoever began it, and only while the password that was checked is still the one and nobody has ended the
+//! identity's sessions since.
 
 use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, Timestamp};
 use subtle::ConstantTimeEq as _;
@@ -11,10 +12,11 @@ use subtle::ConstantTimeEq as _;
 use super::{Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, still_good};
 use crate::asking::Change;
 use crate::audit::Actor;
-use crate::guard::{AttemptKey, Slot};
+use crate::guard::{AttemptKey, Slot, is_known_place};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword};
+use crate::second_factors::FactorCode;
 use crate::tokens::Opening;
-use crate::{Authority, BeginError, Identity, IdentityRef, Method, ReadView, StoreError, WriteTx};
+use crate::{Authority, BeginError, Identity, IdentityRef, ReadView, StoreError, WriteTx};
 
 /// How many proofs one login may try.
 const MOST_PROOFS: u32 = 5;
@@ -97,10 +99,10 @@ impl Authority {
         let Some(resumed) = resumed else { return denied };
         match (resumed.row.step, proof) {
             (LoginStep::SecondFactor, Proof::TotpCode(code)) => {
-                Ok(self.prove(actor, &token, resumed, Shown::Totp(code), replaces).await?)
+                Ok(self.prove(actor, &token, resumed, FactorCode::Totp(code), replaces).await?)
             }
             (LoginStep::SecondFactor, Proof::RecoveryCode(code)) => {
-                Ok(self.prove(actor, &token, resumed, Shown::Recovery(code), replaces).await?)
+                Ok(self.prove(actor, &token, resumed, FactorCode::Recovery(code), replaces).await?)
             }
             (LoginStep::NewPassword, Proof::NewPassword(password)) => {
                 self.take_new_password(actor, &token, resumed, password, replaces).await
@@ -117,11 +119,10 @@ impl Authority {
         actor: &Actor,
         token: &OpaqueToken,
         resumed: Resumed,
-        shown: Shown,
+        shown: FactorCode,
         replaces: Option<Secret>,
     ) -> Result<LoginOutcome, LoginError> {
-        let Identity { tenant, id, .. } = &resumed.identity;
-        let slot = self.knock_at(AttemptKey::second_factor(tenant, *id)).await?;
+        let slot = self.knock_at(self.proofs_of(&resumed).await?).await?;
         let denied = LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() });
         // Too early: the continuation is as good as before.
         if matches!(slot, Slot::Delayed { .. }) {
@@ -133,7 +134,7 @@ impl Authority {
         if !tx.spend_continuation(token.id, now).await? {
             return Ok(denied);
         }
-        if self.is_proof(tx.as_mut(), actor, &resumed.identity, &shown, now).await? {
+        if self.use_factor(tx.as_mut(), actor, &resumed.identity, &shown, now).await? {
             self.give_back(tx.as_mut(), &slot).await?;
             let mut progress = resumed.progress(replaces);
             progress.proved = progress.proved.and(shown.method());
@@ -150,18 +151,15 @@ impl Authority {
         Ok(self.challenge(tx, actor, resumed.progress(None), challenge, refused).await?)
     }
 
-    /// Uses a code if it is one.
-    async fn is_proof(
-        &self,
-        tx: &mut dyn WriteTx,
-        actor: &Actor,
-        identity: &Identity,
-        shown: &Shown,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        match shown {
-            Shown::Totp(code) => self.use_totp_code(tx, identity, code, now).await,
-            Shown::Recovery(code) => self.use_recovery_code(tx, identity, code, actor.address(), now).await,
+    /// What the proofs of a login are counted for: the identity at the place where it began, if that is known.
+    async fn proofs_of(&self, resumed: &Resumed) -> Result<AttemptKey, StoreError> {
+        let Resumed { row, identity: Identity { tenant, id, .. }, .. } = resumed;
+        let mut view = self.store().read().await?;
+        match &row.place {
+            Some(place) if is_known_place(view.as_mut(), &row.account, place, self.now()).await? => {
+                Ok(AttemptKey::second_factor_at(tenant, *id, place))
+            }
+            Some(_) | None => Ok(AttemptKey::second_factor(tenant, *id)),
         }
     }
 
@@ -209,21 +207,6 @@ impl Authority {
         match still_good(tx.as_mut(), &progress.identity, password).await? {
             Some(identity) => self.finish(tx, actor, Progress { identity, ..progress }).await,
             None => Ok(LoginOutcome::Denied(Refusal::default())),
-        }
-    }
-}
-
-/// A second factor as it was presented.
-enum Shown {
-    Totp(Secret),
-    Recovery(Secret),
-}
-
-impl Shown {
-    const fn method(&self) -> Method {
-        match self {
-            Self::Totp(_) => Method::Totp,
-            Self::Recovery(_) => Method::RecoveryCode,
         }
     }
 }

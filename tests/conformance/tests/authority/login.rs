@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use auth_domain::{
-    Authority, DenyReason, IdentityKind, KeyEncryptionKey, LoginAttempt, LoginOutcome, NewIdentity, RevokeTarget,
-    SessionCredentials, SessionState,
+    Authority, ChangePassword, DenyReason, IdentityKind, KeyEncryptionKey, LoginAttempt, LoginOutcome, NewIdentity,
+    PasswordChange, RevokeTarget, SessionCredentials, SessionState,
 };
-use portcullis_types::{IdentityName, Secret};
+use portcullis_types::{IdentityName, Secret, TenantId};
 
+use super::password_changes::{BCRYPT, BCRYPTED};
 use super::passwords::CountingHasher;
 use super::world::{KEK, PASSWORD, World, actor, named, parts, tenant};
 
@@ -30,6 +31,69 @@ async fn a_cookie_stands_for_its_session() {
     assert_eq!(world.denied(&cookie).await, (DenyReason::SessionRevoked, true));
 }
 
+/// The right password, each time: disabled, and suspended, each with a hash of ours and with one that a good login
+/// would replace.
+async fn closed_accounts(world: &World) -> Vec<LoginAttempt> {
+    let closed: TenantId = "closed".try_into().expect("valid");
+    world.authority.create_tenant(&actor(), closed.clone(), None).await.expect("a new tenant");
+    let mut attempts = Vec::new();
+    for (tenant, name, hash) in
+        [(tenant(), "carol", Some(BCRYPT)), (closed.clone(), "dora", None), (closed.clone(), "erin", Some(BCRYPT))]
+    {
+        let attempt = LoginAttempt { tenant: tenant.clone(), ..world.attempt(name, PASSWORD) };
+        let password = hash.is_none().then(|| Secret::from(PASSWORD));
+        let new =
+            NewIdentity { password, ..NewIdentity::plain(tenant.clone(), IdentityKind::User, attempt.name.clone()) };
+        world.authority.create_identity(&actor(), new).await.expect("a new identity");
+        match hash {
+            Some(hash) => {
+                world.authority.import_password(&actor(), &tenant, &named(name), hash).await.expect("imports");
+                attempts.push(LoginAttempt { password: Secret::from(BCRYPTED), ..attempt });
+            }
+            None => attempts.push(attempt),
+        }
+    }
+    world.authority.disable_identity(&actor(), &tenant(), &named("carol")).await.expect("disables");
+    world.authority.suspend_tenant(&actor(), &closed).await.expect("suspends");
+    attempts
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_suspended_while_a_password_is_checked_costs_no_second_evaluation() {
+    let world = World::new().await;
+    world.authority.import_password(&actor(), &tenant(), &named("alice"), BCRYPT).await.expect("imports");
+    let (began, go_on) = world.hasher.hold_next();
+    let authority = Arc::clone(&world.authority);
+    let attempt = world.attempt("alice", BCRYPTED);
+    let before = world.hasher.evaluations();
+    let login = tokio::spawn(async move { authority.log_in(&actor(), attempt).await.expect("an outcome") });
+    began.await.expect("the check begins");
+    world.authority.suspend_tenant(&actor(), &tenant()).await.expect("suspends");
+    go_on.send(()).expect("the login waits");
+    assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied(_)));
+    assert_eq!(world.hasher.evaluations(), before + 1);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_changes_no_password_and_does_not_tell_which_is_right() {
+    let world = World::new().await;
+    world.authority.suspend_tenant(&actor(), &tenant()).await.expect("suspends");
+    for current in [PASSWORD, "wrong horse battery"] {
+        let before = world.hasher.evaluations();
+        let change = ChangePassword {
+            tenant: tenant(),
+            identity: named("alice"),
+            current: Secret::from(current),
+            new: Secret::from("another horse battery"),
+            from: None,
+            goes_on: None,
+        };
+        let changed = world.authority.change_password(&actor(), change).await.expect("an outcome");
+        assert!(matches!(changed, PasswordChange::Refused(_)), "{current}");
+        assert_eq!(world.hasher.evaluations(), before + 1, "{current}");
+    }
+}
+
 #[tokio::test]
 async fn whatever_is_wrong_is_denied_after_one_evaluation_of_the_hash() {
     let world = World::new().await;
@@ -44,13 +108,14 @@ async fn whatever_is_wrong_is_denied_after_one_evaluation_of_the_hash() {
     world.authority.create_identity(&actor(), bob).await.expect("a new identity");
     world.authority.disable_identity(&actor(), &tenant(), &named("bob")).await.expect("disables");
 
-    let attempts = [
+    let mut attempts = vec![
         world.attempt("nobody", PASSWORD),
         world.attempt("alice", "wrong horse battery"),
         world.attempt("robot", PASSWORD),
         LoginAttempt { tenant: "elsewhere".try_into().expect("valid"), ..world.attempt("alice", PASSWORD) },
         disabled,
     ];
+    attempts.extend(closed_accounts(&world).await);
     for attempt in attempts {
         let (who, before) = (format!("{attempt:?}"), world.hasher.evaluations());
         let outcome = world.authority.log_in(&actor(), attempt).await.expect("an outcome");

@@ -12,8 +12,9 @@ use portcullis_types::{IdentityName, Secret};
 use super::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 
 const NEW: &str = "another horse battery";
-/// "U*U" by bcrypt, as other programs write it.
-const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+/// [`BCRYPTED`] by bcrypt, as other programs write it.
+pub(crate) const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+pub(crate) const BCRYPTED: &str = "U*U";
 
 fn change(current: &str, new: &str) -> ChangePassword {
     ChangePassword {

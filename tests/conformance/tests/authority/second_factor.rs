@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, Challenge, Challenged, ChangePassword, ContinueError, IssueOutcome, IssueTokens, LoginMode, LoginOutcome,
-    NewSession, PasswordChange, Proof, RECOVERY_CODES, RefreshOutcome, Refusal, Reset, RevokeTarget, SecondFactorError,
-    SessionCredentials, TotpConfirmation,
+    Actor, Challenge, Challenged, ChangePassword, ContinueError, FactorCode, IssueOutcome, IssueTokens, LoginAttempt,
+    LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange, Proof, RECOVERY_CODES,
+    RefreshOutcome, Refusal, Reset, RevokeTarget, SecondFactorError, SessionCredentials, TotpConfirmation,
 };
 use aws_lc_rs::hmac;
 use data_encoding::BASE32_NOPAD;
@@ -13,7 +13,7 @@ use portcullis_types::{Clock as _, Secret};
 use serde_json::{Value, json};
 
 use super::access_tokens::claims_of;
-use super::world::{PASSWORD, SECOND, World, actor, named, tenant};
+use super::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 
 const STEP: Duration = Duration::from_secs(30);
 
@@ -168,6 +168,92 @@ async fn proofs_are_counted_over_all_logins_that_are_begun() {
     assert_eq!(denied(early), SECOND, "even the right one");
     world.clock.advance(SECOND);
     granted(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+}
+
+/// Begins to log in from an address.
+async fn begin_at(world: &World, address: &str) -> LoginOutcome {
+    let attempt = LoginAttempt { from: address.parse().ok(), ..world.attempt("alice", PASSWORD) };
+    world.authority.log_in(&actor(), attempt).await.expect("an outcome")
+}
+
+#[tokio::test]
+async fn whoever_has_the_password_does_not_lock_its_owner_out_of_the_second_factor() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    let asked = challenged(begin_at(&world, "192.0.2.1").await);
+    granted(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+    world.clock.advance(STEP);
+    let mut longest = Duration::ZERO;
+    for guess in 0..40 {
+        let stranger = begin_at(&world, &format!("198.51.100.{guess}")).await;
+        let LoginOutcome::Challenged(asked) = stranger else { continue };
+        let wrong = Proof::TotpCode(wrong(&world, &app));
+        if let LoginOutcome::Denied(refusal) = go_on(&world, &asked.continuation, wrong).await {
+            longest = longest.max(refusal.retry_after);
+            world.clock.advance(refusal.retry_after);
+        }
+    }
+    assert_eq!(longest, GUARD.longest, "as slow as it gets");
+    let at_home = || begin_at(&world, "192.0.2.1");
+    let asked = challenged(at_home().await);
+    granted(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
+    // Nor is guessing at home free.
+    for _ in 0..GUARD.free_per_place {
+        let asked = challenged(at_home().await);
+        go_on(&world, &asked.continuation, Proof::TotpCode(wrong(&world, &app))).await;
+    }
+    let asked = challenged(at_home().await);
+    assert_eq!(denied(go_on(&world, &asked.continuation, Proof::TotpCode(wrong(&world, &app))).await), SECOND);
+}
+
+fn own(password: &str, code: FactorCode) -> OwnProof {
+    OwnProof { password: Secret::from(password), code, from: None }
+}
+
+#[tokio::test]
+async fn an_owner_needs_password_and_code_to_renew_the_recovery_codes_and_to_remove_the_factor() {
+    let world = World::new().await;
+    let (app, codes) = enrol(&world).await;
+    let (authority, who) = (&world.authority, named("alice"));
+    for (password, code) in [
+        (PASSWORD, FactorCode::Totp(wrong(&world, &app))),
+        (PASSWORD, FactorCode::Recovery(Secret::from("abcd-efgh-ijkl-mnop"))),
+        ("wrong horse battery", FactorCode::Totp(code(&world, &app))),
+    ] {
+        let removed = authority.remove_own_second_factor(&actor(), &tenant(), &who, own(password, code.clone())).await;
+        assert!(removed.expect("an outcome").is_err());
+        let renewed = authority.renew_own_recovery_codes(&actor(), &tenant(), &who, own(password, code)).await;
+        assert!(renewed.expect("an outcome").is_err());
+    }
+    let shown = own(PASSWORD, FactorCode::Totp(code(&world, &app)));
+    let renewed = authority.renew_own_recovery_codes(&actor(), &tenant(), &who, shown.clone()).await;
+    let renewed = renewed.expect("an outcome").expect("both are right");
+    let replayed = authority.remove_own_second_factor(&actor(), &tenant(), &who, shown).await;
+    assert!(replayed.expect("an outcome").is_err(), "a code is used once, whatever for");
+    let remove = |code: &Secret| {
+        let proof = own(PASSWORD, FactorCode::Recovery(code.clone()));
+        async { authority.remove_own_second_factor(&actor(), &tenant(), &named("alice"), proof).await }
+    };
+    assert!(remove(&codes[0]).await.expect("an outcome").is_err(), "void since there are others");
+    // Five wrong ones were free, and this was the sixth.
+    world.clock.advance(SECOND);
+    remove(&renewed[0]).await.expect("an outcome").expect("both are right");
+    world.log_in().await;
+    let gone = remove(&renewed[1]).await;
+    assert!(matches!(gone, Err(OwnFactorError::Factor(SecondFactorError::NotFound))), "{gone:?}");
+}
+
+#[tokio::test]
+async fn codes_that_are_guessed_for_a_change_are_counted_with_those_of_logins() {
+    let world = World::new().await;
+    let (app, _) = enrol(&world).await;
+    for _ in 0..=GUARD.free_per_place {
+        let guess = own(PASSWORD, FactorCode::Totp(wrong(&world, &app)));
+        let refused = world.authority.remove_own_second_factor(&actor(), &tenant(), &named("alice"), guess).await;
+        assert!(refused.expect("an outcome").is_err());
+    }
+    let asked = begin(&world).await;
+    assert_eq!(denied(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await), SECOND);
 }
 
 #[tokio::test]
