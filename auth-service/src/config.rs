@@ -4,6 +4,7 @@
 //! break a promise.
 
 mod grpc;
+mod grpc_limits;
 mod http;
 mod http_limits;
 mod issuers;
@@ -24,6 +25,7 @@ use portcullis_types::InvalidTerms;
 use serde::Deserialize;
 
 pub(crate) use self::grpc::{Grpc, Tls};
+pub(crate) use self::grpc_limits::GrpcLimits;
 pub(crate) use self::http::Http;
 pub(crate) use self::http_limits::HttpLimits;
 pub(crate) use self::issuers::Issuers;
@@ -153,6 +155,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let listeners = self.grpc.rules().into_iter().chain(self.http.rules()).chain(self.http.limits.rules());
+        let listeners = listeners.chain(self.grpc.limits.rules());
         let issued = self.tokens.rules().into_iter().chain(self.password.rules()).chain(login::rules(self));
         let kept = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.retention.rules());
         let others = self.issuers.rules().into_iter().chain(self.guarantee.rules()).chain(self.signature_keys.rules());

@@ -1,20 +1,25 @@
 //! Listening sockets and the connections they accept, the same for both transports.
 //!
 //! Guarantees: `TCP_NODELAY` on every accepted connection (a checkpoint or an entry must not wait for an
-//! acknowledgement), and at most so many connections at once: beyond that, new ones wait in the kernel's backlog.
+//! acknowledgement), and no more connections than [`Room`] has for all and for one address.
+
+mod room;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use portcullis_observe::MetricsListener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+
+use self::room::Place;
+pub(crate) use self::room::{Admission, Caps, Refused, Room, network_of};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -39,22 +44,27 @@ pub(crate) fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<Metrics
 }
 
 /// Connections as they come, never an end and never an error: an accept that fails is tried again after a pause.
-pub(crate) fn connections(listener: TcpListener, most: usize) -> impl Stream<Item = io::Result<Accepted>> {
-    let room = Arc::new(Semaphore::new(most));
+pub(crate) fn connections(listener: TcpListener, room: Arc<Room>) -> impl Stream<Item = io::Result<Accepted>> {
     stream::unfold((listener, room), |(listener, room)| async {
         let accepted = accept(&listener, &room).await;
         Some((Ok(accepted), (listener, room)))
     })
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
+async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Accepted {
     loop {
-        let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
+        let permit = room.wait().await;
         match listener.accept().await {
-            Ok((stream, peer)) => match stream.set_nodelay(true) {
-                Ok(()) => return Accepted { stream, _permit: permit },
-                Err(error) => tracing::debug!(%peer, %error, "a connection was gone at once"),
-            },
+            Ok((stream, peer)) => {
+                let Some(place) = room.take(permit, peer.ip()) else {
+                    tracing::debug!(%peer, "an address has its share of connections");
+                    continue;
+                };
+                match stream.set_nodelay(true) {
+                    Ok(()) => return Accepted::new(stream, place),
+                    Err(error) => tracing::debug!(%peer, %error, "a connection was gone at once"),
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -67,18 +77,45 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+    admission: Admission,
+    /// When it ends if nobody was admitted; none once somebody was.
+    ends: Option<Pin<Box<Sleep>>>,
 }
 
 impl Accepted {
+    fn new(stream: TcpStream, place: Place) -> Self {
+        let ends = place.room().admission().map(|time| Box::pin(tokio::time::sleep(time)));
+        Self { stream, place, admission: Admission::default(), ends }
+    }
+
     /// Who is at the other end; none when it is gone already.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.stream.peer_addr().ok().map(|address| address.ip())
+    }
+
+    /// What keeps it open.
+    pub(crate) fn admission(&self) -> Admission {
+        self.admission.clone()
+    }
+
+    /// Ready when it has been open for long enough without anybody who may call.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.admission.is_given() {
+            self.ends = None;
+        }
+        let Some(ends) = &mut self.ends else { return Poll::Pending };
+        ready!(ends.as_mut().poll(cx));
+        self.place.room().not_admitted();
+        Poll::Ready(())
     }
 }
 
 impl AsyncRead for Accepted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.poll_end(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nobody who may call has called")));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -111,8 +148,16 @@ impl AsyncWrite for Accepted {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use futures_util::StreamExt as _;
+    use portcullis_config::TrustedProxies;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    fn room(most: usize) -> Arc<Room> {
+        let caps = Caps { most, per_address: most, proxies: TrustedProxies::default(), admission: None };
+        Room::new(caps, Refused::default())
+    }
 
     async fn any_port() -> TcpListener {
         bind(SocketAddr::from(([127, 0, 0, 1], 0)), "grpc.listen").await.expect("some port is free")
@@ -130,7 +175,7 @@ mod tests {
     async fn every_accepted_connection_has_nodelay() {
         let listener = any_port().await;
         let address = listener.local_addr().expect("it is bound");
-        let mut connections = std::pin::pin!(connections(listener, 1));
+        let mut connections = std::pin::pin!(connections(listener, room(1)));
         let _client = TcpStream::connect(address).await.expect("it listens");
         let accepted = connections.next().await.expect("never ends").expect("never fails");
         assert!(accepted.stream.nodelay().expect("it is open"));
@@ -140,12 +185,52 @@ mod tests {
     async fn a_connection_over_the_bound_waits_until_another_ends() {
         let listener = any_port().await;
         let address = listener.local_addr().expect("it is bound");
-        let mut connections = std::pin::pin!(connections(listener, 1));
+        let mut connections = std::pin::pin!(connections(listener, room(1)));
         let _first = TcpStream::connect(address).await.expect("it listens");
         let _second = TcpStream::connect(address).await.expect("the backlog takes it");
         let held = connections.next().await;
         assert!(futures_util::poll!(connections.next()).is_pending());
         drop(held);
         assert!(connections.next().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_over_the_share_of_its_address_is_refused_and_keeps_nobody_waiting() {
+        let listener = any_port().await;
+        let address = listener.local_addr().expect("it is bound");
+        let caps = Caps { most: 9, per_address: 1, proxies: TrustedProxies::default(), admission: None };
+        let mut connections = std::pin::pin!(connections(listener, Room::new(caps, Refused::default())));
+        let _first = TcpStream::connect(address).await.expect("it listens");
+        let held = connections.next().await.expect("never ends").expect("never fails");
+        let mut second = TcpStream::connect(address).await.expect("the backlog takes it");
+        let mut byte = [0];
+        tokio::select! {
+            _ = connections.next() => panic!("it is one too many"),
+            // Closed or reset: nothing was read of it.
+            read = second.read(&mut byte) => assert!(!read.is_ok_and(|bytes| bytes > 0)),
+        }
+        drop(held);
+        let _third = TcpStream::connect(address).await.expect("it listens");
+        connections.next().await.expect("never ends").expect("there is a place again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_unless_somebody_is_admitted_in_time() {
+        let listener = any_port().await;
+        let address = listener.local_addr().expect("it is bound");
+        let admission = Some(Duration::from_secs(60));
+        let caps = Caps { most: 9, per_address: 9, proxies: TrustedProxies::default(), admission };
+        let refused = Refused::default();
+        let mut connections = std::pin::pin!(connections(listener, Room::new(caps, refused.clone())));
+        let mut clients = Vec::new();
+        let mut accepted = Vec::new();
+        for _ in 0..2 {
+            clients.push(TcpStream::connect(address).await.expect("it listens"));
+            accepted.push(connections.next().await.expect("never ends").expect("never fails"));
+        }
+        accepted[0].admission().give();
+        let ended = accepted[1].read(&mut [0]).await.expect_err("nobody was admitted");
+        assert_eq!((ended.kind(), refused.unauthenticated.get()), (io::ErrorKind::TimedOut, 1));
+        assert!(futures_util::poll!(std::pin::pin!(accepted[0].read(&mut [0]))).is_pending());
     }
 }

@@ -21,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use self::gateways::GatewayMetrics;
+use crate::listen::Refused;
 
 /// The media type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,6 +56,13 @@ struct Ending {
 struct Pool {
     pool: &'static str,
     state: &'static str,
+}
+
+/// Why a connection was refused, or cut.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    listener: &'static str,
+    reason: &'static str,
 }
 
 /// A verdict.
@@ -113,6 +121,7 @@ pub(crate) struct Metrics {
     answers: Family<Answer, Counter>,
     http_latency: Family<Route, Histogram, fn() -> Histogram>,
     connections: Family<Pool, Gauge>,
+    refused: Family<RefusedLabels, Counter>,
     watch_ends: Family<Ending, Counter>,
     registrations: Family<Standing, Gauge>,
     /// Under the gateways' names.
@@ -181,6 +190,7 @@ impl Metrics {
             answers: Family::default(),
             http_latency: Family::new_with_constructor(seconds),
             connections: Family::default(),
+            refused: Family::default(),
             watch_ends: Family::default(),
             registrations: Family::default(),
             gateways: GatewayMetrics::new(),
@@ -220,6 +230,11 @@ impl Metrics {
             "store_connections",
             "Connections to the store, and who waits for one",
             self.connections.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections refused or cut, by listener and why",
+            self.refused.clone(),
         );
         registry.register("verdicts", "Verdicts by outcome and reason", self.verdicts.clone());
         registry.register("revocations", "Facts of the log since the start, by effect", self.revocations.clone());
@@ -307,6 +322,12 @@ impl Metrics {
                 self.connections.get_or_create(&Pool { pool, state }).set(count(value));
             }
         }
+    }
+
+    /// Where a listener counts connections that it refuses or cuts.
+    pub(crate) fn refused(&self, listener: &'static str) -> Refused {
+        let counted = |reason| self.refused.get_or_create_owned(&RefusedLabels { listener, reason });
+        Refused { too_many: counted("too_many"), unauthenticated: counted("unauthenticated") }
     }
 
     /// A verdict was given.

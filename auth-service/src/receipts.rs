@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use auth_domain::watch::{
-    Acknowledgement, Committed, Freshness, Receipt, Registrations, Ring, Run, Terms, TooManyGateways, TooManyWaiting,
+    Acknowledgement, Committed, Freshness, Receipt, Registrations, Ring, Run, TooManyGateways, TooManyWaiting,
 };
 use auth_domain::{Noted, Registered, Renewal, Store, StoreError};
 use futures_util::future::BoxFuture;
@@ -110,17 +110,18 @@ impl Drop for Followed {
 impl Receipts {
     /// Of a process that has not answered a probe yet.
     pub(crate) fn new(
-        terms: Terms,
+        registrations: Registrations,
+        lease: Duration,
         log: Arc<LogTail>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         replica: Option<Arc<Replica>>,
     ) -> Self {
-        let registrations = Mutex::new(Registrations::new(terms, clock.boottime()));
+        let registrations = Mutex::new(registrations);
         let metrics = Arc::clone(log.metrics());
         let (changed, followed) = (watch::Sender::new(()), Mutex::new(BTreeMap::new()));
         let forks = Forks::new(Arc::clone(&metrics));
-        Self { registrations, forks, changed, log, store, clock, metrics, lease: terms.lease, replica, followed }
+        Self { registrations, forks, changed, log, store, clock, metrics, lease, replica, followed }
     }
 
     /// What is new in the log.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::watch::Terms;
+use auth_domain::watch::{Registrations, Terms};
 use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError};
 use portcullis_observe::{MetricsListener, announce};
 use portcullis_types::{Clock, Entropy, InvalidName, InvalidTerms, LeaseClass, Secret, Shutdown};
@@ -19,7 +19,7 @@ use crate::http::Edge;
 use crate::issuer_keys::{PublishedKeys, RootsError};
 use crate::kek::{self, Source};
 use crate::leases_given::Given;
-use crate::listen::{self, ListenError};
+use crate::listen::{self, ListenError, Room};
 use crate::metrics::Metrics;
 use crate::receipts::Receipts;
 use crate::replica::Replica;
@@ -187,7 +187,8 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
         Arc::clone(&around.clock),
         config,
     );
-    shutdown.spawn("http", http::serve(http_listener, edge.router(), shutdown.clone()));
+    let room = Room::new(config.http.caps(), metrics.refused("http"));
+    shutdown.spawn("http", http::serve(http_listener, room, edge.router(), shutdown.clone()));
     let (log_of, clock) = (Arc::clone(&log), around.clock);
     let parts = grpc::Parts { authority, revoker, log: log_of, receipts, metrics, clock, shutdown: shutdown.clone() };
     if let Some(shown) = &shown {
@@ -260,14 +261,16 @@ fn open_receipts(
         let (given, lease_before) = leases_given(config, lease, is_first_start)?;
         shutdown.spawn("leases from before", lower(given, shutdown.clone()));
         let terms = Terms { lease, bound, lease_before };
-        return Ok(Arc::new(Receipts::new(terms, Arc::clone(log), store, clock, None)));
+        let registrations = Registrations::new(terms, clock.boottime()).with_room(config.grpc.limits.gateways);
+        return Ok(Arc::new(Receipts::new(registrations, lease, Arc::clone(log), store, clock, None)));
     };
     // Leases from before, and those that others give, are in the store.
     let terms = Terms { lease, bound, lease_before: None };
     let replica = Arc::new(Replica::new(fleet, Arc::clone(log), Arc::clone(&clock), &*around.entropy));
     vital.spawn("beats", Arc::clone(&replica).beat(Arc::clone(&around.entropy), vital.clone()));
     vital.spawn("notes", Arc::clone(&replica).write_notes(vital.clone()));
-    let receipts = Arc::new(Receipts::new(terms, Arc::clone(log), store, clock, Some(replica)));
+    let registrations = Registrations::new(terms, clock.boottime()).with_room(config.grpc.limits.gateways);
+    let receipts = Arc::new(Receipts::new(registrations, lease, Arc::clone(log), store, clock, Some(replica)));
     vital.spawn("other replicas", Arc::clone(&receipts).listen(vital.clone()));
     Ok(receipts)
 }

@@ -32,7 +32,7 @@ use tonic::transport::server::Connected;
 
 pub(crate) use self::caller::{CallerCertificate, Peer};
 use crate::config::Tls;
-use crate::listen::{self, Accepted};
+use crate::listen::{self, Accepted, Room};
 use crate::tailer::SourceText as _;
 
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -154,7 +154,7 @@ impl Shown {
 
     /// One handshake, and who is at the other end.
     async fn shake(self: &Arc<Self>, accepted: Accepted) -> Option<Line> {
-        let (address, good) = (accepted.peer(), self.good());
+        let (address, admission, good) = (accepted.peer(), accepted.admission(), self.good());
         let shaken = TlsAcceptor::from(Arc::clone(&good.config)).accept(accepted);
         let stream = match tokio::time::timeout(HANDSHAKE_TIME, shaken).await {
             Ok(Ok(stream)) => stream,
@@ -167,7 +167,7 @@ impl Shown {
         };
         let chain = stream.get_ref().1.peer_certificates();
         let shown = chain.zip(good.callers).map(|(chain, by)| CallerCertificate::new(chain, by, Arc::clone(self)));
-        Some(Line::Tls(Box::new(stream), Peer { address, certificate: shown.map(Arc::new) }))
+        Some(Line::Tls(Box::new(stream), Peer { address, admission, certificate: shown.map(Arc::new) }))
     }
 }
 
@@ -216,10 +216,11 @@ fn vouching(file: &PathBuf, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Cli
 /// Connections as they come: in the clear, or after their handshake when there is something to show.
 pub(crate) fn connections(
     listener: TcpListener,
-    most: usize,
+    room: Arc<Room>,
     shown: Option<Arc<Shown>>,
 ) -> impl Stream<Item = io::Result<Line>> {
-    let shaken = listen::connections(listener, most).map(move |accepted| {
+    let most = room.most();
+    let shaken = listen::connections(listener, room).map(move |accepted| {
         let shown = shown.clone();
         async move {
             let accepted = accepted.ok()?;
@@ -247,7 +248,9 @@ impl Connected for Line {
 
     fn connect_info(&self) -> Peer {
         match self {
-            Self::Plain(accepted) => Peer { address: accepted.peer(), certificate: None },
+            Self::Plain(accepted) => {
+                Peer { address: accepted.peer(), admission: accepted.admission(), certificate: None }
+            }
             Self::Tls(_, peer) => peer.clone(),
         }
     }

@@ -24,9 +24,9 @@ impl From<figment::Error> for Misread {
     fn from(error: figment::Error) -> Self {
         let mut path = error.path.clone();
         let rule = match &error.kind {
-            Kind::UnknownField(field, _) => {
+            Kind::UnknownField(field, known) => {
                 end_with(&mut path, field);
-                "is not a key".to_owned()
+                format!("is not a key; beside it there are: {}", known.join(", "))
             }
             Kind::MissingField(field) => {
                 end_with(&mut path, field);
@@ -96,7 +96,7 @@ mod tests {
             ("address = 'hunter2'", "`address` "),
             ("word = 'hunter2'", "`word` must be one of: text, json"),
             ("deep.inner = 'hunter2'", "`deep.inner` must be a boolean"),
-            ("colour = 'hunter2'", "`colour` is not a key"),
+            ("colour = 'hunter2'", "`colour` is not a key; beside it there are: number, address, word, list, deep"),
             ("key = hunter2", "the file is not TOML at line 1, column "),
             ("[number]\nhunter2 = 1", "`number` must be"),
         ] {

@@ -48,13 +48,18 @@ impl fmt::Debug for Page {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
-    /// A listener for `/metrics` alone; absent: they are on the HTTP listener. Where there is one, they are not.
+    /// A listener for `/metrics` alone; absent: they are on the HTTP listener, unless others reach that.
     pub listen: Option<SocketAddr>,
-    /// That others may reach that listener, in the clear.
+    /// That others may read the figures: of that listener, in the clear, or else of the HTTP listener.
     pub exposed: bool,
 }
 
 impl MetricsConfig {
+    /// Whether they are on the HTTP listener, which others than programs of this machine reach or not.
+    pub const fn beside(&self, is_public: bool) -> bool {
+        self.listen.is_none() && (self.exposed || !is_public)
+    }
+
     /// Whether it may be used, which key is wrong, and what it must be.
     pub fn rule(&self) -> (bool, &'static str, &'static str) {
         let loopback = self.listen.is_none_or(|address| address.ip().is_loopback());

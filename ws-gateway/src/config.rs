@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
-use portcullis_config::Misread;
+use portcullis_config::{Misread, TrustedProxies};
 use portcullis_observe::{LogConfig, MetricsConfig, TracesConfig};
-use portcullis_types::{AddressRange, GatewayId};
+use portcullis_types::GatewayId;
 use serde::Deserialize;
 
 pub use self::authority::AuthorityConfig;
@@ -42,7 +42,7 @@ pub struct Config {
     pub behind_tls_proxy: bool,
     /// Proxies whose `X-Forwarded-For` says where a client is; a client's own word is never believed.
     #[serde(default)]
-    pub trusted_proxies: Vec<AddressRange>,
+    pub trusted_proxies: TrustedProxies,
     /// How to reach the authority.
     pub authority: AuthorityConfig,
     /// The verdict cache.
@@ -192,6 +192,11 @@ impl Config {
         let config: Self = figment.extract().map_err(|error| ConfigError::Read(error.into()))?;
         let broken = config.broken_rules();
         if broken.is_empty() { Ok(config) } else { Err(ConfigError::Rules(broken)) }
+    }
+
+    /// Whether others than programs of this machine reach the listener.
+    pub const fn is_public(&self) -> bool {
+        self.behind_tls_proxy || !self.listen.ip().is_loopback()
     }
 
     fn broken_rules(&self) -> Vec<String> {

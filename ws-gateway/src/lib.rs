@@ -21,7 +21,6 @@ pub mod credential;
 pub mod drain;
 pub mod enforcement;
 pub mod farewell;
-pub mod forwarded;
 pub mod gauges;
 pub mod handshake;
 pub mod hub;

@@ -17,8 +17,9 @@ use http::header::{
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use portcullis_config::TrustedProxies;
 use portcullis_observe::{Page, Parent};
-use portcullis_types::{AddressRange, Shutdown};
+use portcullis_types::Shutdown;
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
@@ -26,7 +27,6 @@ use crate::admission::Entrance;
 use crate::config::{Config, RefusalStyle};
 use crate::connection::{Arrival, Carried, Connection};
 use crate::credential::Presented;
-use crate::forwarded::client_address;
 use crate::handshake::{self, Handshake, NotWebSocket};
 use crate::hub::{Hub, Seat};
 use crate::listener::Peer;
@@ -41,7 +41,7 @@ pub struct Routes {
     own: axum::Router,
     path: String,
     origins: Vec<AllowedOrigin>,
-    trusted_proxies: Vec<AddressRange>,
+    trusted_proxies: TrustedProxies,
     style: RefusalStyle,
     message_bytes: usize,
     tasks: Shutdown,
@@ -83,7 +83,7 @@ impl Routes {
     async fn shake_hands(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, _empty) = request.into_parts();
-        let client = client_address(peer.address, &parts.headers, &self.trusted_proxies);
+        let client = self.trusted_proxies.client(peer.address, &parts.headers);
         let read = handshake::read(&parts, client, &self.origins, self.hub.rules.credentials);
         let handshake = match read {
             Ok(handshake) => handshake,

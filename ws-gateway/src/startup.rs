@@ -98,7 +98,7 @@ impl Gateway {
             let (page, stop) = (page.clone(), vital.clone());
             vital.spawn("metrics", async move { listener.serve(page, stop.requested()).await });
         }
-        let page = config.metrics.listen.is_none().then_some(page);
+        let page = config.metrics.beside(config.is_public()).then_some(page);
         let routes = Arc::new(Routes::new(hub, &config, page, sockets.clone()));
         let acceptor = Acceptor::new(routes, &config.limits, metrics, Arc::clone(&entropy), sockets.clone());
         tracing::info!(gateway = config.gateway_id.as_str(), %address, path = config.hub.path, "listening");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Rule;
+use super::{GrpcLimits, Rule};
 
 /// `[grpc]`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) struct Grpc {
     pub(crate) max_message_bytes: usize,
     /// The longest a unary call may take.
     pub(crate) max_deadline_ms: u64,
+    /// What peers may take of it.
+    pub(crate) limits: GrpcLimits,
 }
 
 /// `[grpc.tls]`.
@@ -44,6 +46,7 @@ impl Default for Grpc {
             reflection: false,
             max_message_bytes: 1 << 20,
             max_deadline_ms: 30_000,
+            limits: GrpcLimits::default(),
         }
     }
 }

@@ -1,10 +1,12 @@
-//! `[http]`: the listener for people, browsers and standards.
+//! `[http]`: the listener for people, browsers and standards, and who stands in front of it.
 
 use std::net::SocketAddr;
 
+use portcullis_config::TrustedProxies;
 use serde::Deserialize;
 
 use super::{HttpLimits, Rule};
+use crate::listen::Caps;
 
 /// `[http]`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -14,8 +16,8 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// That a proxy speaks TLS to the world in front of this listener.
     pub(crate) behind_tls_proxy: bool,
-    /// That the proxy in front names the client last in `X-Forwarded-For`: attempts are counted by that address.
-    pub(crate) forwarded_for: bool,
+    /// The proxies that are believed about whom they speak for, in `X-Forwarded-For`: all that a request passes.
+    pub(crate) trusted_proxies: TrustedProxies,
     /// The origins whose pages may use the session cookie, exactly as browsers write them.
     pub(crate) allowed_origins: Vec<String>,
     /// What a peer may ask of it.
@@ -28,7 +30,7 @@ impl Default for Http {
         Self {
             listen,
             behind_tls_proxy: false,
-            forwarded_for: false,
+            trusted_proxies: TrustedProxies::default(),
             allowed_origins: Vec::new(),
             limits: HttpLimits::default(),
         }
@@ -36,13 +38,35 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Which of its keys may not be used.
-    pub(super) fn rules(&self) -> [Rule; 2] {
+    /// Whether others than programs of this machine reach the listener.
+    pub(crate) const fn is_public(&self) -> bool {
+        self.behind_tls_proxy || !self.listen.ip().is_loopback()
+    }
+
+    /// As the listener keeps them.
+    pub(crate) fn caps(&self) -> Caps {
+        let HttpLimits { connections: most, connections_per_address: per_address, .. } = self.limits;
+        Caps { most, per_address, proxies: self.trusted_proxies.clone(), admission: None }
+    }
+
+    /// What this section must hold.
+    pub(super) fn rules(&self) -> [Rule; 4] {
         [
             (
                 self.listen.ip().is_loopback() || self.behind_tls_proxy,
                 "http.listen",
                 "must be a loopback address unless `http.behind_tls_proxy = true` says that a proxy speaks TLS in front",
+            ),
+            (
+                !self.behind_tls_proxy || !self.trusted_proxies.is_empty(),
+                "http.trusted_proxies",
+                "must name the proxies in front, such as [\"10.0.0.0/8\"], because `http.behind_tls_proxy = true`: \
+                 otherwise all clients would have the proxy's address, and whoever guesses would slow them all",
+            ),
+            (
+                !self.trusted_proxies.has_everybody(),
+                "http.trusted_proxies",
+                "must not hold every address: then each client could choose the one that it is counted by",
             ),
             (
                 self.allowed_origins.iter().all(|origin| is_origin(origin)),
@@ -70,9 +94,20 @@ mod tests {
     use super::super::tests::{read, refused};
 
     #[test]
-    fn http_leaves_loopback_only_behind_a_tls_proxy() {
+    fn http_leaves_loopback_only_behind_a_tls_proxy_that_is_named() {
         assert!(refused("[http]\nlisten = '0.0.0.0:80'").contains("http.behind_tls_proxy"));
-        assert!(read("[http]\nlisten = '0.0.0.0:80'\nbehind_tls_proxy = true").is_ok());
+        let unnamed = refused("[http]\nlisten = '0.0.0.0:80'\nbehind_tls_proxy = true");
+        assert!(unnamed.contains("`http.trusted_proxies` must name") && unnamed.contains("10.0.0.0/8"), "{unnamed}");
+        let named = "[http]\nlisten = '0.0.0.0:80'\nbehind_tls_proxy = true\ntrusted_proxies = ['10.0.0.0/8', '::1']";
+        assert!(read(named).expect("it may").http.is_public());
+    }
+
+    #[test]
+    fn a_proxy_is_a_range_and_not_everybody() {
+        assert!(refused("[http]\ntrusted_proxies = ['0.0.0.0/0']").contains("every address"));
+        assert!(refused("[http]\ntrusted_proxies = ['proxy.example']").contains("trusted_proxies"));
+        let old = refused("[http]\nforwarded_for = true");
+        assert!(old.contains("forwarded_for") && old.contains("trusted_proxies"), "it names the key to use: {old}");
     }
 
     #[test]

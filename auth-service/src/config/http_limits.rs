@@ -14,11 +14,15 @@ pub(crate) struct HttpLimits {
     pub(crate) request_time_ms: u64,
     /// How many requests an address may make in a minute.
     pub(crate) requests_per_minute: u32,
+    /// How many connections there may be; one more waits.
+    pub(crate) connections: usize,
+    /// How many of them one address may have that is no trusted proxy; one more is refused.
+    pub(crate) connections_per_address: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { request_time_ms: 10_000, requests_per_minute: 6_000 }
+        Self { request_time_ms: 10_000, requests_per_minute: 6_000, connections: 2_048, connections_per_address: 256 }
     }
 }
 
@@ -29,13 +33,19 @@ impl HttpLimits {
     }
 
     /// What this section must hold.
-    pub(super) fn rules(&self) -> [Rule; 2] {
+    pub(super) fn rules(&self) -> [Rule; 4] {
         [
             ((100..=300_000).contains(&self.request_time_ms), "http.limits.request_time_ms", "must be 100 to 300000"),
             (
                 (1..=10_000_000).contains(&self.requests_per_minute),
                 "http.limits.requests_per_minute",
                 "must be 1 to 10000000",
+            ),
+            ((1..=65_536).contains(&self.connections), "http.limits.connections", "must be 1 to 65536"),
+            (
+                (1..=65_536).contains(&self.connections_per_address),
+                "http.limits.connections_per_address",
+                "must be 1 to 65536",
             ),
         ]
     }
@@ -48,7 +58,9 @@ mod tests {
     #[test]
     fn values_out_of_range_name_their_key() {
         assert!(refused("[http.limits]\nrequest_time_ms = 1").contains("http.limits.request_time_ms"));
-        assert!(refused("[http.limits]\nrequests_per_minute = 0").contains("http.limits.requests_per_minute"));
+        for key in ["requests_per_minute", "connections", "connections_per_address"] {
+            assert!(refused(&format!("[http.limits]\n{key} = 0")).contains(&format!("http.limits.{key}`")), "{key}");
+        }
         assert!(read("[http.limits]\nrequests_per_minute = 60").is_ok());
     }
 }

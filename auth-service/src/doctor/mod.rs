@@ -22,11 +22,12 @@ pub(crate) async fn examine(config: &Config, clock: &dyn Clock) -> Report {
     let mut report = Report::default();
     data_directory::examine(config, &mut report);
     machine::disk(config, &mut report);
-    machine::files(&mut report);
+    machine::files(config, &mut report);
     let served = match config.store.kind {
         StoreKind::Sqlite => sqlite::examine(config, clock, &mut report).await,
         StoreKind::Postgres => postgres::examine(config, clock, &mut report).await,
     };
     machine::ports(config, served, &mut report);
+    machine::metrics(config, &mut report);
     report
 }

@@ -1,6 +1,6 @@
 //! `AwaitEnforced` and `WatchEnforced`: receipts, as they stand and as they fill in.
 //!
-//! Guarantees: at most [`MOST_WAITING`] callers wait, one more is refused; a stream says only what is news, and ends by
+//! Guarantees: at most `grpc.limits.receipts` callers wait, one more is refused; a stream says only what is news, and ends by
 //! its time at the latest.
 
 use std::sync::Arc;
@@ -19,9 +19,6 @@ use super::errors::{Failure, Reason};
 use super::revocations::BUFFERED;
 use super::{Api, wire};
 use crate::receipts::NoReceipt;
-
-/// How many callers may wait for receipts.
-pub(super) const MOST_WAITING: usize = 256;
 
 const DEFAULT_FOLLOW: Duration = Duration::from_secs(30);
 /// A caller is judged when it asks; so it must ask again after as long as a watch's caller is judged again.

@@ -24,6 +24,7 @@ use super::errors::{Failure, Reason};
 use super::scopes::{self, Access};
 use crate::denials::Denials;
 use crate::metrics::Metrics;
+use crate::tls::Peer;
 
 /// What the gate needs.
 #[derive(Clone, Debug)]
@@ -131,6 +132,9 @@ impl Gate {
                     Ok(admitted) => Arc::new(admitted),
                     Err(failure) => return Ok(refusal(failure)),
                 };
+                if let Some(peer) = request.extensions().get::<Peer>() {
+                    peer.admission.give();
+                }
                 *caller = Some(Arc::clone(&admitted));
                 if let Some(Err(forbidden)) = method.scope.map(|scope| admitted.holds(scope)) {
                     return Ok(refusal(forbidden.into()));

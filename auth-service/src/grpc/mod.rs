@@ -67,16 +67,13 @@ pub(crate) use self::scopes::METHODS;
 use self::gate::Gate;
 use self::health::BoundedHealth;
 use crate::config::Config;
+use crate::listen::Room;
 use crate::metrics::Metrics;
 use crate::receipts::Receipts;
 use crate::revoker::Revoker;
 use crate::tailer::LogTail;
 use crate::tls::{self, Shown};
 
-/// How many watches may be open; one more is refused.
-const MOST_WATCHES: usize = 1_024;
-/// How many connections may be open; one more waits in the backlog.
-const MOST_CONNECTIONS: usize = 2_048;
 /// How many calls one connection may have open; HTTP/2 makes the client wait for one more.
 const MOST_STREAMS: u32 = 256;
 const MOST_HEADER_BYTES: u32 = 16 * 1024;
@@ -125,6 +122,7 @@ pub(crate) struct Api {
     max_message_bytes: usize,
     reflection: bool,
     shown: Option<Arc<Shown>>,
+    room: Arc<Room>,
 }
 
 /// What the transport is made of.
@@ -161,6 +159,8 @@ impl Api {
     /// With its bounds from the configuration.
     pub(crate) fn new(parts: Parts, shown: Option<Arc<Shown>>, config: &Config) -> Self {
         let leases = parts.authority.settings().leases;
+        let limits = &config.grpc.limits;
+        let room = Room::new(limits.caps(), parts.metrics.refused("grpc"));
         Self {
             authority: parts.authority,
             revoker: parts.revoker,
@@ -169,14 +169,15 @@ impl Api {
             metrics: parts.metrics,
             clock: parts.clock,
             shutdown: parts.shutdown,
-            watches: Arc::new(Semaphore::new(MOST_WATCHES)),
-            waiting: Arc::new(Semaphore::new(enforced::MOST_WAITING)),
+            watches: Arc::new(Semaphore::new(limits.watches)),
+            waiting: Arc::new(Semaphore::new(limits.receipts)),
             leases,
             probe_interval: Duration::from_millis(config.guarantee.probe_interval_ms),
             max_deadline: Duration::from_millis(config.grpc.max_deadline_ms),
             max_message_bytes: config.grpc.max_message_bytes,
             reflection: config.grpc.reflection,
             shown,
+            room,
         }
     }
 
@@ -205,7 +206,7 @@ impl Api {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(tls::connections(listener, MOST_CONNECTIONS, self.shown), async move {
+            .serve_with_incoming_shutdown(tls::connections(listener, self.room, self.shown), async move {
                 shutdown.requested().await;
                 report(&health, ServingStatus::NotServing).await;
             })

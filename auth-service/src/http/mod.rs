@@ -37,6 +37,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, header};
+use portcullis_config::TrustedProxies;
 use portcullis_observe::{Kind, Page as MetricsPage, Parent, Span};
 use portcullis_types::{Clock, Secret};
 
@@ -51,7 +52,7 @@ use crate::revoker::Revoker;
 use crate::tailer::{LogTail, SourceText as _};
 
 /// The routes with their methods.
-pub(crate) const ROUTES: [(&str, &str); 21] = [
+pub(crate) const ROUTES: [(&str, &str); 22] = [
     ("/v1/login", "POST"),
     ("/v1/login/continue", "POST"),
     ("/v1/logout", "POST"),
@@ -63,6 +64,7 @@ pub(crate) const ROUTES: [(&str, &str); 21] = [
     ("/v1/password/reset", "POST"),
     ("/v1/second-factor/enrol", "POST"),
     ("/v1/second-factor/confirm", "POST"),
+    ("/v1/second-factor/recovery-codes", "POST"),
     ("/v1/second-factor/remove", "POST"),
     ("/v1/signature-keys", "GET"),
     ("/v1/signature-keys/begin", "POST"),
@@ -84,11 +86,12 @@ pub(crate) struct Edge {
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
     allowed_origins: Arc<[String]>,
-    forwarded_for: bool,
+    trusted_proxies: TrustedProxies,
     request_time: Duration,
     rate: Arc<Rate>,
     clock: Arc<dyn Clock>,
     metrics_page: Option<MetricsPage>,
+    is_over_tls: bool,
 }
 
 impl Edge {
@@ -104,8 +107,9 @@ impl Edge {
         let (log, allowed_origins) = (Arc::clone(receipts.log()), config.http.allowed_origins.clone().into());
         let limits = &config.http.limits;
         let (request_time, rate) = (limits.request_time(), Arc::new(Rate::new(limits.requests_per_minute)));
-        let forwarded_for = config.http.forwarded_for;
-        let metrics_page = config.metrics.listen.is_none().then(|| receipts.page());
+        let trusted_proxies = config.http.trusted_proxies.clone();
+        let metrics_page = config.metrics.beside(config.http.is_public()).then(|| receipts.page());
+        let is_over_tls = config.http.behind_tls_proxy;
         Self {
             authority,
             revoker,
@@ -113,11 +117,12 @@ impl Edge {
             receipts,
             metrics,
             allowed_origins,
-            forwarded_for,
+            trusted_proxies,
             request_time,
             rate,
             clock,
             metrics_page,
+            is_over_tls,
         }
     }
 
@@ -140,6 +145,7 @@ impl Edge {
             .route("/v1/password/reset", post(password::reset))
             .route("/v1/second-factor/enrol", post(second_factor::enrol))
             .route("/v1/second-factor/confirm", post(second_factor::confirm))
+            .route("/v1/second-factor/recovery-codes", post(second_factor::renew))
             .route("/v1/second-factor/remove", post(second_factor::remove))
             .route("/v1/signature-keys", get(signature_keys::list))
             .route("/v1/signature-keys/begin", post(signature_keys::begin))
@@ -180,6 +186,9 @@ async fn surround(State(edge): State<Edge>, request: Request, next: Next) -> Res
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if edge.is_over_tls {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT_SECURITY));
+    }
     cors::name_origin(&edge, &asked, headers);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let status = response.status().as_u16();
@@ -210,6 +219,9 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
+
+/// A year, for this host: what is beside it is not ours to say.
+const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use portcullis_types::Boottime;
 
+use crate::listen::network_of;
+
 const MOST_ADDRESSES: usize = 65_536;
 const WINDOW_NANOS: u64 = 60_000_000_000;
 
@@ -47,17 +49,6 @@ impl Rate {
         let left = (window + 1) * WINDOW_NANOS - now.as_nanos();
         (*count > self.most).then(|| left.div_ceil(1_000_000_000))
     }
-}
-
-/// Of IPv6 the network of 64 bits, because one customer has all of it.
-fn network_of(address: IpAddr) -> [u8; 8] {
-    let mut key = [0; 8];
-    match address.to_canonical() {
-        // No network of IPv6 begins so.
-        IpAddr::V4(address) => key[4..].copy_from_slice(&address.octets()),
-        IpAddr::V6(address) => key.copy_from_slice(&address.octets()[..8]),
-    }
-    key
 }
 
 #[cfg(test)]

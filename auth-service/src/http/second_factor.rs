@@ -1,8 +1,9 @@
-//! `POST /v1/second-factor/enrol`, `/confirm` and `/remove`: an authenticator app, by whoever is logged in. What a stolen
-//! session must not do needs the password too.
+//! `POST /v1/second-factor/enrol`, `/confirm`, `/recovery-codes` and `/remove`: an authenticator app, by whoever is logged
+//! in. What a stolen session must not do needs the password too; what whoever also has the password must not do, a code.
 
 use auth_domain::{
-    Actor, CookieUse, IdentityRef, Judgement, PresentationContext, Presented, SecondFactorError, TotpConfirmation,
+    Actor, CookieUse, FactorCode, IdentityRef, Judgement, OwnFactorError, OwnProof, PresentationContext, Presented,
+    Refusal, SecondFactorError, TotpConfirmation,
 };
 use axum::Json;
 use axum::extract::State;
@@ -28,6 +29,31 @@ pub(super) struct ConfirmRequest {
     totp_code: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OwnRequest {
+    password: String,
+    proof: Given,
+}
+
+/// One of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Given {
+    TotpCode(String),
+    RecoveryCode(String),
+}
+
+impl OwnRequest {
+    fn proof(self, ClientAddress(from): ClientAddress) -> OwnProof {
+        let code = match self.proof {
+            Given::TotpCode(code) => FactorCode::Totp(Secret::from(code)),
+            Given::RecoveryCode(code) => FactorCode::Recovery(Secret::from(code)),
+        };
+        OwnProof { password: Secret::from(self.password), code, from }
+    }
+}
+
 #[derive(Serialize)]
 struct EnrolResponse {
     secret: String,
@@ -35,8 +61,14 @@ struct EnrolResponse {
 }
 
 #[derive(Serialize)]
-struct ConfirmResponse {
+struct CodesResponse {
     recovery_codes: Vec<String>,
+}
+
+impl CodesResponse {
+    fn of(codes: &[Secret]) -> Result<Self, Problem> {
+        Ok(Self { recovery_codes: codes.iter().map(text_of).collect::<Result<_, _>>()? })
+    }
 }
 
 #[derive(Serialize)]
@@ -68,7 +100,7 @@ impl Asker {
     async fn prove(&self, edge: &Edge, password: String, ClientAddress(from): ClientAddress) -> Result<(), Problem> {
         let password = Secret::from(password);
         let checked = edge.authority.check_own_password(&self.tenant, &self.which, password, from).await?;
-        checked.map_err(|refusal| Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
+        checked.map_err(refused)
     }
 
     /// The answer, with another cookie: what its holder may do has changed.
@@ -114,15 +146,27 @@ pub(super) async fn confirm(
     let code = Secret::from(asked.totp_code);
     match edge.authority.confirm_totp(&asker.actor, &asker.tenant, &asker.which, &code).await? {
         TotpConfirmation::Confirmed(codes) => {
-            let recovery_codes = codes.iter().map(text_of).collect::<Result<_, _>>()?;
-            asker.answer(&edge, ConfirmResponse { recovery_codes }).await
+            let answer = CodesResponse::of(&codes)?;
+            asker.answer(&edge, answer).await
         }
         // Nobody names a request at this edge.
         TotpConfirmation::ConfirmedBefore => Err(Problem::Internal),
-        TotpConfirmation::Refused(refusal) => {
-            Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
-        }
+        TotpConfirmation::Refused(refusal) => Err(refused(refusal)),
     }
+}
+
+/// Shows new recovery codes, once; those before are void.
+pub(super) async fn renew(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+    body::Json(asked): body::Json<OwnRequest>,
+) -> Result<Response, Problem> {
+    let asker = Asker::of(&edge, from, &headers).await?;
+    let Asker { actor, tenant, which, .. } = &asker;
+    let renewed = edge.authority.renew_own_recovery_codes(actor, tenant, which, asked.proof(from)).await?;
+    let answer = CodesResponse::of(&renewed.map_err(refused)?)?;
+    asker.answer(&edge, answer).await
 }
 
 /// Takes the app and all recovery codes away.
@@ -130,12 +174,27 @@ pub(super) async fn remove(
     State(edge): State<Edge>,
     from: ClientAddress,
     headers: HeaderMap,
-    body::Json(asked): body::Json<PasswordRequest>,
+    body::Json(asked): body::Json<OwnRequest>,
 ) -> Result<Response, Problem> {
     let asker = Asker::of(&edge, from, &headers).await?;
-    asker.prove(&edge, asked.password, from).await?;
-    edge.authority.remove_second_factor(&asker.actor, &asker.tenant, &asker.which).await?;
+    let Asker { actor, tenant, which, .. } = &asker;
+    let removed = edge.authority.remove_own_second_factor(actor, tenant, which, asked.proof(from)).await?;
+    removed.map_err(refused)?;
     asker.answer(&edge, RemoveResponse { removed: true }).await
+}
+
+/// Which of the two was wrong is not told.
+fn refused(refusal: Refusal) -> Problem {
+    Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) }
+}
+
+impl From<OwnFactorError> for Problem {
+    fn from(error: OwnFactorError) -> Self {
+        match error {
+            OwnFactorError::Password(error) => error.into(),
+            OwnFactorError::Factor(error) => error.into(),
+        }
+    }
 }
 
 impl From<SecondFactorError> for Problem {

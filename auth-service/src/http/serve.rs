@@ -4,6 +4,7 @@
 //! finishes its request and closes.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,16 +19,15 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use super::client::Peer;
-use crate::listen::{self, Accepted};
+use crate::listen::{self, Accepted, Room};
 
-const MOST_CONNECTIONS: usize = 2_048;
 const MOST_HEADER_BYTES: usize = 16 * 1024;
 const MOST_HEADERS: usize = 64;
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// Serves until shutdown is requested, then stops accepting; each connection is a tracked task.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
-    let mut connections = pin!(listen::connections(listener, MOST_CONNECTIONS));
+pub(crate) async fn serve(listener: TcpListener, room: Arc<Room>, router: Router, shutdown: Shutdown) {
+    let mut connections = pin!(listen::connections(listener, room));
     loop {
         tokio::select! {
             () = shutdown.requested() => return,

@@ -15,6 +15,7 @@ fn the_table_in_the_documentation_is_complete_and_true() {
     // A family is not there before it has a member.
     metrics.call("", "", Duration::ZERO);
     metrics.verdict("", "");
+    metrics.refused("");
     metrics.revocation("");
     metrics.answer("", 0, Duration::ZERO);
     drop(metrics.begin(""));

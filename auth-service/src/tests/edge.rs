@@ -1,9 +1,12 @@
 //! The HTTP edge as browsers and programs meet it.
 
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
+use portcullis_config::TrustedProxies;
 use portcullis_proto::auth::v1;
+use portcullis_types::AddressRange;
 
 use super::world::{ORIGIN, PASSWORD, World, by, named};
+use crate::config::Config;
 
 const JSON: (http::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 const FORM: (http::HeaderName, &str) = (header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -90,7 +93,12 @@ async fn a_form_refreshes_for_the_client_that_the_session_is_of_and_takes_nothin
 async fn a_key_that_is_bound_to_addresses_is_exchanged_from_them_alone() {
     const FORWARDED_FOR: http::HeaderName = http::HeaderName::from_static("x-forwarded-for");
     for behind_proxy in [true, false] {
-        let world = World::with(|config| config.http.forwarded_for = behind_proxy).await;
+        let world = World::with(|config| {
+            if behind_proxy {
+                behind_a_proxy(config);
+            }
+        })
+        .await;
         world.make_identity("demo", "job", v1::IdentityKind::Service).await;
         let request = v1::CreateApiKeyRequest {
             identity: Some(named("demo", "job")),
@@ -253,8 +261,45 @@ async fn every_answer_carries_the_security_headers() {
     for path in ["/v1/login", "/nowhere", "/health"] {
         let (response, _) = world.http(path, &[], "").await;
         let headers = response.headers();
-        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
-        assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text").contains("frame-ancestors 'none'"));
-        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{path}");
+        for (name, value) in [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        ] {
+            assert_eq!(headers.get(&name).and_then(|value| value.to_str().ok()), Some(value), "{name} of {path}");
+        }
+        assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY), "nothing here is over TLS");
     }
+}
+
+/// Behind a proxy that speaks TLS, and is trusted.
+fn behind_a_proxy(config: &mut Config) {
+    config.http.behind_tls_proxy = true;
+    config.http.trusted_proxies = TrustedProxies::new(vec![AddressRange::try_from("127.0.0.1").expect("a range")]);
+}
+
+#[tokio::test]
+async fn whoever_came_over_tls_is_told_to_stay() {
+    let world = World::with(behind_a_proxy).await;
+    for path in ["/v1/login", "/nowhere", "/health"] {
+        let (response, _) = world.http(path, &[], "").await;
+        assert_eq!(response.headers()[header::STRICT_TRANSPORT_SECURITY], "max-age=31536000", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn figures_are_not_shown_to_the_world_unless_it_is_said() {
+    let shows = |page: &str| page.contains("portcullis_auth_bound_seconds");
+    assert!(shows(&World::new().await.get("/metrics").await), "to programs of this machine");
+    let world = World::with(behind_a_proxy).await;
+    let page = world.get("/metrics").await;
+    assert!(!shows(&page) && page.contains("not_found"), "{page}");
+    let world = World::with(|config| {
+        behind_a_proxy(config);
+        config.metrics.exposed = true;
+    })
+    .await;
+    assert!(shows(&world.get("/metrics").await));
 }

@@ -11,6 +11,7 @@ mod guard;
 mod held_rows;
 mod job;
 mod lifecycle;
+mod limits;
 mod openapi;
 mod page_tokens;
 mod pages;

@@ -276,7 +276,10 @@ async fn half_a_request(world: &World, path: &str) -> Response<Bytes> {
 fn some_body(path: &str) -> Value {
     match path {
         "/v1/password" => json!({ "current_password": PASSWORD, "new_password": NEW }),
-        "/v1/second-factor/enrol" | "/v1/second-factor/remove" => json!({ "password": PASSWORD }),
+        "/v1/second-factor/enrol" => json!({ "password": PASSWORD }),
+        "/v1/second-factor/remove" | "/v1/second-factor/recovery-codes" => {
+            json!({ "password": PASSWORD, "proof": { "totp_code": "123456" } })
+        }
         "/v1/second-factor/confirm" => json!({ "totp_code": "123456" }),
         "/v1/signature-keys/register" => json!({ "jwk": {}, "proof": "" }),
         "/v1/signature-keys/revoke" => json!({ "id": "" }),
@@ -452,19 +455,35 @@ async fn second_factors(world: &World, truth: &mut Truth) {
     let at = |step: &str| format!("/v1/second-factor/{step}");
     truth.post(world, &at("enrol"), &browser, &wrong, 401).await;
     truth.post(world, &at("confirm"), &browser, &code("123456"), 404).await;
-    truth.post(world, &at("remove"), &browser, &own, 404).await;
+    let proof = |password: &str, proof: Value| json!({ "password": password, "proof": proof });
+    let recovery = |code: &str| json!({ "recovery_code": code });
+    for step in ["recovery-codes", "remove"] {
+        truth.post(world, &at(step), &browser, &proof(PASSWORD, code("123456")), 404).await;
+        truth.post(world, &at(step), &browser, &own, 400).await;
+    }
     let (_, enrolment) = truth.post(world, &at("enrol"), &browser, &own, 200).await;
     truth.post(world, &at("confirm"), &browser, &code("no code"), 401).await;
     let right = code(&totp_code(text(&enrolment, "secret")));
-    let (confirmed, _) = truth.post(world, &at("confirm"), &browser, &right, 200).await;
+    let (confirmed, codes) = truth.post(world, &at("confirm"), &browser, &right, 200).await;
     let next = cookie_of(&confirmed);
     assert_ne!(next, cookie, "another value, because what it may do has changed");
     let browser = [(header::COOKIE, next.as_str()), (header::ORIGIN, ORIGIN)];
     truth.post(world, &at("enrol"), &browser, &own, 409).await;
     truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 202).await;
-    truth.post(world, &at("remove"), &browser, &wrong, 401).await;
-    let (removed, _) = truth.post(world, &at("remove"), &browser, &own, 200).await;
-    assert_ne!(cookie_of(&removed), next);
+    let first = |codes: &Value| codes["recovery_codes"][0].as_str().expect("a code").to_owned();
+    for step in ["recovery-codes", "remove"] {
+        truth.post(world, &at(step), &browser, &proof(PASSWORD, code("no code")), 401).await;
+        truth.post(world, &at(step), &browser, &proof("wrong horse battery", recovery(&first(&codes))), 401).await;
+    }
+    let renew = proof(PASSWORD, recovery(&first(&codes)));
+    let (renewed, codes) = truth.post(world, &at("recovery-codes"), &browser, &renew, 200).await;
+    let renewed = cookie_of(&renewed);
+    assert_ne!(renewed, next);
+    let browser = [(header::COOKIE, renewed.as_str()), (header::ORIGIN, ORIGIN)];
+    truth.post(world, &at("remove"), &browser, &renew, 401).await;
+    let (removed, _) =
+        truth.post(world, &at("remove"), &browser, &proof(PASSWORD, recovery(&first(&codes))), 200).await;
+    assert_ne!(cookie_of(&removed), renewed);
     truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 200).await;
 }
 

@@ -5,6 +5,8 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, COOKIE, ORIGIN, SET_COOKIE, VARY,
 };
 use http::{HeaderName, Method, StatusCode, header};
+use portcullis_config::TrustedProxies;
+use portcullis_types::AddressRange;
 
 use super::world::{self, PASSWORD, World};
 
@@ -157,25 +159,48 @@ async fn a_cookie_that_is_due_is_exchanged_where_it_is_used() {
     assert!(ticket["ticket"].as_str().is_some_and(|ticket| ticket.starts_with("tk_")));
 }
 
+/// What a CDN, and a balancer that listens at loopback before us, make of a request of a client that forges the header.
+fn forwarded(forged: &str, client: &str) -> String {
+    format!("{forged}, {client}, 198.51.100.9:4711")
+}
+
 #[tokio::test]
-async fn guesses_are_counted_by_the_address_that_the_proxy_names() {
+async fn behind_a_cdn_and_a_balancer_the_guesses_of_one_client_slow_no_other_and_forging_gains_nothing() {
     let world = World::with(|config| {
-        config.http.forwarded_for = true;
+        let trusted = ["127.0.0.1", "198.51.100.0/24"].map(|range| AddressRange::try_from(range).expect("a range"));
+        config.http.behind_tls_proxy = true;
+        config.http.trusted_proxies = TrustedProxies::new(trusted.to_vec());
         config.login_guard.free_per_place = 1;
     })
     .await;
-    let wrong = login().replace(PASSWORD, "wrong horse battery").replace("cookie", "token");
-    let from = |address: &'static str| [JSON, (HeaderName::from_static("x-forwarded-for"), address)];
-    for _ in 0..3 {
-        world.http("/v1/login", &from("203.0.113.1, 192.0.2.1"), &wrong).await;
-    }
+    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     let right = login().replace("cookie", "token");
-    let (slowed, problem) = world.http("/v1/login", &from("203.0.113.2, 192.0.2.1"), &right).await;
+    let wrong = right.replace(PASSWORD, "wrong horse battery");
+    for forged in ["192.0.2.2", "203.0.113.1", "198.51.100.7", "127.0.0.1", "unknown"] {
+        world.http("/v1/login", &[JSON, (FORWARDED_FOR, &forwarded(forged, "192.0.2.1"))], &wrong).await;
+    }
+    let (slowed, problem) =
+        world.http("/v1/login", &[JSON, (FORWARDED_FOR, &forwarded("203.0.113.2", "192.0.2.1"))], &right).await;
     assert_eq!(slowed.status(), StatusCode::UNAUTHORIZED, "what the client wrote before does not matter");
     assert_eq!(
         slowed.headers()[header::RETRY_AFTER].to_str().ok(),
         problem["retry_after"].as_u64().map(|s| s.to_string()).as_deref()
     );
-    let (other, _) = world.http("/v1/login", &from("192.0.2.2"), &right).await;
-    assert_eq!(other.status(), StatusCode::OK);
+    // Of two lines the later one was written by the later proxy.
+    let lines = [JSON, (FORWARDED_FOR, "192.0.2.2"), (FORWARDED_FOR, "198.51.100.9")];
+    let (other, _) = world.http("/v1/login", &lines, &right).await;
+    assert_eq!(other.status(), StatusCode::OK, "the other client");
+}
+
+#[tokio::test]
+async fn whoever_is_no_proxy_is_not_believed_about_its_address() {
+    let world = World::with(|config| config.login_guard.free_per_place = 1).await;
+    let right = login().replace("cookie", "token");
+    let wrong = right.replace(PASSWORD, "wrong horse battery");
+    let from = |address: &'static str| [JSON, (HeaderName::from_static("x-forwarded-for"), address)];
+    for address in ["203.0.113.1", "203.0.113.2", "203.0.113.3"] {
+        world.http("/v1/login", &from(address), &wrong).await;
+    }
+    let (slowed, _) = world.http("/v1/login", &from("203.0.113.4"), &right).await;
+    assert_eq!(slowed.status(), StatusCode::UNAUTHORIZED);
 }

@@ -19,12 +19,15 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use super::{Shown, unix_time};
+use crate::listen::Admission;
 
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     /// Where it is; none when it is gone already.
     pub(crate) address: Option<IpAddr>,
+    /// What keeps the connection open, once somebody called over it who may.
+    pub(crate) admission: Admission,
     /// What it showed.
     pub(crate) certificate: Option<Arc<CallerCertificate>>,
 }

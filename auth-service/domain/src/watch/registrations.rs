@@ -166,18 +166,26 @@ impl Registration {
 pub struct Registrations {
     terms: Terms,
     began: Boottime,
+    most: usize,
     runs: BTreeMap<Run, Registration>,
 }
 
 impl Registrations {
-    /// How many runs are remembered.
+    /// How many runs are remembered, unless it is said otherwise.
     pub const MOST: usize = 2_048;
     /// How many acknowledgements of one run are remembered; the oldest gives way, and `applied` stands for it.
     pub const MOST_ACKNOWLEDGEMENTS: usize = 1_024;
 
     /// Of a process that began to answer probes at `began` or later, and knows nothing of those before it.
     pub const fn new(terms: Terms, began: Boottime) -> Self {
-        Self { terms, began, runs: BTreeMap::new() }
+        Self { terms, began, most: Self::MOST, runs: BTreeMap::new() }
+    }
+
+    /// With room for so many runs.
+    #[must_use]
+    pub const fn with_room(mut self, most: usize) -> Self {
+        self.most = most;
+        self
     }
 
     /// A run opens a watch. Before it is welcomed, so before it sends a probe.
@@ -372,7 +380,7 @@ impl Registrations {
                 self.runs.retain(|other, _| other.gateway != run.gateway);
             }
             self.forget(now);
-            if self.runs.len() >= Self::MOST {
+            if self.runs.len() >= self.most {
                 return Err(TooManyGateways);
             }
         }
@@ -384,7 +392,7 @@ impl Registrations {
     /// would come back from there as news.
     fn forget(&mut self, now: Boottime) {
         self.runs.retain(|_, known| known.renewals.is_some() || now < known.lease_over() + SHOWN);
-        if self.runs.len() < Self::MOST {
+        if self.runs.len() < self.most {
             return;
         }
         let over = Registration::lease_over;
