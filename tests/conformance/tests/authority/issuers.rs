@@ -249,12 +249,15 @@ async fn the_public_key_is_no_secret_that_signs() {
     }
 }
 
+/// Puts something of a key into a header.
+type Bring = fn(&mut Header, &Jwk);
+
 #[tokio::test]
 async fn a_header_brings_no_key() {
     let (world, _) = World::trusting().await;
     let claims = world.claims(json!({}));
     let own = fresh();
-    let brought: [(&str, fn(&mut Header, &Jwk)); 4] = [
+    let brought: [(&str, Bring); 4] = [
         ("jwk", |header, jwk| header.jwk = Some(jwk.clone())),
         ("jku", |header, _| header.jku = Some("https://evil.example/jwks".to_owned())),
         ("x5u", |header, _| header.x5u = Some("https://evil.example/key.pem".to_owned())),
