@@ -251,7 +251,7 @@ pub(crate) fn terms_told(row: &Credential) -> Detail {
 pub(crate) async fn limits_of(view: &mut dyn ReadView, maker: Option<&Credential>) -> Result<KeyTerms, StoreError> {
     let Some(maker) = maker else { return Ok(KeyTerms::default()) };
     if maker.is_service_token() {
-        return Ok(key_of(view, maker).await?.credential.key_terms.unwrap_or_default());
+        return Ok(key_of(view, maker).await?.into_rows().credential.key_terms.unwrap_or_default());
     }
     Ok(maker.key_terms.clone().unwrap_or_default())
 }

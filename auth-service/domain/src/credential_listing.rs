@@ -41,7 +41,7 @@ impl ListedCredential {
             Err(Denial { permanent: false, .. }) => CredentialState::Refused,
             Err(Denial { permanent: true, .. }) => CredentialState::Revoked,
         };
-        Self { credential: standing.credential, state }
+        Self { credential: standing.into_rows().credential, state }
     }
 }
 

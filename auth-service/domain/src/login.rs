@@ -338,7 +338,7 @@ impl Authority {
         let Some(cookie) = cookie else { return Ok(None) };
         let Ok(form) = self.read_own_bearer(cookie).await? else { return Ok(None) };
         let standing = self.bearer_standing(view, &form, None, self.now()).await?;
-        let session = standing.ok().and_then(|standing| standing.session);
+        let session = standing.ok().and_then(|standing| standing.into_rows().session);
         Ok(session.map(|session| Target::Session(session.tenant, session.id)))
     }
 

@@ -9,15 +9,18 @@
 #[cfg(test)]
 mod properties;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use portcullis_types::{CredentialId, KeyDigest, OpaqueToken, Revision, RoleName, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::batch::Target;
 use crate::faults::{Fault, is_broken};
-use crate::store::{HeldKey, SigningKeyMark, StandingRows};
+use crate::store::{HeldKey, StandingRows};
 use crate::{
-    CertificateName, Credential, CredentialKind, DenyReason, ExternalMark, Grant, Head, Identity, IdentityState,
-    KeyState, MAX_GRANT_BYTES, ReadView, Session, Store, StoreError, Tenant, TenantState,
+    CertificateName, Credential, CredentialKind, DenyReason, ExternalMark, Grant, Head, IdentityState, KeyState,
+    MAX_GRANT_BYTES, ReadView, Store, StoreError, TenantState,
 };
 
 /// A refusal: why, and whether it is for ever.
@@ -37,27 +40,28 @@ impl Denial {
     }
 }
 
-/// A credential with everything above it, from one snapshot.
+/// A credential with everything above it, from one snapshot, which many may look at.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    pub(crate) credential: Credential,
-    pub(crate) session: Option<Session>,
-    pub(crate) identity: Identity,
-    pub(crate) grants: Vec<Grant>,
-    /// Of a token of an external issuer: who vouched, and for which roles.
-    external: Option<ExternalMark>,
-    pub(crate) tenant: Tenant,
-    signing_key: Option<SigningKeyMark>,
-    client_revoked_seq: Option<u64>,
-    pub(crate) held_keys: Vec<HeldKey>,
+    rows: Arc<StandingRows>,
+    /// What the roles of a token of an external issuer grant, beside those of its identity.
+    vouched: Option<Vec<Grant>>,
     on_this_chain: bool,
+}
+
+impl Deref for Standing {
+    type Target = StandingRows;
+
+    fn deref(&self) -> &StandingRows {
+        &self.rows
+    }
 }
 
 impl Standing {
     /// Reads it in a snapshot; none when there is no such credential.
     pub(crate) async fn of(view: &mut dyn ReadView, id: CredentialId) -> Result<Option<Self>, StoreError> {
         let head = view.head();
-        Ok(view.standing(id).await?.map(|rows| Self::from_rows(head, rows)))
+        Ok(view.standing(id).await?.map(|rows| Self::from_rows(head, Arc::new(rows))))
     }
 
     /// Reads it in a snapshot of its own, with the head of that snapshot.
@@ -77,34 +81,20 @@ impl Standing {
 
     /// Below the horizon nothing is known any more: a row of this store is then believed, because it was inserted while its
     /// position was known ([`may_begin`]), or came with the store.
-    fn from_rows(head: Head, rows: StandingRows) -> Self {
-        let StandingRows {
-            credential,
-            session,
-            identity,
-            mut grants,
-            external,
-            tenant,
-            signing_key,
-            client_revoked_seq,
-            issued_on,
-            held_keys,
-        } = rows;
-        vouch(&mut grants, external.as_ref());
-        let issued = credential.issued;
-        let on_this_chain = is_of_this_log(issued, head.seq, issued_on);
-        Self {
-            credential,
-            session,
-            identity,
-            grants,
-            external,
-            tenant,
-            signing_key,
-            client_revoked_seq,
-            held_keys,
-            on_this_chain,
-        }
+    fn from_rows(head: Head, rows: Arc<StandingRows>) -> Self {
+        let vouched = rows.external.as_ref().map(|external| vouched(&rows.grants, external));
+        let on_this_chain = is_of_this_log(rows.credential.issued, head.seq, rows.issued_on);
+        Self { rows, vouched, on_this_chain }
+    }
+
+    /// The rows themselves.
+    pub(crate) fn into_rows(self) -> StandingRows {
+        Arc::unwrap_or_clone(self.rows)
+    }
+
+    /// What it may do, unless it is limited itself: in order, each once.
+    pub(crate) fn grants(&self) -> &[Grant] {
+        self.vouched.as_deref().unwrap_or(&self.rows.grants)
     }
 
     /// Whether it is good: neither revoked, nor over, nor refused by state. Use and constraints are judged elsewhere.
@@ -210,10 +200,10 @@ impl Standing {
     }
 }
 
-/// Adds what an issuer vouches for. The identity's own grants fit in an answer by the rule under which it got them; what
-/// would not fit beside them is left out: fewer grants, never more.
-fn vouch(grants: &mut Vec<Grant>, external: Option<&ExternalMark>) {
-    let Some(external) = external else { return };
+/// What an issuer vouches for, beside the identity's own grants. Those fit in an answer by the rule under which it got
+/// them; what would not fit beside them is left out: fewer grants, never more.
+fn vouched(own: &[Grant], external: &ExternalMark) -> Vec<Grant> {
+    let mut grants = own.to_vec();
     let mut bytes: u64 = grants.iter().map(Grant::bytes).sum();
     for grant in &external.grants {
         bytes += grant.bytes();
@@ -222,6 +212,7 @@ fn vouch(grants: &mut Vec<Grant>, external: Option<&ExternalMark>) {
         }
     }
     grants.sort_unstable();
+    grants
 }
 
 /// Whether what was presented is what was issued.

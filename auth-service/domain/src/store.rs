@@ -149,8 +149,9 @@ pub trait Store: Certified + Connections + fmt::Debug + Send + Sync {
     /// As [`Store::write`], behind at most one of those that began so, however many wait.
     async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError>;
 
-    /// Where a credential stands, and the head of the same snapshot: one statement, because every call costs one.
-    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError>;
+    /// Where a credential stands, and the head of the same snapshot, which is no older than the question: every call costs
+    /// a look or two, so they may be shared.
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<Arc<StandingRows>>), StoreError>;
 
     /// The head, read after the call began.
     async fn head(&self) -> Result<Head, StoreError>;

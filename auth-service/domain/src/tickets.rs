@@ -235,7 +235,7 @@ impl Authority {
         let by_another = matches!(standing.credential.spent, Some(Spent::Redeemed { by, .. }) if by != redemption);
         Ok(match judged {
             Ok(_) if by_another => Err(Denial::permanent(DenyReason::Spent)),
-            Ok(allowed) => Ok(Redeemable { ticket: standing.credential, allowed }),
+            Ok(allowed) => Ok(Redeemable { ticket: standing.into_rows().credential, allowed }),
             Err(denial) => Err(denial),
         })
     }

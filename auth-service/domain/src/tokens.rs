@@ -380,7 +380,8 @@ pub(crate) struct Family {
 
 impl Family {
     pub(crate) fn of(standing: Standing, issued: Revision) -> Result<Self, StoreError> {
-        let session = standing.session.ok_or(StoreError::Corrupt { what: "a credential without its session" })?;
+        let session =
+            standing.into_rows().session.ok_or(StoreError::Corrupt { what: "a credential without its session" })?;
         Ok(Self { session, issued })
     }
 

@@ -260,8 +260,8 @@ impl Authority {
                 credential: row.id,
                 credential_kind: row.kind,
                 grants: match &row.key_terms {
-                    Some(terms) => terms.limit(standing.grants.clone()),
-                    None => standing.grants.clone(),
+                    Some(terms) => terms.limit(standing.grants().to_vec()),
+                    None => standing.grants().to_vec(),
                 },
                 scopes: row.scopes,
             },

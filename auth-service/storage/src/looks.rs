@@ -32,10 +32,10 @@ const MOST_WAITING: usize = 1_024;
 const REST: Duration = Duration::from_secs(60);
 
 /// A credential with everything above it, when there is one, and the head of the same snapshot.
-pub(crate) type Found = (Head, Option<StandingRows>);
+pub(crate) type Found = (Head, Option<Arc<StandingRows>>);
 
 /// What one look saw: the head, and each credential that is there.
-pub(crate) type Seen = (Head, HashMap<CredentialId, Result<StandingRows, Arc<StoreError>>>);
+pub(crate) type Seen = (Head, HashMap<CredentialId, Result<Arc<StandingRows>, Arc<StoreError>>>);
 
 /// A way to look.
 pub(crate) trait Sight: Send + 'static {
@@ -152,16 +152,14 @@ async fn serve(mut sight: impl Sight, mut queue: mpsc::Receiver<Asked>, busy: Ar
 }
 
 fn answer(asked: &mut Vec<Asked>, seen: Result<Seen, StoreError>) {
-    let mut seen = seen.map_err(Arc::new);
-    let mut asked = asked.drain(..).peekable();
-    while let Some(Asked { credential, answer }) = asked.next() {
-        // They stand in order: the last who asked for it gets the row itself.
-        let is_last = asked.peek().is_none_or(|next| next.credential != credential);
-        let found = match &mut seen {
-            Ok((head, rows)) => {
-                let row = if is_last { rows.remove(&credential) } else { rows.get(&credential).cloned() };
-                row.transpose().map(|row| (*head, row)).map_err(|error| shared(&error))
-            }
+    let seen = seen.map_err(Arc::new);
+    for Asked { credential, answer } in asked.drain(..) {
+        let found = match &seen {
+            Ok((head, rows)) => match rows.get(&credential) {
+                Some(Ok(rows)) => Ok((*head, Some(Arc::clone(rows)))),
+                Some(Err(error)) => Err(shared(error)),
+                None => Ok((*head, None)),
+            },
             Err(error) => Err(shared(error)),
         };
         // Who left is told nothing.

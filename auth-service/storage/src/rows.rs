@@ -354,7 +354,7 @@ pub(crate) fn standings(rows: &[impl Cells]) -> Read<Seen> {
     for row in rows {
         if let Some(id) = Columns(row).maybe_array("id")? {
             let found = standing(row).and_then(|found| found.ok_or(StoreError::Corrupt { what: "id" }));
-            seen.insert(CredentialId::from_bytes(id), found.map_err(Arc::new));
+            seen.insert(CredentialId::from_bytes(id), found.map(Arc::new).map_err(Arc::new));
         }
     }
     Ok((head(first)?, seen))

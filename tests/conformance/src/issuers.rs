@@ -164,5 +164,6 @@ pub async fn a_standing_knows_who_vouched(subject: &impl Subject) {
     let batch = Batch::kill(Target::Issuer(seed.tenant.clone(), one.id), Reason::Administrative);
     tx.commit_with(batch, seed.now()).await.expect("appends");
     let (_, standing) = store.standing(row.id).await.expect("reads");
-    assert_eq!(standing.and_then(|rows| rows.external).and_then(|external| external.revoked_seq), Some(1));
+    let external = standing.as_ref().and_then(|rows| rows.external.as_ref());
+    assert_eq!(external.and_then(|external| external.revoked_seq), Some(1));
 }

@@ -107,6 +107,7 @@ macro_rules! suite {
             a_standing_says_what_killed_it,
             of_many_who_look_at_once_each_finds_its_own,
             a_look_sees_what_was_committed_before_it_whoever_else_looks,
+            a_look_sees_each_change_though_it_has_no_entry,
             a_standing_knows_the_log_it_was_issued_on,
             identities_are_found_by_what_they_are,
             sessions_are_found_by_where_they_live,

@@ -56,7 +56,7 @@ fn held(row: &SignatureKeyRow) -> HeldKey {
 
 /// What stands beside a credential.
 async fn beside(store: &Arc<dyn Store>, id: CredentialId) -> Vec<HeldKey> {
-    in_order(store.standing(id).await.expect("reads").1.expect("it is there").held_keys)
+    in_order(store.standing(id).await.expect("reads").1.expect("it is there").held_keys.clone())
 }
 
 /// By their texts, of which the first is the seed's session's in each test here.

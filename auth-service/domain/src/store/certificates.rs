@@ -1,5 +1,7 @@
 //! What a store does for client certificates beside what it does for every credential.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 
@@ -9,7 +11,7 @@ use crate::{CertificateName, Credential, Head, StandingRows, StoreError};
 #[async_trait]
 pub trait Certified: Send + Sync {
     /// As [`crate::Store::standing`], of the credential that took the name last.
-    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<StandingRows>), StoreError>;
+    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<Arc<StandingRows>>), StoreError>;
 }
 
 /// Reads of this area, in one snapshot.

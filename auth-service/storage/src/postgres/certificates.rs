@@ -1,5 +1,7 @@
 //! Client certificates.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use auth_domain::{
     CertificateName, CertificateReads, CertificateWrites, Certified, Credential, Head, StandingRows, StoreError,
@@ -17,7 +19,7 @@ const CERTIFICATES: &str = credentials!(
 
 #[async_trait]
 impl Certified for PostgresStore {
-    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<StandingRows>), StoreError> {
+    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
         self.ask(async |connection| standing::certified(connection, name).await).await
     }
 }

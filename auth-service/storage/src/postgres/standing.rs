@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError};
+use auth_domain::{CertificateName, StandingReads, StandingRows, StoreError};
 use portcullis_types::CredentialId;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
@@ -15,7 +15,7 @@ use super::refused;
 use super::signature_keys::held_keys;
 use super::tx::PgTx;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
-use crate::looks::{Seen, Sight};
+use crate::looks::{Found, Seen, Sight};
 use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
@@ -118,12 +118,9 @@ impl Sight for Reader {
 }
 
 /// Where the credential that took a name last stands, in a snapshot of its own.
-pub(super) async fn certified(
-    connection: &mut PgConnection,
-    name: &CertificateName,
-) -> Result<(Head, Option<StandingRows>), StoreError> {
+pub(super) async fn certified(connection: &mut PgConnection, name: &CertificateName) -> Result<Found, StoreError> {
     let row = sqlx::query(CERTIFIED).bind(name.as_str()).fetch_one(connection).await.map_err(refused)?;
-    Ok((rows::head(&row)?, rows::standing(&row)?))
+    Ok((rows::head(&row)?, rows::standing(&row)?.map(Arc::new)))
 }
 
 #[async_trait]

@@ -64,7 +64,7 @@ impl Store for PostgresStore {
         self.begin(None).await
     }
 
-    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
         self.looks.find(id).await
     }
 

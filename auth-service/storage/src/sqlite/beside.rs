@@ -15,6 +15,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, watch};
 
+use super::known::Known;
 use super::lock::DirectoryLock;
 use super::standing::Reader;
 use super::{DATABASE, MIGRATOR, OpenStoreError, READERS, SqliteStore, WAIT, log, make_directory, pool, refuse_others};
@@ -106,7 +107,8 @@ impl SqliteStore {
         let (to_write, to_read) = (Waits::default(), Waits::default());
         let (turn, heads) = (Arc::new(Semaphore::new(1)), watch::Sender::new(head));
         let looks = Looks::start(|| Reader::new(lookers.clone()));
-        Ok(Self { writer, turn, readers, lookers, looks, to_write, to_read, heads, _lock: None })
+        let known = Arc::new(Known::nothing());
+        Ok(Self { writer, turn, readers, lookers, looks, known, to_write, to_read, heads, _lock: None })
     }
 
     /// Which migrations it has.

@@ -1,5 +1,7 @@
 //! Client certificates.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use auth_domain::{
     CertificateName, CertificateReads, CertificateWrites, Certified, Credential, Head, StandingRows, StoreError,
@@ -13,7 +15,7 @@ use super::tx::SqliteTx;
 
 #[async_trait]
 impl Certified for SqliteStore {
-    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<StandingRows>), StoreError> {
+    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
         standing::certified(&mut *self.reader().await?, name).await
     }
 }

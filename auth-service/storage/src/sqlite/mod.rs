@@ -12,6 +12,7 @@ mod beside;
 mod certificates;
 mod issuers;
 mod keys;
+mod known;
 mod lease_classes;
 mod lifecycle;
 mod lock;
@@ -39,6 +40,7 @@ use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{rows, words};
+use known::Known;
 use lock::DirectoryLock;
 use standing::Reader;
 
@@ -63,6 +65,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     lookers: SqlitePool,
     looks: Looks,
+    known: Arc<Known>,
     to_write: Waits,
     to_read: Waits,
     heads: watch::Sender<Head>,
@@ -128,6 +131,7 @@ impl SqliteStore {
             readers,
             looks: Looks::start(|| Reader::new(lookers.clone())),
             lookers,
+            known: Arc::default(),
             to_write: Waits::default(),
             to_read: Waits::default(),
             heads: watch::Sender::new(head),
@@ -208,7 +212,8 @@ mod tests {
         let role = RoleName::try_from("speaker").expect("a valid name");
         let transaction = store.writer.begin_with("BEGIN IMMEDIATE").await.expect("writes");
         let to_nobody = watch::Sender::new(store.head().await.expect("reads"));
-        let tx = Box::new(SqliteTx::begin(transaction, to_nobody, None).await.expect("reads"));
+        let tx =
+            Box::new(SqliteTx::begin(transaction, to_nobody, Arc::clone(&store.known), None).await.expect("reads"));
         let batch = Batch::reauthorize(Target::Role(TenantId::system(), role));
         tx.commit_with(batch, Timestamp::from_unix_seconds(1)).await.expect("appends");
         let found = tokio::time::timeout(WAIT, store.head_after(0)).await;

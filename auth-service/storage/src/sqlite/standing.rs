@@ -1,7 +1,9 @@
 //! Where credentials stand: one statement, which is a snapshot by itself.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError};
+use auth_domain::{CertificateName, StandingReads, StandingRows, StoreError};
 use portcullis_types::CredentialId;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
@@ -10,7 +12,7 @@ use super::signature_keys::held_keys;
 use super::tx::SqliteTx;
 use super::unavailable;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
-use crate::looks::{MOST_AT_ONCE, Seen, Sight};
+use crate::looks::{Found, MOST_AT_ONCE, Seen, Sight};
 use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
@@ -87,12 +89,9 @@ impl Sight for Reader {
 }
 
 /// Where the credential that took a name last stands, in a snapshot of its own.
-pub(super) async fn certified(
-    connection: &mut SqliteConnection,
-    name: &CertificateName,
-) -> Result<(Head, Option<StandingRows>), StoreError> {
+pub(super) async fn certified(connection: &mut SqliteConnection, name: &CertificateName) -> Result<Found, StoreError> {
     let row = sqlx::query(CERTIFIED).bind(name.as_str()).fetch_one(connection).await.map_err(unavailable)?;
-    Ok((rows::head(&row)?, rows::standing(&row)?))
+    Ok((rows::head(&row)?, rows::standing(&row)?.map(Arc::new)))
 }
 
 #[async_trait]

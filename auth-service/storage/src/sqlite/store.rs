@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use auth_domain::{Connections, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WriteTx};
 use portcullis_types::{CredentialId, Revision};
-use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::tx::SqliteTx;
 use super::{LOOK_AGAIN, SqliteStore, WAIT, log, unavailable};
@@ -14,6 +15,14 @@ use super::{LOOK_AGAIN, SqliteStore, WAIT, log, unavailable};
 impl SqliteStore {
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         self.to_read.during(self.readers.acquire()).await.map_err(unavailable)
+    }
+
+    async fn tx(
+        &self,
+        transaction: Transaction<'static, Sqlite>,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<SqliteTx, StoreError> {
+        SqliteTx::begin(transaction, self.heads.clone(), Arc::clone(&self.known), turn).await
     }
 }
 
@@ -29,7 +38,7 @@ impl Store for SqliteStore {
     async fn read(&self) -> Result<Box<dyn ReadView>, StoreError> {
         // Deferred: the first statement, which reads the head, fixes the snapshot.
         let transaction = self.to_read.during(self.readers.begin()).await.map_err(unavailable)?;
-        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
+        Ok(Box::new(self.tx(transaction, None).await?))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
@@ -37,17 +46,25 @@ impl Store for SqliteStore {
         let turn = turn.map_err(late)?.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?;
         let begin = self.writer.begin_with("BEGIN IMMEDIATE");
         let transaction = self.to_write.during(begin).await.map_err(unavailable)?;
-        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), Some(turn)).await?))
+        Ok(Box::new(self.tx(transaction, Some(turn)).await?))
     }
 
     async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError> {
         let begin = self.writer.begin_with("BEGIN IMMEDIATE");
         let transaction = self.to_write.during(begin).await.map_err(unavailable)?;
-        Ok(Box::new(SqliteTx::begin(transaction, self.heads.clone(), None).await?))
+        Ok(Box::new(self.tx(transaction, None).await?))
     }
 
-    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<StandingRows>), StoreError> {
-        self.looks.find(id).await
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
+        let quiet = self.known.quiet();
+        if let Some((head, rows)) = quiet.and_then(|quiet| self.known.find(quiet, id)) {
+            return Ok((head, Some(rows)));
+        }
+        let (head, rows) = self.looks.find(id).await?;
+        if let (Some(quiet), Some(rows)) = (quiet, &rows) {
+            self.known.keep(quiet, head, rows);
+        }
+        Ok((head, rows))
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

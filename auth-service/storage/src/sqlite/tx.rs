@@ -1,6 +1,8 @@
 //! A transaction, and what it writes. Commits run to their end in a task of their own, so that a caller that leaves
 //! can neither tear one nor keep its entry from being announced.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use auth_domain::{
     Answered, AuditEntry, Batch, Committed, Credential, Head, Identity, IdentityState, Request, Role, Session,
@@ -11,6 +13,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteQueryResult, SqliteRow};
 use sqlx::{Sqlite, Transaction, query::Query};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::known::Known;
 use super::log::{self, number};
 use super::rows::{grants_list, list, object};
 use super::unavailable;
@@ -21,6 +24,7 @@ pub(super) struct SqliteTx {
     pub(super) transaction: Transaction<'static, Sqlite>,
     pub(super) head: Head,
     heads: watch::Sender<Head>,
+    known: Arc<Known>,
     /// Given back after the transaction has ended.
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -29,10 +33,11 @@ impl SqliteTx {
     pub(super) async fn begin(
         mut transaction: Transaction<'static, Sqlite>,
         heads: watch::Sender<Head>,
+        known: Arc<Known>,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, StoreError> {
         let head = log::head(&mut transaction).await?;
-        Ok(Self { transaction, head, heads, _turn: turn })
+        Ok(Self { transaction, head, heads, known, _turn: turn })
     }
 
     async fn put_roles(
@@ -74,7 +79,7 @@ impl SqliteTx {
 
     async fn append_and_commit(mut self, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {
         let head = log::append(&mut self.transaction, self.head, &batch, at).await?;
-        self.transaction.commit().await.map_err(|error| StoreError::UnknownOutcome(Box::new(error)))?;
+        settle(self.transaction, &self.known).await?;
         // Only forward: the next writer may have announced its entry already.
         self.heads.send_if_modified(|announced| {
             let newer = head.seq > announced.seq;
@@ -87,6 +92,14 @@ impl SqliteTx {
     }
 }
 
+/// The one way to commit: what is known of callers ends before it takes place.
+async fn settle(transaction: Transaction<'static, Sqlite>, known: &Known) -> Result<(), StoreError> {
+    let commit = known.commit();
+    transaction.commit().await.map_err(|error| StoreError::UnknownOutcome(Box::new(error)))?;
+    commit.end();
+    Ok(())
+}
+
 async fn to_its_end<T: Send + 'static>(
     commit: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -96,10 +109,7 @@ async fn to_its_end<T: Send + 'static>(
 #[async_trait]
 impl WriteTx for SqliteTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        to_its_end(async move {
-            self.transaction.commit().await.map_err(|error| StoreError::UnknownOutcome(Box::new(error)))
-        })
-        .await
+        to_its_end(async move { settle(self.transaction, &self.known).await }).await
     }
 
     async fn commit_with(self: Box<Self>, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {

@@ -18,7 +18,7 @@ pub(crate) async fn service(world: &World, name: &str) {
     world.authority.create_identity(&actor(), new).await.expect("a new identity");
 }
 
-fn new_key(name: &str, scopes: Scopes) -> NewApiKey {
+pub(crate) fn new_key(name: &str, scopes: Scopes) -> NewApiKey {
     NewApiKey {
         tenant: tenant(),
         identity: named(name),

@@ -9,6 +9,7 @@ mod audit_subjects;
 mod callers;
 mod certificates;
 mod cookies;
+mod costs;
 pub(crate) mod data;
 mod fuzz;
 mod group_commit;

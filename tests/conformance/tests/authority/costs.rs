@@ -1,0 +1,174 @@
+//! What a verdict costs its store, in questions: each is one statement, or begins a snapshot or a transaction. How many
+//! there are of each kind of credential holds for every store; what a look is told without a statement is its own matter.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use auth_domain::{
+    Authority, CertificateName, Certified, Connections, Head, KeyEncryptionKey, LogEntry, PoolUse, PresentationContext,
+    Presented, ReadView, Scopes, StandingRows, Store, StoreError, Verdict, WriteTx,
+};
+use portcullis_types::{CredentialId, RedemptionId, Revision, Secret};
+
+use super::callers::{new_key, service};
+use super::world::{KEK, Shown as _, World, allowed, parts};
+
+/// How often a store was asked what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    looks: usize,
+    snapshots: usize,
+    transactions: usize,
+    others: usize,
+}
+
+#[derive(Debug)]
+struct Counted {
+    store: Arc<dyn Store>,
+    looks: AtomicUsize,
+    snapshots: AtomicUsize,
+    transactions: AtomicUsize,
+    others: AtomicUsize,
+}
+
+impl Counted {
+    fn new(store: Arc<dyn Store>) -> Self {
+        let zero = AtomicUsize::default;
+        Self { store, looks: zero(), snapshots: zero(), transactions: zero(), others: zero() }
+    }
+
+    /// Since the last time.
+    fn taken(&self) -> Asked {
+        let take = |count: &AtomicUsize| count.swap(0, Ordering::Relaxed);
+        Asked {
+            looks: take(&self.looks),
+            snapshots: take(&self.snapshots),
+            transactions: take(&self.transactions),
+            others: take(&self.others),
+        }
+    }
+}
+
+fn count(what: &AtomicUsize) {
+    what.fetch_add(1, Ordering::Relaxed);
+}
+
+#[async_trait]
+impl Certified for Counted {
+    async fn certified(&self, name: &CertificateName) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
+        count(&self.looks);
+        self.store.certified(name).await
+    }
+}
+
+impl Connections for Counted {
+    fn connections(&self) -> Vec<PoolUse> {
+        self.store.connections()
+    }
+}
+
+#[async_trait]
+impl Store for Counted {
+    async fn read(&self) -> Result<Box<dyn ReadView>, StoreError> {
+        count(&self.snapshots);
+        self.store.read().await
+    }
+
+    async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
+        count(&self.transactions);
+        self.store.write().await
+    }
+
+    async fn write_urgently(&self) -> Result<Box<dyn WriteTx>, StoreError> {
+        count(&self.transactions);
+        self.store.write_urgently().await
+    }
+
+    async fn standing(&self, id: CredentialId) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
+        count(&self.looks);
+        self.store.standing(id).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        count(&self.others);
+        self.store.head().await
+    }
+
+    async fn head_after(&self, known: u64) -> Result<Head, StoreError> {
+        count(&self.others);
+        self.store.head_after(known).await
+    }
+
+    async fn log_after(&self, seq: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        count(&self.others);
+        self.store.log_after(seq, limit).await
+    }
+
+    async fn revision_at(&self, seq: u64) -> Result<Option<Revision>, StoreError> {
+        count(&self.others);
+        self.store.revision_at(seq).await
+    }
+
+    async fn horizon(&self) -> Result<u64, StoreError> {
+        count(&self.others);
+        self.store.horizon().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// An authority over the same rows, and what it asks for.
+async fn counted(world: &World) -> (Arc<Counted>, Authority) {
+    let counted = Arc::new(Counted::new(Arc::clone(&world.store)));
+    let store = Arc::clone(&counted) as Arc<dyn Store>;
+    let parts = parts(store, &world.clock, &world.hasher, KeyEncryptionKey::new(&KEK));
+    (counted, Authority::open(parts).await.expect("opens"))
+}
+
+async fn verify(authority: &Authority, presented: Presented<'_>) -> Verdict {
+    authority.verify(presented, &PresentationContext::default()).await.expect("a verdict")
+}
+
+#[tokio::test]
+async fn a_verdict_takes_one_look_whatever_is_presented() {
+    let world = World::new().await;
+    let bearers = [world.log_in().await.1.access, world.api_key().await.shown(), world.cookie().await.1];
+    let (counted, authority) = counted(&world).await;
+    // The public half of a signing key is kept from its first use on.
+    verify(&authority, Presented::Bearer(&bearers[0])).await;
+    for bearer in &bearers {
+        counted.taken();
+        let verdict = verify(&authority, Presented::Bearer(bearer)).await;
+        allowed(verdict);
+        assert_eq!(counted.taken(), Asked { looks: 1, ..Asked::default() });
+    }
+    // Its revision, and nothing else.
+    verify(&authority, Presented::Bearer(&Secret::from("not a credential"))).await;
+    assert_eq!(counted.taken(), Asked { others: 1, ..Asked::default() });
+}
+
+#[tokio::test]
+async fn a_caller_takes_one_look() {
+    let world = World::new().await;
+    service(&world, "backend").await;
+    let key = world.authority.create_api_key(&world.admin, new_key("backend", Scopes::all())).await.expect("a new key");
+    let (counted, authority) = counted(&world).await;
+    counted.taken();
+    authority.authenticate_caller(&key.shown(), None).await.expect("a good key");
+    assert_eq!(counted.taken(), Asked { looks: 1, ..Asked::default() });
+}
+
+#[tokio::test]
+async fn a_ticket_takes_a_snapshot_and_the_transaction_that_spends_it() {
+    let world = World::new().await;
+    let tokens = world.log_in().await.1;
+    let ticket = world.ticket(&tokens.access, None, None).await;
+    let (counted, authority) = counted(&world).await;
+    counted.taken();
+    let redemption = RedemptionId::from_bytes([1; 16]);
+    allowed(verify(&authority, Presented::Ticket { ticket: &ticket, redemption }).await);
+    assert_eq!(counted.taken(), Asked { snapshots: 1, transactions: 1, ..Asked::default() });
+}
