@@ -144,7 +144,7 @@ pub use store::{
     KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads,
     LoginWrites, PoolUse, ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter,
     SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites, SigningKeyMark, StandingReads,
-    StandingRows, Store, StoreError, TextMatch, WriteTx,
+    StandingRows, Store, StoreError, TextMatch, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::batch::Target;
 use crate::faults::{Fault, is_broken};
-use crate::store::{HeldKey, StandingRows};
+use crate::store::{HeldKey, StandingRows, WithParent};
 use crate::{
     CertificateName, Credential, CredentialKind, DenyReason, ExternalMark, Grant, Head, IdentityState, KeyState,
     MAX_GRANT_BYTES, ReadView, Store, StoreError, TenantState,
@@ -68,6 +68,21 @@ impl Standing {
     pub(crate) async fn now(store: &dyn Store, id: CredentialId) -> Result<(Head, Option<Self>), StoreError> {
         let (head, rows) = store.standing(id).await?;
         Ok((head, rows.map(|rows| Self::from_rows(head, rows))))
+    }
+
+    /// A ticket in a snapshot, and what it was issued from.
+    pub(crate) async fn of_ticket(view: &mut dyn ReadView, id: CredentialId) -> Result<Option<Ticket>, StoreError> {
+        let head = view.head();
+        Ok(view.standing_with_parent(id).await?.map(|rows| Ticket::from_rows(head, rows)))
+    }
+
+    /// The same, in a snapshot of its own.
+    pub(crate) async fn of_ticket_now(
+        store: &dyn Store,
+        id: CredentialId,
+    ) -> Result<(Head, Option<Ticket>), StoreError> {
+        let (head, rows) = store.standing_with_parent(id).await?;
+        Ok((head, rows.map(|rows| Ticket::from_rows(head, rows))))
     }
 
     /// As [`Standing::now`], of the registration that a name in a certificate stands for.
@@ -197,6 +212,20 @@ impl Standing {
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
         let session = self.session.as_ref().map(|session| session.expires_at);
         [self.credential.expires_at, session].into_iter().flatten().min()
+    }
+}
+
+/// Where a ticket stands, and the credential that it was issued from.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) own: Standing,
+    pub(crate) parent: Option<Standing>,
+}
+
+impl Ticket {
+    fn from_rows(head: Head, (own, parent): WithParent) -> Self {
+        let standing = |rows| Standing::from_rows(head, Arc::new(rows));
+        Self { own: standing(own), parent: parent.map(standing) }
     }
 }
 

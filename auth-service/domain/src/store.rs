@@ -49,7 +49,7 @@ pub use self::login::{LoginReads, LoginWrites};
 pub use self::retention::{RetentionReads, RetentionWrites};
 pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::signature_keys::{HeldKey, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites};
-pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows};
+pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows, WithParent};
 use crate::audit::AuditEntry;
 use crate::{
     Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
@@ -152,6 +152,9 @@ pub trait Store: Certified + Connections + fmt::Debug + Send + Sync {
     /// Where a credential stands, and the head of the same snapshot, which is no older than the question: every call costs
     /// a look or two, so they may be shared.
     async fn standing(&self, id: CredentialId) -> Result<(Head, Option<Arc<StandingRows>>), StoreError>;
+
+    /// The same, and beside it the one that it was issued from: what a ticket costs before anything is written.
+    async fn standing_with_parent(&self, id: CredentialId) -> Result<(Head, Option<WithParent>), StoreError>;
 
     /// The head, read after the call began.
     async fn head(&self) -> Result<Head, StoreError>;

@@ -12,8 +12,8 @@ use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, RedemptionId, Revi
 use crate::access_token::looks_like_jwt;
 use crate::asking::{Before, Begun};
 use crate::audit::{About, Actor, Detail};
-use crate::standing::{Denial, Standing, digest_matches};
-use crate::verification::{Form, VerifyError, parent_of};
+use crate::standing::{Denial, Standing, Ticket, digest_matches};
+use crate::verification::{Form, VerifyError, judge_bearer};
 use crate::{
     Allowed, Audience, Authority, BeginError, Credential, CredentialKind, DenyReason, IssuerSilent, KeyEncryptionKey,
     Origin, PresentationContext, ReadView, Scopes, Spent, StoreError, Verdict,
@@ -195,16 +195,15 @@ impl Authority {
                 return Ok(Verdict::of(head, Err(Denial::permanent(reason))));
             }
         };
-        let mut view = self.store().read().await?;
-        let revision = view.head().revision();
-        // In a snapshot first, so that what is refused anyway keeps no writer waiting.
-        if let Err(denial) = self.judge_ticket(view.as_mut(), &ticket, redemption, context).await? {
-            return Ok(Verdict::of(revision, Err(denial)));
+        // By a look first, so that what is refused anyway keeps no writer waiting.
+        let (head, found) = Standing::of_ticket_now(&**self.store(), ticket.id()).await?;
+        if let Err(denial) = self.judge_ticket(found, &ticket, redemption, context)? {
+            return Ok(Verdict::of(head.revision(), Err(denial)));
         }
-        drop(view);
         let mut tx = self.begin(context.asker.as_ref().unwrap_or(&Actor::edge())).await?;
         let revision = tx.head().revision();
-        let judged = self.judge_ticket(tx.as_mut(), &ticket, redemption, context).await?;
+        let found = Standing::of_ticket(tx.as_mut(), ticket.id()).await?;
+        let judged = self.judge_ticket(found, &ticket, redemption, context)?;
         let Ok(redeemable) = judged else { return Ok(Verdict::of(revision, judged.map(|good| good.allowed))) };
         let Redeemable { ticket: row, allowed } = redeemable;
         if !tx.redeem_ticket(row.id, redemption, self.now()).await? {
@@ -218,19 +217,20 @@ impl Authority {
     }
 
     /// Everything about a ticket but its use, which only a transaction can tell for sure.
-    async fn judge_ticket(
+    fn judge_ticket(
         &self,
-        view: &mut dyn ReadView,
+        found: Option<Ticket>,
         ticket: &Form,
         redemption: RedemptionId,
         context: &PresentationContext,
     ) -> Result<Result<Redeemable, Denial>, StoreError> {
         let now = self.now();
-        let standing = match self.bearer_standing(view, ticket, context.within.as_ref(), now).await? {
+        let (own, parent) = found.map(|Ticket { own, parent }| (own, parent)).unzip();
+        let standing = match judge_bearer(own, ticket, context.within.as_ref(), now) {
             Ok(standing) => standing,
             Err(denial) => return Ok(Err(denial)),
         };
-        let parent = parent_of(view, &standing).await?;
+        let parent = parent.flatten().ok_or(StoreError::Corrupt { what: "a ticket without its parent" })?;
         let judged = self.admit(&parent, Some(&standing), context, now);
         let by_another = matches!(standing.credential.spent, Some(Spent::Redeemed { by, .. }) if by != redemption);
         Ok(match judged {

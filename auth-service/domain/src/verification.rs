@@ -279,7 +279,7 @@ impl Authority {
 }
 
 /// The standing of what was presented, when it is good in itself.
-fn judge_bearer(
+pub(crate) fn judge_bearer(
     standing: Option<Standing>,
     form: &Form,
     within: Option<&TenantId>,
@@ -296,7 +296,7 @@ fn judge_bearer(
     standing.judge(now).map(|()| standing)
 }
 
-pub(crate) async fn parent_of(view: &mut dyn ReadView, ticket: &Standing) -> Result<Standing, StoreError> {
+async fn parent_of(view: &mut dyn ReadView, ticket: &Standing) -> Result<Standing, StoreError> {
     let corrupt = StoreError::Corrupt { what: "a ticket without its parent" };
     let Some(parent) = ticket.credential.parent else { return Err(corrupt) };
     Standing::of(view, parent).await?.ok_or(corrupt)

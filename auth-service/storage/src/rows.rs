@@ -9,7 +9,7 @@ use std::sync::Arc;
 use auth_domain::{
     Action, Answered, Attributes, AuditRecord, Authentication, Committed, Credential, CredentialKind, Grant, Head,
     Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark,
-    Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState,
+    Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
 };
 use portcullis_types::{
     AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SealedRow,
@@ -345,6 +345,19 @@ pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
         held_keys: signature_keys::held_keys(columns.maybe_text("held_keys")?.unwrap_or_default())?,
         credential,
     }))
+}
+
+/// A credential and the one that it was issued from, in any order.
+pub(crate) fn with_parent(rows: &[impl Cells], id: CredentialId) -> Read<(Head, Option<WithParent>)> {
+    let first = rows.first().ok_or(StoreError::Corrupt { what: "no head" })?;
+    let (mut own, mut parent) = (None, None);
+    for row in rows {
+        match standing(row)? {
+            Some(found) if found.credential.id == id => own = Some(found),
+            found => parent = found,
+        }
+    }
+    Ok((head(first)?, own.map(|own| (own, parent))))
 }
 
 /// Several of them from one snapshot. There is always a row: the head stands in each.

@@ -104,6 +104,7 @@ macro_rules! suite {
             a_row_is_sealed_once,
             many_sealers_seal_each_row_once,
             a_standing_is_found_in_one_look,
+            a_ticket_is_found_with_its_parent,
             a_standing_says_what_killed_it,
             of_many_who_look_at_once_each_finds_its_own,
             a_look_sees_what_was_committed_before_it_whoever_else_looks,

@@ -64,6 +64,35 @@ pub async fn a_standing_is_found_in_one_look(subject: &impl Subject) {
     assert_eq!(unknown, (store.head().await.expect("reads"), None));
 }
 
+/// A ticket is found with what it was issued from, in one look.
+pub async fn a_ticket_is_found_with_its_parent(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let parent = seed.credential_row(CredentialKind::AccessToken);
+    let mut ticket = seed.credential_row(CredentialKind::Ticket);
+    (ticket.parent, ticket.signing_key) = (Some(parent.id), None);
+    let mut orphan = seed.credential_row(CredentialKind::Ticket);
+    orphan.signing_key = None;
+    let mut key = seed.credential_row(CredentialKind::ApiKey);
+    (key.parent, key.session, key.signing_key) = (None, None, None);
+    for row in [&parent, &ticket, &orphan, &key] {
+        seed.insert(&store, row).await;
+    }
+    let mut view = store.read().await.expect("reads");
+    let none = CredentialId::new(seed.ids());
+    for (id, expected) in [
+        (ticket.id, Some((ticket, Some(parent)))),
+        (orphan.id, Some((orphan, None))),
+        (key.id, Some((key, None))),
+        (none, None),
+    ] {
+        let (head, alone) = store.standing_with_parent(id).await.expect("reads");
+        assert_eq!((head, &alone), (view.head(), &view.standing_with_parent(id).await.expect("reads")));
+        let found = alone.map(|(own, parent)| (own.credential, parent.map(|rows| rows.credential)));
+        assert_eq!(found, expected);
+    }
+}
+
 /// Everything above it is in it.
 pub async fn a_standing_says_what_killed_it(subject: &impl Subject) {
     let store = subject.open(1).await;

@@ -55,10 +55,16 @@ pub struct SigningKeyMark {
     pub revoked_seq: Option<u64>,
 }
 
+/// What a ticket rests on: itself, and the credential that it was issued from.
+pub type WithParent = (StandingRows, Option<StandingRows>);
+
 /// Reads of this area, in one snapshot.
 #[async_trait]
 pub trait StandingReads: Send {
     /// A credential with everything above it; none when there is no such credential. A credential without what must be
     /// above it is [`StoreError::Corrupt`], and so is an access token that nobody signed.
     async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError>;
+
+    /// The same, and beside it the one that it was issued from, where it says so and that is there.
+    async fn standing_with_parent(&mut self, id: CredentialId) -> Result<Option<WithParent>, StoreError>;
 }

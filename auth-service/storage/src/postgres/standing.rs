@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use auth_domain::{CertificateName, StandingReads, StandingRows, StoreError};
+use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError, WithParent};
 use portcullis_types::CredentialId;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
@@ -117,6 +117,19 @@ impl Sight for Reader {
     }
 }
 
+/// Of a credential and the one that it was issued from.
+const WITH_PARENT: &str = standing!("IN ($1, (SELECT p.parent FROM credentials p WHERE p.id = $1))");
+
+/// As [`StandingReads::standing_with_parent`], in a snapshot of its own, with its head.
+pub(super) async fn with_parent(
+    connection: &mut PgConnection,
+    id: CredentialId,
+) -> Result<(Head, Option<WithParent>), StoreError> {
+    let query = sqlx::query(WITH_PARENT).bind(&id.as_bytes()[..]);
+    let found = query.fetch_all(connection).await.map_err(refused)?;
+    rows::with_parent(&found, id)
+}
+
 /// Where the credential that took a name last stands, in a snapshot of its own.
 pub(super) async fn certified(connection: &mut PgConnection, name: &CertificateName) -> Result<Found, StoreError> {
     let row = sqlx::query(CERTIFIED).bind(name.as_str()).fetch_one(connection).await.map_err(refused)?;
@@ -127,5 +140,10 @@ pub(super) async fn certified(connection: &mut PgConnection, name: &CertificateN
 impl StandingReads for PgTx {
     async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError> {
         rows::standing(&self.session.one(sqlx::query(STANDING).bind(&id.as_bytes()[..])).await?)
+    }
+
+    async fn standing_with_parent(&mut self, id: CredentialId) -> Result<Option<WithParent>, StoreError> {
+        let found = self.session.all(sqlx::query(WITH_PARENT).bind(&id.as_bytes()[..])).await?;
+        Ok(rows::with_parent(&found, id)?.1)
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Connections, Fleet, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WriteTx};
+use auth_domain::{
+    Connections, Fleet, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WithParent, WriteTx,
+};
 use portcullis_types::{CredentialId, Revision};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,7 +13,7 @@ use tokio::time::timeout;
 
 use super::session::Session;
 use super::tx::PgTx;
-use super::{PostgresStore, log, refused};
+use super::{PostgresStore, log, refused, standing};
 use crate::rows;
 
 impl PostgresStore {
@@ -66,6 +68,10 @@ impl Store for PostgresStore {
 
     async fn standing(&self, id: CredentialId) -> Result<(Head, Option<Arc<StandingRows>>), StoreError> {
         self.looks.find(id).await
+    }
+
+    async fn standing_with_parent(&self, id: CredentialId) -> Result<(Head, Option<WithParent>), StoreError> {
+        self.ask(async |connection| standing::with_parent(connection, id).await).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{CertificateName, StandingReads, StandingRows, StoreError};
+use auth_domain::{CertificateName, Head, StandingReads, StandingRows, StoreError, WithParent};
 use portcullis_types::CredentialId;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
@@ -88,6 +88,19 @@ impl Sight for Reader {
     }
 }
 
+/// Of a credential and the one that it was issued from.
+const WITH_PARENT: &str = standing!("IN (?1, (SELECT p.parent FROM credentials p WHERE p.id = ?1))");
+
+/// As [`StandingReads::standing_with_parent`], in a snapshot of its own, with its head.
+pub(super) async fn with_parent(
+    connection: &mut SqliteConnection,
+    id: CredentialId,
+) -> Result<(Head, Option<WithParent>), StoreError> {
+    let query = sqlx::query(WITH_PARENT).bind(&id.as_bytes()[..]);
+    let found = query.fetch_all(connection).await.map_err(unavailable)?;
+    rows::with_parent(&found, id)
+}
+
 /// Where the credential that took a name last stands, in a snapshot of its own.
 pub(super) async fn certified(connection: &mut SqliteConnection, name: &CertificateName) -> Result<Found, StoreError> {
     let row = sqlx::query(CERTIFIED).bind(name.as_str()).fetch_one(connection).await.map_err(unavailable)?;
@@ -99,5 +112,9 @@ impl StandingReads for SqliteTx {
     async fn standing(&mut self, id: CredentialId) -> Result<Option<StandingRows>, StoreError> {
         let query = sqlx::query(STANDING).bind(&id.as_bytes()[..]);
         rows::standing(&query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?)
+    }
+
+    async fn standing_with_parent(&mut self, id: CredentialId) -> Result<Option<WithParent>, StoreError> {
+        Ok(with_parent(&mut self.transaction, id).await?.1)
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Connections, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WriteTx};
+use auth_domain::{
+    Connections, Head, LogEntry, PoolUse, ReadView, StandingRows, Store, StoreError, WithParent, WriteTx,
+};
 use portcullis_types::{CredentialId, Revision};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::tx::SqliteTx;
-use super::{LOOK_AGAIN, SqliteStore, WAIT, log, unavailable};
+use super::{LOOK_AGAIN, SqliteStore, WAIT, log, standing, unavailable};
 
 impl SqliteStore {
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
@@ -65,6 +67,10 @@ impl Store for SqliteStore {
             self.known.keep(quiet, head, rows);
         }
         Ok((head, rows))
+    }
+
+    async fn standing_with_parent(&self, id: CredentialId) -> Result<(Head, Option<WithParent>), StoreError> {
+        standing::with_parent(&mut *self.reader().await?, id).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use auth_domain::{
     Authority, CertificateName, Certified, Connections, Head, KeyEncryptionKey, LogEntry, PoolUse, PresentationContext,
-    Presented, ReadView, Scopes, StandingRows, Store, StoreError, Verdict, WriteTx,
+    Presented, ReadView, Scopes, StandingRows, Store, StoreError, Verdict, WithParent, WriteTx,
 };
 use portcullis_types::{CredentialId, RedemptionId, Revision, Secret};
 
@@ -90,6 +90,11 @@ impl Store for Counted {
         self.store.standing(id).await
     }
 
+    async fn standing_with_parent(&self, id: CredentialId) -> Result<(Head, Option<WithParent>), StoreError> {
+        count(&self.looks);
+        self.store.standing_with_parent(id).await
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         count(&self.others);
         self.store.head().await
@@ -162,7 +167,7 @@ async fn a_caller_takes_one_look() {
 }
 
 #[tokio::test]
-async fn a_ticket_takes_a_snapshot_and_the_transaction_that_spends_it() {
+async fn a_ticket_takes_a_look_and_the_transaction_that_spends_it() {
     let world = World::new().await;
     let tokens = world.log_in().await.1;
     let ticket = world.ticket(&tokens.access, None, None).await;
@@ -170,5 +175,5 @@ async fn a_ticket_takes_a_snapshot_and_the_transaction_that_spends_it() {
     counted.taken();
     let redemption = RedemptionId::from_bytes([1; 16]);
     allowed(verify(&authority, Presented::Ticket { ticket: &ticket, redemption }).await);
-    assert_eq!(counted.taken(), Asked { snapshots: 1, transactions: 1, ..Asked::default() });
+    assert_eq!(counted.taken(), Asked { looks: 1, transactions: 1, ..Asked::default() });
 }
