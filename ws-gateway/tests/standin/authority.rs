@@ -337,6 +337,7 @@ impl Script {
                 cache_ttl_ms: 60_000,
                 constraints: Some(v1::Constraints::default()),
                 lease_class: 0,
+                signature_keys: Vec::new(),
             }),
             revision: Some(self.head().into()),
         }
