@@ -23,19 +23,31 @@ impl Database {
         Self::at(&test_postgres::database())
     }
 
-    /// One that is there.
+    /// One that is there, with a new key.
     ///
     /// # Panics
     /// When no file can be written.
     pub fn at(url: &str) -> Self {
-        let database = Self { folder: TempDir::with_prefix("portcullis-db-").expect("a temporary folder") };
-        remember_database(url);
-        write_private(database.file("url"), url);
         let kek: [u8; 32] = (&SystemEntropy as &dyn Entropy).array();
         let text: String = kek.iter().map(|byte| format!("{byte:02x}")).collect();
         remember("a key-encryption key", kek);
         remember("a key-encryption key", &text);
-        write_private(database.file("kek"), &text);
+        Self::with(url, &text)
+    }
+
+    /// The same by another address, with the same key.
+    ///
+    /// # Panics
+    /// When its files cannot be read or written.
+    pub fn also_at(&self, url: &str) -> Self {
+        Self::with(url, &std::fs::read_to_string(self.file("kek")).expect("it was written"))
+    }
+
+    fn with(url: &str, kek: &str) -> Self {
+        let database = Self { folder: TempDir::with_prefix("portcullis-db-").expect("a temporary folder") };
+        remember_database(url);
+        write_private(database.file("url"), url);
+        write_private(database.file("kek"), kek);
         database
     }
 

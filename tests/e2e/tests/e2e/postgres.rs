@@ -41,9 +41,9 @@ fn primary_and_standby() -> (Server, Server) {
     (primary, standby)
 }
 
-/// One more authority, on the database of this server.
-async fn replica_on(server: &Server, site: &Site, name: &str) -> (Database, Authority) {
-    let database = Database::at(&server.address("site"));
+/// One more authority, on the site's database as this server has it.
+async fn replica_on(server: &Server, database: &Database, site: &Site, name: &str) -> (Database, Authority) {
+    let database = database.also_at(&server.address("site"));
     let more = database.toml_with(HASTY) + SHORT;
     let authority = Authority::start(&site.folder().join(name), &["https://app.example"], &more).await;
     (database, authority)
@@ -99,7 +99,7 @@ async fn a_site_goes_on_after_its_database_has_crashed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deposed_primary_renews_no_lease_and_acknowledges_nothing() {
     let (primary, standby) = primary_and_standby();
-    let (link, _database, mut site) = site_on(&primary).await;
+    let (link, database, mut site) = site_on(&primary).await;
     let mut acknowledged = Vec::new();
     for n in 0..20 {
         let session = site.backend.open_session("acme", "bob").await;
@@ -112,7 +112,7 @@ async fn a_deposed_primary_renews_no_lease_and_acknowledges_nothing() {
     let mut of_alice = open(&site, &alice.access_token).await;
 
     standby.promote();
-    let (_other, second) = replica_on(&standby, &site, "authority-2").await;
+    let (_other, second) = replica_on(&standby, &database, &site, "authority-2").await;
     let of_second = site.backend_at(&second).await;
     acknowledged.push(revoked(&of_second, &alice.session, "req-1").await);
     until_enforced(&of_second, acknowledged[20]).await;
@@ -221,7 +221,7 @@ async fn a_standby_that_takes_over_under_load_has_everything_that_was_acknowledg
 async fn a_failover_that_loses_the_tail_is_seen_as_a_fork() {
     let mut primary = Server::start(Options::default());
     let mut standby = standby_of(&primary, "late");
-    let (link, _database, mut site) = site_on(&primary).await;
+    let (link, database, mut site) = site_on(&primary).await;
     let kept = revoked(&site.backend, &site.backend.open_session("acme", "bob").await, "kept").await;
     let doomed = site.backend.open_session("acme", "bob").await;
     let alice = site.log_in("alice").await;
@@ -254,7 +254,7 @@ async fn a_failover_that_loses_the_tail_is_seen_as_a_fork() {
     assert!(!site.authority.process.ended().await.success(), "it went on upon another log");
     assert!(site.authority.process.log().contains("not the one that was read before"));
     // One that never knew of the tail. Who comes to it with the tail is told.
-    let (_other, second) = replica_on(&standby, &site, "authority-2").await;
+    let (_other, second) = replica_on(&standby, &database, &site, "authority-2").await;
     for link in [&site.link, &apart] {
         link.retarget(second.grpc);
     }
