@@ -260,12 +260,17 @@ impl Api {
 
     /// The whole log.
     pub async fn log(&self) -> Vec<v1::LogEntry> {
+        self.try_log().await.expect("the log is read to its end")
+    }
+
+    /// The same, if it can be read.
+    pub async fn try_log(&self) -> Result<Vec<v1::LogEntry>, Status> {
         let request = v1::FetchRangeRequest { after: None, limit: 10_000 };
-        let mut stream = self.revocations().fetch_range(request).await.expect("the log is read").into_inner();
+        let mut stream = self.revocations().fetch_range(request).await?.into_inner();
         let mut entries = Vec::new();
-        while let Some(response) = stream.message().await.expect("the log is read to its end") {
+        while let Some(response) = stream.message().await? {
             entries.extend(response.entry);
         }
-        entries
+        Ok(entries)
     }
 }

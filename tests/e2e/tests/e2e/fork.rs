@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
-use test_harness::{Site, Socket, eventually};
+use test_harness::{Edge, Site, Socket, eventually};
 
 use crate::receipts::command;
+use crate::replicas::counted;
+
+/// What a gateway counts when it begins anew upon another branch; before that there is no such series.
+pub(crate) const FORKS: &str = "portcullis_gateway_resyncs_total{reason=\"fork\"}";
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("the folder can be made");
@@ -61,8 +65,7 @@ async fn a_restored_backup_is_seen_by_everybody_and_what_rests_on_the_lost_branc
     assert!(closed.code >= 4500, "who rests on the lost branch is told to stop: {closed:?}");
     for gateway in &site.gateways {
         eventually("the gateway to begin anew", async || {
-            let resyncs = gateway.metric("portcullis_gateway_resyncs", "fork").await;
-            (resyncs >= 1.0).then_some(())
+            (counted(Edge::at(gateway.http), FORKS).await >= 1.0).then_some(())
         })
         .await;
         gateway.synced().await;

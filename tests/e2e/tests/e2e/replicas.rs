@@ -16,6 +16,8 @@ use tonic::Streaming;
 mod moving;
 mod once;
 
+pub(crate) use moving::counted;
+
 /// No lease runs out while a test lasts.
 const LONG: &str = "[guarantee]\nstandard_ms = 60000\nprobe_interval_ms = 200\n";
 /// One runs out soon.
@@ -277,6 +279,6 @@ async fn three_replicas_and_64_writers_make_one_log() {
             (gateway.metric("portcullis_gateway_applied_seq", "").await == end as f64).then_some(())
         })
         .await;
-        assert_eq!(moving::counted(Edge::at(gateway.http), "portcullis_gateway_resyncs_total").await, 0.0);
+        assert_eq!(counted(Edge::at(gateway.http), "portcullis_gateway_resyncs_total").await, 0.0);
     }
 }

@@ -60,7 +60,7 @@ async fn figures(api: &Api, revision: Option<v1::Revision>, fenced: u64, enough:
 }
 
 /// What a program counted in its series that begin so; nothing where there is none.
-pub(super) async fn counted(edge: Edge, series: &str) -> f64 {
+pub(crate) async fn counted(edge: Edge, series: &str) -> f64 {
     let page = edge.get("/metrics").await.expect("it answers").text;
     let values = page.lines().filter(|line| line.starts_with(series)).filter_map(|line| line.rsplit_once(' '));
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
