@@ -11,7 +11,7 @@ mod caller;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,7 @@ use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientV
 use rustls::time_provider::TimeProvider;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -79,7 +80,7 @@ pub(crate) enum TlsError {
 pub(crate) struct Shown {
     files: Tls,
     clock: Arc<dyn Clock>,
-    now: RwLock<(Good, Changed)>,
+    now: watch::Sender<(Good, Changed)>,
 }
 
 /// When the files were changed last, as far as can be seen.
@@ -112,7 +113,7 @@ impl Shown {
     /// Reads the files.
     pub(crate) fn open(files: &Tls, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TlsError> {
         let changed = changed(files);
-        let now = RwLock::new((read(files, &clock)?, changed));
+        let now = watch::Sender::new((read(files, &clock)?, changed));
         Ok(Arc::new(Self { files: files.clone(), clock, now }))
     }
 
@@ -132,12 +133,12 @@ impl Shown {
     /// Takes new files up, when they have changed.
     pub(crate) fn look(&self) {
         let found = changed(&self.files);
-        if self.now.read().unwrap_or_else(PoisonError::into_inner).1 == found {
+        if self.now.borrow().1 == found {
             return;
         }
         match read(&self.files, &self.clock) {
             Ok(good) => {
-                *self.now.write().unwrap_or_else(PoisonError::into_inner) = (good, found);
+                self.now.send_replace((good, found));
                 tracing::info!(
                     "the certificate of the gRPC listener, or the authorities of its callers, were exchanged"
                 );
@@ -149,7 +150,12 @@ impl Shown {
     }
 
     fn good(&self) -> Good {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.now.borrow().0.clone()
+    }
+
+    /// Stirs whenever the files were exchanged.
+    fn exchanges(&self) -> watch::Receiver<(Good, Changed)> {
+        self.now.subscribe()
     }
 
     /// One handshake, and who is at the other end.

@@ -71,9 +71,14 @@ impl Admitted {
 
     /// When what it presented is over by itself, where that is known without asking.
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        self.certificate().and_then(|certificate| certificate.ends_at())
+    }
+
+    /// The certificate that it is known by, where it is by one.
+    pub(crate) const fn certificate(&self) -> Option<&Arc<CallerCertificate>> {
         match &self.presented {
             Presented::Bearer(_) => None,
-            Presented::Certificate(certificate) => certificate.ends_at(),
+            Presented::Certificate(certificate) => Some(certificate),
         }
     }
 

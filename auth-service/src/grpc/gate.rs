@@ -2,6 +2,7 @@
 //!
 //! Guarantees: no handler of the contract runs without an authenticated caller that holds the scope of the table; every
 //! call is counted, and answers within the smaller of the client's deadline and the configured one (a stream: begins to).
+//! A stream whose caller's certificate nobody vouches for any more is cut.
 //! A call that its caller is not allowed to make has a row in the audit trail, within the bounds of [`Denials`].
 
 use std::future::Future;
@@ -21,7 +22,8 @@ use tower::{Layer, Service};
 
 use super::caller::Admitted;
 use super::errors::{Failure, Reason};
-use super::scopes::{self, Access};
+use super::scopes::{self, Access, Method};
+use super::standing::Standing;
 use crate::denials::Denials;
 use crate::metrics::Metrics;
 use crate::tls::Peer;
@@ -106,11 +108,17 @@ impl Gate {
         span.say("rpc.system.name", "grpc");
         span.say("rpc.response.status_code", code);
         self.metrics.call(method, code, took);
-        if let Some(caller) = caller.filter(|_| code == "PERMISSION_DENIED") {
-            self.note_denial(&caller, method, response.headers()).await;
+        if let Some(caller) = caller.as_ref().filter(|_| code == "PERMISSION_DENIED") {
+            self.note_denial(caller, method, response.headers()).await;
         }
         tracing::debug!(method, code, micros = took.as_micros(), "call");
-        Ok(response)
+        let certificate = caller.as_ref().and_then(|caller| caller.certificate());
+        Ok(match (access, certificate) {
+            (Access::Scoped(Method { streams: true, path, .. }), Some(certificate)) => {
+                response.map(|says| Standing::on(Arc::clone(certificate), path, says))
+            }
+            _ => response,
+        })
     }
 
     async fn answer<S>(

@@ -25,6 +25,7 @@ mod scopes;
 mod second_factors;
 mod service_tokens;
 mod signature_keys;
+mod standing;
 mod tenants;
 mod tickets;
 mod verification;

@@ -12,14 +12,20 @@ pub(crate) struct Method {
     pub(crate) path: &'static str,
     /// What the caller's key must hold; none where any key will do.
     pub(crate) scope: Option<Scope>,
+    /// Whether its answer is a stream.
+    pub(crate) streams: bool,
 }
 
 const fn method(path: &'static str, scope: Scope) -> Method {
-    Method { path, scope: Some(scope) }
+    Method { path, scope: Some(scope), streams: false }
+}
+
+const fn stream(path: &'static str, scope: Scope) -> Method {
+    Method { path, scope: Some(scope), streams: true }
 }
 
 const fn for_any_key(path: &'static str) -> Method {
-    Method { path, scope: None }
+    Method { path, scope: None, streams: false }
 }
 
 /// Every method of `portcullis.auth.v1`.
@@ -64,7 +70,7 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.CredentialsService/ListCredentials", Scope::IdentityRead),
     method("/portcullis.auth.v1.CredentialsService/Revoke", Scope::Revoke),
     method("/portcullis.auth.v1.CredentialsService/AwaitEnforced", Scope::Revoke),
-    method("/portcullis.auth.v1.CredentialsService/WatchEnforced", Scope::Revoke),
+    stream("/portcullis.auth.v1.CredentialsService/WatchEnforced", Scope::Revoke),
     method("/portcullis.auth.v1.ApiKeysService/CreateApiKey", Scope::Issue),
     method("/portcullis.auth.v1.ApiKeysService/ListApiKeys", Scope::IdentityRead),
     method("/portcullis.auth.v1.ApiKeysService/GetApiKey", Scope::IdentityRead),
@@ -89,10 +95,10 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.TicketsService/CreateTicket", Scope::Issue),
     method("/portcullis.auth.v1.VerificationService/Verify", Scope::Verify),
     method("/portcullis.auth.v1.VerificationService/BatchVerify", Scope::Verify),
-    method("/portcullis.auth.v1.RevocationsService/Watch", Scope::Watch),
-    method("/portcullis.auth.v1.RevocationsService/FetchRange", Scope::Watch),
+    stream("/portcullis.auth.v1.RevocationsService/Watch", Scope::Watch),
+    stream("/portcullis.auth.v1.RevocationsService/FetchRange", Scope::Watch),
     method("/portcullis.auth.v1.AuditService/ListAuditEntries", Scope::Audit),
-    method("/portcullis.auth.v1.AuditService/ExportAudit", Scope::Audit),
+    stream("/portcullis.auth.v1.AuditService/ExportAudit", Scope::Audit),
     for_any_key("/portcullis.auth.v1.RevocationsService/GetGuarantee"),
     for_any_key("/portcullis.auth.v1.ServiceTokensService/IssueServiceToken"),
 ];

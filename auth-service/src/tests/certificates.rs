@@ -121,6 +121,8 @@ impl World {
         let certificate = CertificateParams::new(vec![SERVER.to_owned()]).expect("a valid name");
         let certificate = certificate.signed_by(&key, &server_ca).expect("is signed");
         let mut config = config_in(folder.path().join("data"));
+        // So long that no receipt is complete while a test waits for something else.
+        config.guarantee.bound_ms = Some(300_000);
         config.grpc.tls = Some(Tls {
             cert_file: write(folder.path(), "cert.pem", &certificate.pem()),
             key_file: write(folder.path(), "key.pem", &key.serialize_pem()),
@@ -193,11 +195,11 @@ impl World {
         CertificatesServiceClient::new(self.line(None))
     }
 
-    async fn revoke(&self, tenant: &str, id: &str) {
+    async fn revoke(&self, tenant: &str, id: &str) -> v1::RevokeResponse {
         let target = Some(v1::revoke_request::Target::CredentialId(id.to_owned()));
         let request = v1::RevokeRequest { tenant: tenant.to_owned(), target, ..Default::default() };
         let mut credentials = CredentialsServiceClient::new(self.line(None));
-        credentials.revoke(by(&self.admin, request)).await.expect("the administrator may");
+        credentials.revoke(by(&self.admin, request)).await.expect("the administrator may").into_inner()
     }
 }
 
@@ -237,9 +239,14 @@ async fn watch(line: &Channel) -> (mpsc::Sender<v1::WatchRequest>, Streaming<v1:
     let request = Request::new(ReceiverStream::new(requests));
     let told = RevocationsServiceClient::new(line.clone()).watch(request).await.expect("it is let in");
     let mut told = told.into_inner();
-    let first = told.message().await.expect("no error").expect("it goes on").message;
-    assert!(matches!(first, Some(Told::Welcome(_))), "{first:?}");
+    let first = hear(&mut told).await;
+    assert!(matches!(first, Told::Welcome(_)), "{first:?}");
     (asks, told)
+}
+
+async fn hear(told: &mut Streaming<v1::WatchResponse>) -> Told {
+    let response = told.message().await.expect("no error").expect("it goes on");
+    response.message.expect("the contract says one")
 }
 
 /// How many entries a watch tells before it ends, and how it ends. Nothing else is said.
@@ -475,6 +482,50 @@ async fn an_authority_that_is_taken_out_of_the_bundle_takes_its_callers_with_it(
     eventually(async || knock(&line, Request::new(())).await.is_err()).await;
     assert_eq!(refused(&line, Request::new(())).await, "CREDENTIAL_REFUSED", "on a connection from before");
     knock(&newer, Request::new(())).await.expect("the other one vouches still");
+}
+
+#[tokio::test]
+async fn an_authority_that_is_taken_out_of_the_bundle_cuts_the_streams_of_its_callers_and_no_others() {
+    let world = World::new().await;
+    world.register("system", "gateway", SPIFFE, &["watch", "revoke"]).await;
+    let (line, next) = (world.line_as(uri(SPIFFE)), authority_of_certificates());
+    let both = format!("{}{}", world.ca.pem(), next.pem());
+    stamp(&write(world.folder.path(), "clients.pem", &both), 2);
+    let newer = world.line(Some(identity(&params(&[uri(SPIFFE)]), Some(&next))));
+    eventually(async || knock(&newer, Request::new(())).await.is_ok()).await;
+    let (asks, mut told) = watch(&line).await;
+    let (newer_asks, mut newer_told) = watch(&newer).await;
+    let probe = || v1::WatchRequest { message: Some(Ask::Probe(v1::Probe::default())) };
+    // From here on it has a lease, and receipts wait for it.
+    newer_asks.send(probe()).await.expect("there is room");
+    assert!(matches!(hear(&mut newer_told).await, Told::Checkpoint(_)), "a probe is answered");
+    let ended = world.revoke("demo", &world.register("demo", "backend", HOST, &[]).await.id).await;
+    for told in [&mut told, &mut newer_told] {
+        assert!(matches!(hear(told).await, Told::Entry(_)), "both hear of it");
+    }
+    let follow = || v1::WatchEnforcedRequest { revision: ended.revision, timeout_ms: 60_000 };
+    let mut follows = CredentialsServiceClient::new(line.clone());
+    let mut receipts = follows.watch_enforced(follow()).await.expect("it may").into_inner();
+    let mut by_key = follows.watch_enforced(by(&world.admin, follow())).await.expect("it may").into_inner();
+
+    stamp(&write(world.folder.path(), "clients.pem", &next.pem()), 3);
+    let cut = async {
+        loop {
+            match receipts.message().await {
+                Ok(receipt) => assert!(receipt.is_some(), "it ended in order"),
+                Err(status) => return reason(&status),
+            }
+        }
+    };
+    let cut = tokio::time::timeout(Duration::from_secs(50), cut).await.expect("it is cut though nothing stirs it");
+    assert_eq!(cut, "CALLER_REVOKED");
+    // The watch has ended already: nobody may take it.
+    let _ = asks.send(probe()).await;
+    assert_eq!(end_of(told).await, (0, "CALLER_REVOKED".to_owned()), "not even the probe is answered");
+    newer_asks.send(probe()).await.expect("there is room");
+    let answer = hear(&mut newer_told).await;
+    assert!(matches!(answer, Told::Checkpoint(_)), "another authority vouches: {answer:?}");
+    assert!(by_key.message().await.expect("it is the key's, on the same connection").is_some());
 }
 
 /// As if it had been changed so long after 1970: clocks of file systems are coarse.

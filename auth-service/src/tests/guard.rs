@@ -182,6 +182,7 @@ fn the_document_has_every_method_with_its_scope_and_a_tenant() {
     for (name, row) in document {
         let method = &contract[&name];
         let guarded = METHODS.iter().find(|guarded| guarded.path == path_of(method)).expect("the gate knows it");
+        assert_eq!(guarded.streams, method.is_server_streaming(), "{}", guarded.path);
         assert_eq!(row.scope, guarded.scope.map_or("any key", Scope::name), "{name}");
         let words = ["system only", "answers about its own", "whoever presents the credential", "names none"];
         match own_field(&row) {

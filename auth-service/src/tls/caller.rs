@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a certificate is read once and judged at every use: by its dates each time, and by the authorities that
 //! vouch for it again as soon as those are exchanged. So neither an end of the certificate nor the removal of an authority
-//! waits for the connection to close.
+//! waits for the connection to close; whoever holds a stream open is told of the latter.
 //! Refuses: a certificate of a certificate authority as a caller's, and one that does not say exactly one name: a single
 //! URI, which is a SPIFFE ID, or without a URI a single DNS name. Its subject is never looked at.
 
@@ -85,6 +85,17 @@ impl CallerCertificate {
             *vouched_by = now;
         }
         Ok(says)
+    }
+
+    /// Resolves when nobody vouches for it any more, which may be at once.
+    pub(crate) async fn disowned(&self) {
+        // From before it is judged: an exchange that comes meanwhile is seen.
+        let mut exchanges = self.listener.exchanges();
+        while self.says().is_ok() {
+            if exchanges.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// When it is over.

@@ -50,68 +50,138 @@ fn terminal(folder: &Path, endpoint: &str) -> Cli {
     Cli::at(endpoint).with(&here).beside(folder)
 }
 
+/// An authority that is spoken to over TLS, and a service `edge` of `system` that is known by the gateway's name.
+struct Scene {
+    authority: Authority,
+    admin: Cli,
+    as_gateway: Cli,
+    /// Vouches for callers.
+    ca: Ca,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path();
+        let server_ca = authority_of_certificates(path, "server-ca.pem");
+        let ca = authority_of_certificates(path, "ca.pem");
+        issue(path, "server", SanType::DnsName(SERVER.try_into().expect("ASCII")), &server_ca, 4_000);
+        issue(path, "gateway", gateway_name(), &ca, 4_000);
+        let file = |name: &str| path.join(name);
+        let tls = format!(
+            "[grpc.tls]\ncert_file = {:?}\nkey_file = {:?}\nclient_ca_file = {:?}\n",
+            file("server.pem"),
+            file("server.key"),
+            file("ca.pem")
+        );
+        let authority = Authority::start(&file("authority"), &[], &tls).await;
+        let terminal = terminal(path, &format!("https://{}", authority.grpc));
+        let admin = terminal.clone().key_file(authority.admin_key_file());
+        let as_gateway = terminal.with(&["--client-cert", "gateway.pem", "--client-key", "gateway.key"]);
+        admin.run(&["identity", "create", "--tenant", "system", "--name", "edge", "--kind", "service"]).done();
+        Self { authority, admin, as_gateway, ca, folder }
+    }
+
+    /// Lets the gateway in by its name; the registration's id.
+    fn register(&self) -> String {
+        let register = ["certificate", "register", "--tenant", "system", "--name", "edge", "--scope", "verify,watch"];
+        self.admin.run(&[&register[..], &[GATEWAY, "--only", "certificate.id"]].concat()).done().to_owned()
+    }
+
+    async fn gateway(&self) -> Gateway {
+        let file = |name: &str| self.folder.path().join(name);
+        let options = GatewayOptions {
+            id: "gateway-1".to_owned(),
+            authority: self.authority.grpc,
+            others: Vec::new(),
+            key: String::new(),
+            tls: Some(format!(
+                "ca_file = {:?}\nserver_name = {SERVER:?}\nclient_cert_file = {:?}\nclient_key_file = {:?}",
+                file("server-ca.pem"),
+                file("gateway.pem"),
+                file("gateway.key")
+            )),
+            hub: String::new(),
+            more: String::new(),
+        };
+        let gateway = Gateway::start(self.folder.path(), &options).await;
+        gateway.synced().await;
+        gateway
+    }
+
+    /// Says who vouches for callers from now on.
+    fn vouch(&self, authorities: &[&Ca]) {
+        let (new, bundle) = (self.folder.path().join("new"), self.folder.path().join("ca.pem"));
+        let pem: String = authorities.iter().map(|ca| ca.pem()).collect();
+        std::fs::write(&new, pem).and_then(|()| std::fs::rename(new, bundle)).expect("it can be written");
+    }
+
+    async fn unwatched(&self) {
+        eventually("the watch of the gateway to be cut", async || {
+            (self.authority.metric("portcullis_auth_watchers", "").await < 0.5).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Waits until the watch has moved so often.
+async fn moved(gateway: &Gateway, times: f64) {
+    eventually("the watch to stand on the new certificate", async || {
+        (gateway.metric("portcullis_gateway_watch_moves", "").await >= times).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_gateway_and_a_command_line_call_by_certificate_and_new_ones_are_taken_up() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path();
-    let (server_ca, ca) = (authority_of_certificates(path, "server-ca.pem"), authority_of_certificates(path, "ca.pem"));
-    issue(path, "server", SanType::DnsName(SERVER.try_into().expect("ASCII")), &server_ca, 4_000);
-    issue(path, "gateway", gateway_name(), &ca, 4_000);
-    let file = |name: &str| path.join(name);
-    let tls = format!(
-        "[grpc.tls]\ncert_file = {:?}\nkey_file = {:?}\nclient_ca_file = {:?}\n",
-        file("server.pem"),
-        file("server.key"),
-        file("ca.pem")
-    );
-    let authority = Authority::start(&file("authority"), &[], &tls).await;
-    let terminal = terminal(path, &format!("https://{}", authority.grpc));
-    let admin = terminal.clone().key_file(authority.admin_key_file());
-    let as_gateway = terminal.with(&["--client-cert", "gateway.pem", "--client-key", "gateway.key"]);
-
-    assert_eq!(as_gateway.run(&["guarantee"]).code, 1, "nobody registered the name");
-    let identity = ["identity", "create", "--tenant", "system", "--name", "edge", "--kind", "service"];
-    admin.run(&identity).done();
-    let register = ["certificate", "register", "--tenant", "system", "--name", "edge", "--scope", "verify,watch"];
-    let registered = admin.run(&[&register[..], &[GATEWAY, "--only", "certificate.id"]].concat());
-    let id = registered.done();
-    as_gateway.run(&["guarantee"]).done();
-    let denied = as_gateway.run(&["tenant", "list"]);
+    let scene = Scene::new().await;
+    assert_eq!(scene.as_gateway.run(&["guarantee"]).code, 1, "nobody registered the name");
+    let id = scene.register();
+    scene.as_gateway.run(&["guarantee"]).done();
+    let denied = scene.as_gateway.run(&["tenant", "list"]);
     assert!(denied.stderr.contains("admin"), "it lacks the scope: {denied}");
 
-    let options = GatewayOptions {
-        id: "gateway-1".to_owned(),
-        authority: authority.grpc,
-        others: Vec::new(),
-        key: String::new(),
-        tls: Some(format!(
-            "ca_file = {:?}\nserver_name = {SERVER:?}\nclient_cert_file = {:?}\nclient_key_file = {:?}",
-            file("server-ca.pem"),
-            file("gateway.pem"),
-            file("gateway.key")
-        )),
-        hub: String::new(),
-        more: String::new(),
-    };
-    let gateway = Gateway::start(path, &options).await;
-    gateway.synced().await;
-
-    let moves = async || gateway.metric("portcullis_gateway_watch_moves", "").await;
-    assert_eq!(moves().await.to_bits(), 0.0_f64.to_bits());
-    issue(path, "gateway", gateway_name(), &ca, 4_001);
-    eventually("the watch to stand on the new certificate", async || (moves().await >= 1.0).then_some(())).await;
+    let gateway = scene.gateway().await;
+    assert_eq!(gateway.metric("portcullis_gateway_watch_moves", "").await.to_bits(), 0.0_f64.to_bits());
+    issue(scene.folder.path(), "gateway", gateway_name(), &scene.ca, 4_001);
+    moved(&gateway, 1.0).await;
     gateway.synced().await;
 
     let list = ["certificate", "list", "--tenant", "system", "--name", "edge", "--output", "json"];
-    let listed = admin.run(&list);
-    assert!(listed.done().contains(GATEWAY) && listed.stdout.contains(id), "{listed}");
-    admin.run(&["revoke", "credential", "--tenant", "system", id]).done();
-    assert_eq!(as_gateway.run(&["guarantee"]).code, 1, "the registration is dead");
-    eventually("the watch of the gateway to be cut", async || {
-        (authority.metric("portcullis_auth_watchers", "").await < 0.5).then_some(())
+    let listed = scene.admin.run(&list);
+    assert!(listed.done().contains(GATEWAY) && listed.stdout.contains(&id), "{listed}");
+    scene.admin.run(&["revoke", "credential", "--tenant", "system", &id]).done();
+    assert_eq!(scene.as_gateway.run(&["guarantee"]).code, 1, "the registration is dead");
+    scene.unwatched().await;
+    gateway.unready().await;
+}
+
+#[tokio::test]
+async fn a_gateway_whose_authority_is_taken_out_is_cut_and_comes_back_with_it() {
+    let scene = Scene::new().await;
+    scene.register();
+    let gateway = scene.gateway().await;
+    scene.vouch(&[&authority_of_certificates(scene.folder.path(), "another.pem")]);
+    scene.unwatched().await;
+    gateway.unready().await;
+    scene.vouch(&[&scene.ca]);
+    gateway.synced().await;
+}
+
+#[tokio::test]
+async fn a_certificate_whose_authority_comes_after_it_is_shown_until_it_is_taken() {
+    let scene = Scene::new().await;
+    scene.register();
+    let gateway = scene.gateway().await;
+    let next = authority_of_certificates(scene.folder.path(), "next.pem");
+    issue(scene.folder.path(), "gateway", gateway_name(), &next, 4_000);
+    eventually("the new certificate to be refused", async || {
+        gateway.process.log().contains("no replica takes the watch over").then_some(())
     })
     .await;
-    gateway.unready().await;
+    scene.vouch(&[&scene.ca, &next]);
+    moved(&gateway, 1.0).await;
 }
 
 #[test]
