@@ -20,12 +20,13 @@ use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
 use portcullis_types::{InvalidAuthorities, OpaqueKind, OpaqueToken, Secret, Shutdown};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+pub use self::lines::Generation;
 use self::lines::Lines;
 use crate::config::AuthorityConfig;
 
@@ -143,8 +144,6 @@ pub struct Authority {
     lines: RwLock<Lines>,
     config: AuthorityConfig,
     replicas: usize,
-    /// How often the lines were exchanged without being asked.
-    renewals: watch::Sender<u64>,
     /// Which answered last, and is asked first.
     preferred: AtomicUsize,
     /// None: the certificate says who calls.
@@ -161,7 +160,6 @@ impl Authority {
             lines: RwLock::new(Lines::open(config)?),
             config: config.clone(),
             replicas: config.all_endpoints().len(),
-            renewals: watch::Sender::default(),
             preferred: AtomicUsize::new(0),
             key: RwLock::new(config.api_key_file.as_deref().map(read_key).transpose()?),
             deadline: Duration::from_millis(config.deadline_ms),
@@ -199,31 +197,28 @@ impl Authority {
             }
             let line = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || line.look()).await {
-                Ok(Ok(true)) => self.renewals.send_modify(|times| *times += 1),
                 Ok(Err(error)) => tracing::warn!(%error, "the certificate cannot be read again; the old one stays"),
-                Ok(Ok(false)) | Err(_) => {}
+                // A panic there has been told.
+                Ok(Ok(())) | Err(_) => {}
             }
         }
     }
 
-    /// Resolves whenever the lines were exchanged: what stands on old ones should move.
-    pub fn renewals(&self) -> watch::Receiver<u64> {
-        self.renewals.subscribe()
+    /// Which lines there are now: what stands on those of another generation should move.
+    pub fn generation(&self) -> Generation {
+        self.lines.read().unwrap_or_else(PoisonError::into_inner).generation()
     }
 
     /// Exchanges the lines if the files for them have changed.
-    fn look(&self) -> Result<bool, AuthorityError> {
+    fn look(&self) -> Result<(), AuthorityError> {
         if self.config.client_cert_file.is_none() {
-            return Ok(false);
+            return Ok(());
         }
         let found = Lines::open(&self.config)?;
-        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = !found.are_made_of_the_same(&lines);
-        if is_new {
-            *lines = found;
+        if self.lines.write().unwrap_or_else(PoisonError::into_inner).exchange(found) {
             tracing::info!("another certificate is shown to the authority from now on");
         }
-        Ok(is_new)
+        Ok(())
     }
 
     fn channel(&self, replica: usize) -> Channel {
@@ -293,18 +288,22 @@ impl Authority {
         Err(last)
     }
 
-    /// Opens a watch on this replica; `requests` must already hold its start.
+    /// Opens a watch on this replica; `requests` must already hold its start. Says on which lines it stands.
     pub async fn watch(
         &self,
         replica: usize,
         requests: ReceiverStream<v1::WatchRequest>,
-    ) -> Result<Streaming<v1::WatchResponse>, NoAnswer> {
-        let mut client = RevocationsServiceClient::new(self.channel(replica % self.replicas))
-            .max_decoding_message_size(MESSAGE_BYTES);
+    ) -> Result<(Generation, Streaming<v1::WatchResponse>), NoAnswer> {
+        let (generation, channel) = {
+            let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+            (lines.generation(), lines.to(replica % self.replicas))
+        };
+        let mut client = RevocationsServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         let mut request = Request::new(requests);
         self.identify(request.metadata_mut());
         let opened = tokio::time::timeout(2 * CONNECT_TIMEOUT, client.watch(request)).await;
-        opened.map_err(|_| NoAnswer::Late)?.map(tonic::Response::into_inner).map_err(failed)
+        let opened = opened.map_err(|_| NoAnswer::Late)?.map_err(failed)?;
+        Ok((generation, opened.into_inner()))
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -420,10 +419,13 @@ mod tests {
             write(path, "ca.pem", text);
             assert!(matches!(line.look(), Err(AuthorityError::Authorities { .. })), "{text}");
         }
+        let first = line.generation();
         write(path, "ca.pem", &ca.pem());
-        assert!(!line.look().expect("they are good"), "the lines are those of before");
+        line.look().expect("they are good");
+        assert_eq!(line.generation(), first, "the lines are those of before");
         write(path, "ca.pem", &format!("{}{next}", ca.pem()));
-        assert!(line.look().expect("they are good"), "another authority means other lines");
+        line.look().expect("they are good");
+        assert_ne!(line.generation(), first, "another authority means other lines");
         write(path, "own.key", &own);
         assert!(matches!(line.look(), Err(AuthorityError::Tls(_))), "the authorities are not what is wrong");
     }
@@ -445,7 +447,9 @@ mod tests {
         write(path, "api.key", "no key");
         line.reload().await.expect_err("the key is broken");
         assert_eq!(line.sent(), second, "the last good one stays");
-        assert!(!line.look().expect("they are good"), "the new certificate was taken up");
+        let taken_up = line.generation();
+        line.look().expect("they are good");
+        assert_eq!(line.generation(), taken_up, "the new certificate was taken up");
     }
 
     #[test]

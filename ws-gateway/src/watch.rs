@@ -18,10 +18,9 @@ use gateway_core::{Input, Output, ResyncReason, Welcome};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::watch_request::Message as Said;
 use portcullis_proto::auth::v1::watch_response::Message as Heard;
-use portcullis_types::{Backoff, BootId, Clock, Entropy, GatewayId, Revision, Shutdown, UuidSource};
-use tonic::Streaming;
+use portcullis_types::{Backoff, BootId, Boottime, Clock, Entropy, GatewayId, Revision, Shutdown, UuidSource};
 
-use self::line::{Event, Line};
+use self::line::{Event, Line, Opened};
 use self::moving::{Next, arrival};
 use crate::authority::Authority;
 use crate::closings::News;
@@ -84,8 +83,8 @@ pub struct Driver {
     welcomed: bool,
     questions: Vec<Question>,
     acknowledgements: VecDeque<v1::Applied>,
-    /// The lines were exchanged.
-    renewals: tokio::sync::watch::Receiver<u64>,
+    /// When the watch may be moved to newer lines; they may be ones on which nobody takes it yet.
+    renew_after: Boottime,
 }
 
 impl Driver {
@@ -95,9 +94,8 @@ impl Driver {
         let line = Line::pausing(Duration::ZERO);
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let (questions, acknowledgements) = (Vec::new(), VecDeque::new());
-        let renewals = parts.authority.renewals();
-        let (replica, next, welcomed) = (0, None, false);
-        Self { parts, boot, line, replica, next, backoff, welcomed, questions, acknowledgements, renewals }
+        let (replica, next, welcomed, renew_after) = (0, None, false, Boottime::ZERO);
+        Self { parts, boot, line, replica, next, backoff, welcomed, questions, acknowledgements, renew_after }
     }
 
     /// Drives until shutdown is requested.
@@ -118,7 +116,6 @@ impl Driver {
                 }
                 event = self.line.next() => self.on_event(event),
                 event = arrival(&mut self.next) => self.on_next(event),
-                Ok(()) = self.renewals.changed() => self.renew(),
             }
             self.send_questions();
         }
@@ -162,6 +159,7 @@ impl Driver {
             self.lost();
         }
         self.tick_next();
+        self.renew();
         self.step(Input::Tick { wall: self.parts.clock.now() });
         self.acknowledge();
         self.tell_closings();
@@ -170,7 +168,7 @@ impl Driver {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Paused => self.open(),
-            Event::Opened(Ok(stream)) => self.opened(stream),
+            Event::Opened(Ok(opened)) => self.opened(opened),
             Event::Opened(Err(no_answer)) => {
                 tracing::warn!(error = %no_answer, "the watch cannot be opened");
                 self.lost();
@@ -194,9 +192,9 @@ impl Driver {
         self.step(Input::StreamOpened);
     }
 
-    fn opened(&mut self, stream: Streaming<v1::WatchResponse>) {
+    fn opened(&mut self, opened: Opened) {
         self.parts.metrics.watches.inc();
-        self.line.stands(stream, self.parts.clock.boottime());
+        self.line.stands(opened, self.parts.clock.boottime());
     }
 
     /// Another replica may do better; one that is about to is waited for.

@@ -16,10 +16,15 @@ use crate::config::AuthorityConfig;
 /// HTTP/2 pings, only to free what is dead: liveness is decided by probes.
 const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How often the lines had been exchanged when something was opened on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(u64);
+
 /// One channel for each replica; at least one.
 #[derive(Debug)]
 pub(super) struct Lines {
     channels: Vec<Channel>,
+    generation: Generation,
     /// The digest of the files that they are made of.
     made_of: [u8; 32],
 }
@@ -30,12 +35,22 @@ impl Lines {
         let mut digest = Sha256::new();
         let tls = config.ca_file.as_ref().map(|file| tls(file, config, &mut digest)).transpose()?;
         let channels = config.all_endpoints().into_iter().map(|endpoint| channel(endpoint, tls.as_ref()));
-        Ok(Self { channels: channels.collect::<Result<_, _>>()?, made_of: digest.finalize().into() })
+        let (channels, made_of) = (channels.collect::<Result<_, _>>()?, digest.finalize().into());
+        Ok(Self { channels, generation: Generation::default(), made_of })
     }
 
-    /// Whether both come from the same content.
-    pub(super) fn are_made_of_the_same(&self, other: &Self) -> bool {
-        self.made_of == other.made_of
+    /// Gives way to what was read now, unless it is the same. Whether it was another.
+    pub(super) fn exchange(&mut self, found: Self) -> bool {
+        let is_new = found.made_of != self.made_of;
+        if is_new {
+            *self = Self { generation: Generation(self.generation.0 + 1), ..found };
+        }
+        is_new
+    }
+
+    /// Which these are.
+    pub(super) const fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// The channel to a replica.

@@ -11,12 +11,15 @@ use tokio::time::Sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::authority::{Authority, NoAnswer};
+use crate::authority::{Authority, Generation, NoAnswer};
 
 /// Requests that wait to be sent. Full: the line is stuck, a probe is left out.
 const REQUESTS: usize = 16;
 
-type Opening = Pin<Box<dyn Future<Output = Result<Streaming<v1::WatchResponse>, NoAnswer>> + Send>>;
+/// A stream, and the lines that it stands on.
+pub(super) type Opened = (Generation, Streaming<v1::WatchResponse>);
+
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, NoAnswer>> + Send>>;
 
 /// See the module.
 pub(super) enum Line {
@@ -25,13 +28,18 @@ pub(super) enum Line {
     /// It is being opened since then.
     Opening { requests: mpsc::Sender<v1::WatchRequest>, opening: Opening, since: Boottime },
     /// It stands since then.
-    Open { requests: mpsc::Sender<v1::WatchRequest>, stream: Box<Streaming<v1::WatchResponse>>, since: Boottime },
+    Open {
+        requests: mpsc::Sender<v1::WatchRequest>,
+        stream: Box<Streaming<v1::WatchResponse>>,
+        since: Boottime,
+        generation: Generation,
+    },
 }
 
 /// What happens to a line.
 pub(super) enum Event {
     Paused,
-    Opened(Result<Streaming<v1::WatchResponse>, NoAnswer>),
+    Opened(Result<Opened, NoAnswer>),
     Heard(Result<Option<v1::WatchResponse>, tonic::Status>),
 }
 
@@ -54,9 +62,9 @@ impl Line {
     }
 
     /// The stream stands now.
-    pub(super) fn stands(&mut self, stream: Streaming<v1::WatchResponse>, since: Boottime) {
+    pub(super) fn stands(&mut self, (generation, stream): Opened, since: Boottime) {
         if let Self::Opening { requests, .. } = self {
-            *self = Self::Open { requests: requests.clone(), stream: Box::new(stream), since };
+            *self = Self::Open { requests: requests.clone(), stream: Box::new(stream), since, generation };
         }
     }
 

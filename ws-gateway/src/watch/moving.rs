@@ -4,9 +4,12 @@
 //! replica welcomes it as resumed it takes the old one's place, and the old one is left. So the lease is renewed without a
 //! pause, and no entry is lost or applied twice: what the old one brought meanwhile comes again, and is known.
 //! The same is done at the same replica when another certificate is to be shown: the old connection ends with the old one.
+//! Where nobody takes the new one it is shown again after a pause: whoever vouches for it may not be known there yet.
 //! Where there is only one endpoint there is nothing to open first: the watch is left at once, so that the replica need not
 //! wait, and opened again, behind a load balancer at another one. Where no other takes the watch, it is opened again when
 //! the old one ends.
+
+use std::time::Duration;
 
 use gateway_core::Input;
 use portcullis_proto::auth::v1;
@@ -14,6 +17,9 @@ use portcullis_proto::auth::v1::watch_response::Message as Heard;
 
 use super::line::{Event, Line};
 use super::{Driver, Said, WELCOME_TIMEOUT, read_welcome};
+
+/// How long to wait when nobody has taken the watch on newer lines.
+const RENEW_AGAIN: Duration = Duration::from_secs(5);
 
 /// A watch that is to take the place of the one that stands.
 pub(super) struct Next {
@@ -40,9 +46,14 @@ impl Driver {
         self.open_next(1);
     }
 
-    /// There is another certificate to show. What does not stand yet is opened with it anyway.
+    /// Moves to the newest lines, if there are newer ones than the watch stands on: another certificate is to be shown.
+    /// Looked for at every tick, so that no exchange is missed, whatever else was under way when it came. What does not
+    /// stand yet is judged when it does.
     pub(super) fn renew(&mut self) {
-        if self.next.is_none() && self.welcomed && matches!(self.line, Line::Open { .. }) {
+        let Line::Open { generation, .. } = &self.line else { return };
+        let (is_old, now) = (*generation != self.parts.authority.generation(), self.parts.clock.boottime());
+        if is_old && self.welcomed && self.next.is_none() && now >= self.renew_after {
+            self.renew_after = now + RENEW_AGAIN;
             self.open_next(0);
         }
     }
@@ -73,7 +84,7 @@ impl Driver {
         let Some(next) = &mut self.next else { return };
         let turn = next.turn;
         match event {
-            Event::Opened(Ok(stream)) => next.line.stands(stream, self.parts.clock.boottime()),
+            Event::Opened(Ok(opened)) => next.line.stands(opened, self.parts.clock.boottime()),
             Event::Heard(Ok(Some(response))) => match response.message {
                 Some(Heard::Welcome(welcome)) if welcome.resumed => self.move_over(welcome),
                 _ => self.open_next(turn + 1),
