@@ -135,15 +135,18 @@ async fn who_asks_for_what_is_forgotten_is_told_so() {
     assert!(said.contains("are whole") && !said.contains("entries 1 to"), "{said}");
 }
 
-/// As if a hundred days had passed for everything that ends.
+/// As if a hundred days had passed for the first session that there was, and for what rests on it.
 const END: [&str; 2] = [
-    "UPDATE credentials SET expires_at = expires_at - 100 * 86400000000",
-    "UPDATE sessions SET expires_at = expires_at - 100 * 86400000000",
+    "UPDATE credentials SET expires_at = expires_at - 100 * 86400000000
+     WHERE session = (SELECT id FROM sessions ORDER BY id LIMIT 1)",
+    "UPDATE sessions SET expires_at = expires_at - 100 * 86400000000
+     WHERE id = (SELECT id FROM sessions ORDER BY id LIMIT 1)",
 ];
 
 /// What is over goes while the authority serves, and who lives notices nothing.
 async fn what_is_over_goes(site: &Site, end: impl AsyncFn()) {
     let alice = site.log_in("alice").await;
+    let (bob, mut of_bob) = logged_in(site, "bob").await;
     end().await;
     eventually("her session to be gone", async || {
         let removed = site.authority.metric("portcullis_auth_removed_rows", "what=\"sessions\"").await;
@@ -153,6 +156,8 @@ async fn what_is_over_goes(site: &Site, end: impl AsyncFn()) {
     assert!(site.authority.metric("portcullis_auth_removed_rows", "what=\"credentials\"").await >= 2.0);
     let verdict = site.admin.verify(&alice.access_token).await;
     assert_eq!(verdict.deny_reason(), v1::DenyReason::Unknown);
+    assert_eq!(site.admin.verify(&bob.access_token).await.outcome(), v1::Outcome::Allowed, "he is not over");
+    assert!(of_bob.is_alive().await);
     let (_, mut socket) = logged_in(site, "alice").await;
     assert!(socket.is_alive().await);
     assert_eq!(site.authority.metric("portcullis_auth_removals_failed", "").await, 0.0);
