@@ -196,10 +196,9 @@ impl Authority {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
             let line = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || line.look()).await {
-                Ok(Err(error)) => tracing::warn!(%error, "the certificate cannot be read again; the old one stays"),
-                // A panic there has been told.
-                Ok(Ok(())) | Err(_) => {}
+            // A panic there has been told.
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || line.look()).await {
+                tracing::warn!(%error, "the certificate cannot be read again; the old one stays");
             }
         }
     }
