@@ -22,6 +22,7 @@ enum Piece {
     Log,
     Ended(Ended),
     SigningKeys,
+    Audit,
 }
 
 impl Piece {
@@ -31,6 +32,7 @@ impl Piece {
             Self::Log => "log",
             Self::Ended(what) => what.word(),
             Self::SigningKeys => "signing_keys",
+            Self::Audit => "audit",
         }
     }
 }
@@ -55,7 +57,7 @@ impl Housekeeping {
         entropy: Arc<dyn Entropy>,
         shutdown: Shutdown,
     ) -> Self {
-        let pieces = [Piece::Log, Piece::SigningKeys].into_iter().chain(Ended::ALL.map(Piece::Ended));
+        let pieces = [Piece::Log, Piece::SigningKeys, Piece::Audit].into_iter().chain(Ended::ALL.map(Piece::Ended));
         pieces.for_each(|piece| metrics.begin_removing(piece.word()));
         Self { authority, rules: config.kept(), every: config.every(), metrics, entropy, shutdown }
     }
@@ -72,6 +74,7 @@ impl Housekeeping {
                 self.remove(Piece::Ended(what)).await;
             }
             self.remove(Piece::SigningKeys).await;
+            self.remove(Piece::Audit).await;
             match self.authority.store().horizon().await {
                 Ok(horizon) => drop(self.metrics.log_horizon.set(horizon.cast_signed())),
                 Err(error) => tracing::warn!(%error, cause = error.source_text(), "the horizon cannot be read"),
@@ -117,6 +120,7 @@ impl Housekeeping {
             Piece::Log => authority.compact_log(rules).await,
             Piece::Ended(what) => Ok(authority.remove_ended(rules, what).await?),
             Piece::SigningKeys => Ok(authority.remove_signing_keys(rules).await?),
+            Piece::Audit => authority.remove_audit(rules).await,
         }
     }
 
@@ -124,6 +128,7 @@ impl Housekeeping {
         self.metrics.retention_failed.inc();
         match error {
             CompactError::Damaged(_) => tracing::error!(%error, "run `auth-service doctor`"),
+            CompactError::Trail(_) => tracing::error!(%error, "run `portcullis audit verify`"),
             CompactError::Store(_) => {
                 tracing::warn!(%error, cause = error.source_text(), what, "nothing can be removed now");
             }

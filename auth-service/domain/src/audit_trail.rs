@@ -4,13 +4,13 @@
 //! each row in the transaction that writes it would have every login wait for every other. A page goes on where the one
 //! before it ended.
 
-use portcullis_types::{AuditRow, AuditSeal, MAX_SEALED_ROWS, SealedRow, TenantId, Timestamp};
+use portcullis_types::{AuditAnchor, AuditRow, AuditSeal, MAX_SEALED_ROWS, SealedRow, TenantId, Timestamp};
 
 use crate::audit::{About, Actor, AuditEntry};
 use crate::{AuditFilter, AuditOutcome, Authority, InvalidPage, ListError, Page, Paged, StoreError};
 
 /// The most rows that one part of an export has. More than a seal holds, so that added rows are seen.
-const MOST_EXPORTED: u32 = 2 * MAX_SEALED_ROWS as u32;
+pub(crate) const MOST_EXPORTED: u32 = 2 * MAX_SEALED_ROWS as u32;
 
 /// A row as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +51,20 @@ impl AuditRecord {
     }
 }
 
-/// A part of the trail: a seal with its rows, or rows without one.
+/// Where the trail begins, since what was before was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditBeginning {
+    /// The last seal that was removed.
+    pub after: AuditAnchor,
+    /// Whether a key-encryption key vouches for that.
+    pub is_vouched_for: bool,
+}
+
+/// A part of the trail: where it begins, a seal with its rows, or rows without one.
 #[derive(Clone, Debug)]
 pub struct AuditPart {
+    /// Where it begins, when that is what this part says; its rows carry the number of a seal that is gone.
+    pub beginning: Option<AuditBeginning>,
     /// The seal; none for the newest rows, which have none yet.
     pub seal: Option<AuditSeal>,
     /// The rows that carry its number.
@@ -99,8 +110,11 @@ impl Authority {
         if rows.is_empty() {
             return Ok(None);
         }
-        let last = tx.last_audit_seal().await?;
-        let seal = AuditSeal::over(last.as_ref().map(AuditSeal::anchor), self.now(), rows);
+        let last = match tx.last_audit_seal().await? {
+            Some(last) => Some(last.anchor()),
+            None => tx.audit_start().await?.map(|start| start.anchor),
+        };
+        let seal = AuditSeal::over(last, self.now(), rows);
         if !tx.insert_audit_seal(&seal).await? {
             return Ok(None);
         }
@@ -108,18 +122,24 @@ impl Authority {
         Ok(Some(seal))
     }
 
-    /// The part of the trail that the next seal holds; none when there is no seal after this one.
+    /// The part of the trail that the next seal holds, or that it begins later; none when there is no seal after this one.
     pub async fn sealed_audit_after(&self, seal: u64) -> Result<Option<AuditPart>, StoreError> {
         let mut view = self.store().read().await?;
+        if let Some(start) = view.audit_start().await?.filter(|start| start.anchor.number > seal) {
+            let rows = view.audit_up_to(start.anchor.number, MOST_EXPORTED).await?;
+            let is_vouched_for = start.is_vouched_for(self.keks());
+            let beginning = Some(AuditBeginning { after: start.anchor, is_vouched_for });
+            return Ok(Some(AuditPart { beginning, seal: None, rows }));
+        }
         let Some(seal) = view.audit_seals(seal, 1).await?.pop() else { return Ok(None) };
         let rows = view.sealed_audit(seal.number, MOST_EXPORTED).await?;
-        Ok(Some(AuditPart { seal: Some(seal), rows }))
+        Ok(Some(AuditPart { beginning: None, seal: Some(seal), rows }))
     }
 
     /// Rows that have no seal yet, after a number.
     pub async fn unsealed_audit_after(&self, row: u64) -> Result<AuditPart, StoreError> {
         let rows = self.store().read().await?.unsealed_audit(row, MAX_SEALED_ROWS as u32).await?;
-        Ok(AuditPart { seal: None, rows })
+        Ok(AuditPart { beginning: None, seal: None, rows })
     }
 
     /// Writes that a call was not allowed. Whoever calls this bounds how often.

@@ -71,7 +71,7 @@ pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MA
 pub use asking::{ANSWERS_KEPT, Asked};
 pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 pub use audit::{About, Actor, AuditEntry, AuditOutcome, Detail, MAX_DETAIL_BYTES};
-pub use audit_trail::{AuditPart, AuditRecord, DeniedCall};
+pub use audit_trail::{AuditBeginning, AuditPart, AuditRecord, DeniedCall};
 pub use authentication::{Authentication, Method, Methods};
 pub use authority::{Authority, OpenError, Parts, Settings};
 pub use batch::{Answer, Batch, CloseCode, Effect, Fact, Pace, Reason, Target};
@@ -121,7 +121,7 @@ pub use passwords::{
 };
 pub use reencryption::{ReencryptError, Reencrypted};
 pub use restoring::reauthorize_everybody;
-pub use retention::{CompactError, Ended, Lives, RetentionRules, Tidied};
+pub use retention::{AuditStart, CompactError, Ended, Lives, RetentionRules, Tidied, TrailFault};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};
@@ -139,12 +139,12 @@ pub use signature_keys::{
     SignatureKeyRules, Thumbprint,
 };
 pub use store::{
-    Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditWrites, CertificateReads, CertificateWrites, Certified,
-    Committed, Connections, CredentialFilter, ExternalMark, Head, HeldKey, IdentityFilter, IssuerReads, IssuerWrites,
-    KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads,
-    LoginWrites, PoolUse, ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter,
-    SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites, SigningKeyMark, StandingReads,
-    StandingRows, Store, StoreError, TextMatch, WithParent, WriteTx,
+    Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditRemovalReads, AuditRemovalWrites, AuditWrites,
+    CertificateReads, CertificateWrites, Certified, Committed, Connections, CredentialFilter, ExternalMark, Head,
+    HeldKey, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites,
+    LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView, RetentionReads,
+    RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow,
+    SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, TextMatch, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -46,6 +46,7 @@ impl Authority {
     /// Encrypts under the current key-encryption key whatever is under an older one.
     pub async fn reencrypt(&self, actor: &Actor) -> Result<Reencrypted, ReencryptError> {
         let count = self.reencrypt_signing_keys(actor).await? + self.reencrypt_totp_factors(actor).await?;
+        let count = count + self.mark_audit_start_anew(actor).await?;
         Ok(Reencrypted { kek_id: self.kek().id().to_owned(), count })
     }
 

@@ -51,11 +51,14 @@
 //!   private half, under a session that is still good; so a revoked key of a session is remembered for as long as that is.
 //! - **Signing keys** go [`RetentionRules::signing_keys`] after they signed last, when they were not revoked within what the
 //!   log keeps and nothing that they signed has a row. What an unknown key signed is refused.
+//! - **The audit trail** decides nothing. It is kept for ever unless an operator says otherwise; how it is shortened is in
+//!   `trail`.
 //! - **Logins under way, one-time tokens for passwords** are refused when unknown. **Counts of guesses** go when they count
 //!   no more and delay nobody; **places** when they are no longer known: a place that is unknown is slower, never faster.
 
 mod compaction;
 mod ending;
+mod trail;
 
 use std::time::Duration;
 
@@ -63,6 +66,7 @@ use portcullis_types::Boottime;
 
 pub use self::compaction::CompactError;
 pub use self::ending::{Ended, Lives};
+pub use self::trail::{AuditStart, TrailFault};
 use crate::issuers::MAX_AGE;
 use crate::{ANSWERS_KEPT, Authority, StoreError, WriteTx};
 
@@ -87,6 +91,8 @@ pub struct RetentionRules {
     pub api_keys: Option<Duration>,
     /// Signing keys, after they signed last; none: for ever.
     pub signing_keys: Option<Duration>,
+    /// Rows of the audit trail, after they were sealed; none: for ever.
+    pub audit: Option<Duration>,
 }
 
 impl Default for RetentionRules {
@@ -98,6 +104,7 @@ impl Default for RetentionRules {
             external_sessions: Some(400 * DAY),
             api_keys: Some(90 * DAY),
             signing_keys: Some(90 * DAY),
+            audit: None,
         }
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Key-encryption keys are given by the binary, in versions: what is new is encrypted under the current one, what an
 //! older one encrypted still opens. From each come, by HKDF with a label each: the AES-256-GCM key that encrypts private
-//! signing keys, the HMAC key from which the successor of a refresh token is derived, and the one under which the content
-//! of a named request is digested.
+//! signing keys, the HMAC key from which the successor of a refresh token is derived, the one under which the content of a
+//! named request is digested, and the one that vouches for where the audit trail begins.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
-use portcullis_types::{CredentialId, Entropy, Secret};
+use portcullis_types::{AuditAnchor, CredentialId, Entropy, Secret};
 use sha2::{Digest, Sha256};
 
 /// The key that protects what the store must not read.
@@ -18,6 +18,7 @@ pub struct KeyEncryptionKey {
     sealing: LessSafeKey,
     refresh: hmac::Key,
     requests: hmac::Key,
+    trail: hmac::Key,
 }
 
 /// The key-encryption keys of this process: the current one, and older ones whose work still opens.
@@ -81,11 +82,13 @@ impl KeyEncryptionKey {
             .expect("AES-256 takes the 32 bytes that HKDF gave");
         let refresh = derive(key, b"portcullis refresh successors");
         let requests = derive(key, b"portcullis named requests");
+        let trail = derive(key, b"portcullis audit trail");
         Self {
             id: id[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
             sealing: LessSafeKey::new(sealing),
             refresh: hmac::Key::new(hmac::HMAC_SHA256, refresh.expose_bytes()),
             requests: hmac::Key::new(hmac::HMAC_SHA256, requests.expose_bytes()),
+            trail: hmac::Key::new(hmac::HMAC_SHA256, trail.expose_bytes()),
         }
     }
 
@@ -153,6 +156,14 @@ impl KeyEncryptionKey {
         for part in [b"challenge of ".as_slice(), bound_to] {
             context.update(part);
         }
+        bytes_of(&context.sign())
+    }
+
+    /// How this key vouches for it that the audit trail was removed up to a seal.
+    pub(crate) fn audit_mark(&self, up_to: &AuditAnchor) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.trail);
+        context.update(&up_to.number.to_be_bytes());
+        context.update(&up_to.hash);
         bytes_of(&context.sign())
     }
 
@@ -226,6 +237,16 @@ mod tests {
         assert_ne!(ticket, kek.ticket_of(&Secret::from("at_2"), id(1)));
         assert_ne!(ticket, KeyEncryptionKey::new(&[2; 32]).ticket_of(&parent, id(1)));
         assert_ne!(ticket, kek.refresh_successor(&Secret::new([id(1).as_bytes(), parent.expose_bytes()].concat())));
+    }
+
+    #[test]
+    fn what_vouches_for_a_beginning_depends_on_the_key_and_the_seal() {
+        let (kek, hash) = (KeyEncryptionKey::new(&[1; 32]), [7; 32]);
+        let mark = kek.audit_mark(&AuditAnchor { number: 3, hash });
+        assert_eq!(mark, KeyEncryptionKey::new(&[1; 32]).audit_mark(&AuditAnchor { number: 3, hash }));
+        assert_ne!(mark, kek.audit_mark(&AuditAnchor { number: 4, hash }));
+        assert_ne!(mark, kek.audit_mark(&AuditAnchor { number: 3, hash: [8; 32] }));
+        assert_ne!(mark, KeyEncryptionKey::new(&[2; 32]).audit_mark(&AuditAnchor { number: 3, hash }));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! writes here, which say whether they took place.
 
 mod api_keys;
+mod audit_removal;
 mod audit_trail;
 mod certificates;
 mod connections;
@@ -37,6 +38,7 @@ use portcullis_types::{
 };
 
 pub use self::api_keys::ApiKeyWrites;
+pub use self::audit_removal::{AuditRemovalReads, AuditRemovalWrites};
 pub use self::audit_trail::{AuditFilter, AuditReads, AuditWrites, TextMatch};
 pub use self::certificates::{CertificateReads, CertificateWrites, Certified};
 pub use self::connections::{Connections, PoolUse};
@@ -194,6 +196,7 @@ pub trait ReadView:
     + LeaseClassReads
     + LoginReads
     + AuditReads
+    + AuditRemovalReads
     + RetentionReads
     + Send
 {
@@ -285,6 +288,7 @@ pub trait WriteTx:
     + SealedWrites
     + SignatureKeyWrites
     + AuditWrites
+    + AuditRemovalWrites
 {
     /// Commits changes that neither kill nor alter authority.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

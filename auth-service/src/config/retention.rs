@@ -22,6 +22,8 @@ pub(crate) struct Retention {
     pub(crate) api_keys_days: u64,
     /// How long signing keys are kept after they signed last.
     pub(crate) signing_keys_days: u64,
+    /// How long rows of the audit trail are kept after they were sealed. Export them before.
+    pub(crate) audit_days: u64,
     /// How often is looked for what may go; by up to a quarter less, so that replicas do not all look at once.
     pub(crate) every_ms: u64,
 }
@@ -35,6 +37,7 @@ impl Default for Retention {
             external_sessions_days: 400,
             api_keys_days: 90,
             signing_keys_days: 90,
+            audit_days: 0,
             every_ms: 600_000,
         }
     }
@@ -50,6 +53,7 @@ impl Retention {
             external_sessions: days(self.external_sessions_days),
             api_keys: days(self.api_keys_days),
             signing_keys: days(self.signing_keys_days),
+            audit: days(self.audit_days),
         }
     }
 
@@ -58,7 +62,7 @@ impl Retention {
         Duration::from_millis(self.every_ms)
     }
 
-    pub(super) fn rules(&self) -> [(bool, &'static str, &'static str); 8] {
+    pub(super) fn rules(&self) -> [(bool, &'static str, &'static str); 9] {
         const YEAR: u64 = 366 * 24;
         const LONGEST: u64 = 36_600;
         let sessions_fit = self.sessions_days == 0 || self.tokens_hours <= 24 * self.sessions_days;
@@ -88,6 +92,11 @@ impl Retention {
             ),
             (self.api_keys_days <= LONGEST, "retention.api_keys_days", "must be 0 (for ever) to 36600"),
             (self.signing_keys_days <= LONGEST, "retention.signing_keys_days", "must be 0 (for ever) to 36600"),
+            (
+                self.audit_days == 0 || (30..=LONGEST).contains(&self.audit_days),
+                "retention.audit_days",
+                "must be 0 (for ever) or 30 to 36600: what is removed is gone, unless it was exported",
+            ),
             ((100..=86_400_000).contains(&self.every_ms), "retention.every_ms", "must be 100 to 86400000 (a day)"),
         ]
     }

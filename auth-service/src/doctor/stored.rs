@@ -49,16 +49,10 @@ pub(super) async fn examine(config: &Config, store: &dyn Store, clock: &dyn Cloc
     }
     overdue(config, store, clock, report).await;
     match keks(config).await {
-        Ok(Some(keks)) => match open_all(store, &keks).await {
-            Ok((good, bad)) if bad.is_empty() => {
-                report.good("signing keys", format!("{good} open under the key-encryption keys"));
-            }
-            Ok((_, bad)) => {
-                let mend = "give the key-encryption key that sealed them, or rotate and revoke them";
-                report.bad("signing keys", Severity::Error, format!("{} do not open", bad.join(", ")), mend);
-            }
-            Err(error) => unanswered("signing keys", &error, report),
-        },
+        Ok(Some(keks)) => {
+            signing_keys(store, &keks, report).await;
+            trail(store, &keks, report).await;
+        }
         Ok(None) => report.good("signing keys", "there is no key-encryption key yet"),
         Err(error) => {
             let mend = "see docs/keys.md: without them nothing can be signed";
@@ -128,6 +122,39 @@ async fn keks(config: &Config) -> Result<Option<KeyEncryptionKeys>, String> {
     let source = Source::find(config, Source::from_environment());
     let found = source.and_then(|source| source.given());
     found.map_err(|error| format!("{error}: {}", error.source_text()).trim_end_matches(": ").to_owned())
+}
+
+async fn signing_keys(store: &dyn Store, keks: &KeyEncryptionKeys, report: &mut Report) {
+    match open_all(store, keks).await {
+        Ok((good, bad)) if bad.is_empty() => {
+            report.good("signing keys", format!("{good} open under the key-encryption keys"));
+        }
+        Ok((_, bad)) => {
+            let mend = "give the key-encryption key that sealed them, or rotate and revoke them";
+            report.bad("signing keys", Severity::Error, format!("{} do not open", bad.join(", ")), mend);
+        }
+        Err(error) => unanswered("signing keys", &error, report),
+    }
+}
+
+/// Where the audit trail begins. Whether the rest is whole is for `portcullis audit verify` to say.
+async fn trail(store: &dyn Store, keks: &KeyEncryptionKeys, report: &mut Report) {
+    let read = async { store.read().await?.audit_start().await };
+    match read.await {
+        Ok(None) => report.good("audit trail", "nothing was removed"),
+        Ok(Some(start)) if start.is_vouched_for(keks) => {
+            report.good("audit trail", format!("removed up to seal {}", start.anchor.number));
+        }
+        Ok(Some(start)) => {
+            let finding = format!(
+                "it is said to begin after seal {}, and no key-encryption key vouches for that",
+                start.anchor.number
+            );
+            let mend = "give the key-encryption key that did, or find out who changed the database";
+            report.bad("audit trail", Severity::Error, finding, mend);
+        }
+        Err(error) => unanswered("audit trail", &error, report),
+    }
 }
 
 /// How many open, and the ids of those that do not.

@@ -105,7 +105,8 @@ impl Export {
         let after = match next {
             Next::Sealed(after) => match self.authority.sealed_audit_after(after).await? {
                 Some(part) => {
-                    let number = part.seal.as_ref().map_or(after, |seal| seal.number);
+                    let begins = part.beginning.as_ref().map(|beginning| beginning.after.number);
+                    let number = part.seal.as_ref().map(|seal| seal.number).or(begins).unwrap_or(after);
                     return Ok(Some((part_to_wire(part), Next::Sealed(number))));
                 }
                 None => 0,
@@ -151,7 +152,13 @@ fn text<'a>(field: &'static str, asked: &'a str) -> Result<Option<&'a str>, Fail
 }
 
 fn part_to_wire(part: AuditPart) -> v1::ExportAuditResponse {
-    v1::ExportAuditResponse { seal: part.seal.map(seal_to_wire), entries: part.rows.into_iter().map(to_wire).collect() }
+    let beginning = part.beginning.map(|beginning| v1::AuditBeginning {
+        after_seal: beginning.after.number,
+        hash: beginning.after.hash.to_vec(),
+        vouched_for: beginning.is_vouched_for,
+    });
+    let entries = part.rows.into_iter().map(to_wire).collect();
+    v1::ExportAuditResponse { seal: part.seal.map(seal_to_wire), entries, beginning }
 }
 
 fn seal_to_wire(seal: AuditSeal) -> v1::AuditSeal {

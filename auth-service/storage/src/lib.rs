@@ -3,6 +3,7 @@
 //! Owns: SQL, files, connections, and the translation between rows and the domain's types.
 //! Refuses: any rule. What a store must do is said by [`auth_domain::Store`] and tested once for all of them.
 
+mod audit_removal;
 mod columns;
 mod login_rows;
 mod looks;

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use auth_domain::{
-    Action, Answered, Attributes, AuditRecord, Authentication, Committed, Credential, CredentialKind, Grant, Head,
-    Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark,
-    Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
+    Action, Answered, Attributes, AuditRecord, AuditStart, Authentication, Committed, Credential, CredentialKind,
+    Grant, Head, Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, Session, SigningKey,
+    SigningKeyMark, Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
 };
 use portcullis_types::{
-    AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SealedRow,
-    SessionId, SigningKeyId, TenantId, Timestamp,
+    AuditAnchor, AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName,
+    SealedRow, SessionId, SigningKeyId, TenantId, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -522,6 +522,16 @@ pub(crate) fn audit_seal(row: &impl Cells) -> Read<AuditSeal> {
         hash: row.array("hash")?,
         sealed_at: row.at("sealed_at")?,
         rows: sealed.collect::<Read<_>>()?,
+    })
+}
+
+/// Where the audit trail begins.
+pub(crate) fn audit_start(row: &impl Cells) -> Read<AuditStart> {
+    let row = Columns(row);
+    Ok(AuditStart {
+        anchor: AuditAnchor { number: row.seq("number")?, hash: row.array("hash")? },
+        kek_id: row.text("kek_id")?.to_owned(),
+        mark: row.array("mark")?,
     })
 }
 

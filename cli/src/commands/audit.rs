@@ -48,6 +48,10 @@ Every row is hashed here again and compared with the seals, so the authority is 
 seal cannot be missed by looking at what is there: note the anchor that this prints, elsewhere, and give it next time.
 Rows of the last seconds have no seal yet. Needs the scope audit and a key of the system tenant.
 
+Where the authority removes old rows (retention.audit_days), the trail begins after the last seal that was removed, and this
+says so. The authority's key-encryption key vouches for that seal: whoever can write the database alone cannot have the
+trail begin later. An anchor that is older than the beginning proves nothing any more: note the new one.
+
 Examples:
   portcullis audit verify
   portcullis audit verify --only anchor > anchor.txt
@@ -172,12 +176,15 @@ pub(super) fn as_json(entry: &v1::AuditEntry) -> Value {
 }
 
 /// What a check came to.
+#[derive(Default)]
 struct Checked {
     seals: u64,
     sealed: usize,
     waiting: usize,
     findings: Vec<AuditFinding>,
     last: Option<AuditAnchor>,
+    begins_after: Option<AuditAnchor>,
+    noted_is_gone: bool,
 }
 
 async fn verify(args: &VerifyArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
@@ -188,7 +195,12 @@ async fn verify(args: &VerifyArgs, authority: &Authority, printer: &Printer) -> 
     let checked = check(parts, args.anchor, authority).await?;
     let findings: Vec<String> = checked.findings.iter().map(sentence).collect();
     let anchor = checked.last.map_or_else(String::new, |anchor| anchor.to_string());
+    let begins = checked.begins_after.map(|anchor| anchor.to_string());
     let mut fields = vec![
+        (
+            "begins after",
+            begins.clone().map_or_else(|| "nothing: no row was removed".to_owned(), |seal| format!("seal {seal}")),
+        ),
         ("seals", checked.seals.to_string()),
         ("sealed rows", checked.sealed.to_string()),
         ("without a seal yet", checked.waiting.to_string()),
@@ -198,7 +210,13 @@ async fn verify(args: &VerifyArgs, authority: &Authority, printer: &Printer) -> 
     if findings.is_empty() {
         fields.push(("found", "nothing wrong".to_owned()));
     }
+    if checked.noted_is_gone {
+        let word = "the seal that was noted was removed since: it proves nothing any more";
+        fields.push(("noted", word.to_owned()));
+    }
     let json = json!({
+        "begins_after": begins,
+        "noted_is_gone": checked.noted_is_gone,
         "seals": checked.seals,
         "sealed_rows": checked.sealed,
         "waiting_rows": checked.waiting,
@@ -215,20 +233,25 @@ async fn check(
     authority: &Authority,
 ) -> Result<Checked, Failure> {
     let mut check = AuditCheck::from_the_beginning(noted);
-    let mut checked = Checked { seals: 0, sealed: 0, waiting: 0, findings: Vec::new(), last: None };
+    let mut checked = Checked::default();
     while let Some(part) = parts.message().await.map_err(|status| authority.failure(&status))? {
         let rows: Vec<SealedRow> = part.entries.iter().map(digest).collect();
-        match part.seal {
-            Some(seal) => {
+        match (part.seal, part.beginning) {
+            (Some(seal), _) => {
                 checked.findings.extend(check.next(&seal_of(seal)?, &rows));
                 checked.seals += 1;
                 checked.sealed += rows.len();
             }
-            None => checked.waiting += rows.len(),
+            (None, Some(beginning)) => {
+                let seal = AuditAnchor { number: beginning.after_seal, hash: hash_of(beginning.hash)? };
+                checked.findings.extend(check.begin_after(seal, beginning.vouched_for, &rows));
+            }
+            (None, None) => checked.waiting += rows.len(),
         }
     }
     checked.findings.extend(check.end());
-    checked.last = check.last();
+    (checked.last, checked.begins_after, checked.noted_is_gone) =
+        (check.last(), check.begins_after(), check.noted_is_gone());
     Ok(checked)
 }
 
@@ -250,20 +273,21 @@ fn digest(entry: &v1::AuditEntry) -> SealedRow {
     row.sealed()
 }
 
+fn hash_of(bytes: Vec<u8>) -> Result<[u8; 32], Failure> {
+    bytes.try_into().map_err(|_| Failure::Log {
+        what: "a hash of the audit trail does not have 32 bytes".to_owned(),
+        next: "compare the versions of the authority and of this program".to_owned(),
+    })
+}
+
 fn seal_of(seal: v1::AuditSeal) -> Result<AuditSeal, Failure> {
-    let bytes = |bytes: Vec<u8>| {
-        bytes.try_into().map_err(|_| Failure::Log {
-            what: "a hash of the audit trail does not have 32 bytes".to_owned(),
-            next: "compare the versions of the authority and of this program".to_owned(),
-        })
-    };
-    let row = |row: v1::SealedRow| Ok(SealedRow { id: row.id, digest: bytes(row.digest)? });
+    let row = |row: v1::SealedRow| Ok(SealedRow { id: row.id, digest: hash_of(row.digest)? });
     Ok(AuditSeal {
         number: seal.number,
-        previous: bytes(seal.previous)?,
+        previous: hash_of(seal.previous)?,
         sealed_at: micros(seal.sealed_at.as_ref()),
         rows: seal.rows.into_iter().map(row).collect::<Result<_, Failure>>()?,
-        hash: bytes(seal.hash)?,
+        hash: hash_of(seal.hash)?,
     })
 }
 
@@ -281,6 +305,9 @@ fn sentence(finding: &AuditFinding) -> String {
         AuditFinding::Truncated { noted, last } => {
             format!("the trail was cut off: it ends at seal {last}, and seal {noted} was noted")
         }
+        AuditFinding::BeginningForged { seal } => format!(
+            "the trail is said to begin after seal {seal}, and no key-encryption key vouches for that: seals may be gone"
+        ),
         AuditFinding::RowRemoved { seal, row } => format!("row {row} was removed; it is in seal {seal}"),
         AuditFinding::RowAltered { seal, row } => format!("row {row} was altered; its digest is in seal {seal}"),
         AuditFinding::RowAdded { seal, row } => format!("row {row} was added; it is not in seal {seal}"),

@@ -14,7 +14,8 @@ use crate::words;
 pub(super) const HELP: &str = "\
 One line a row, in JSON whatever --output says, with the number of the seal that holds it; and before the rows of a seal
 a line for the seal: its hash, and the digest of each row, so that what was removed elsewhere is missed there too. Rows
-of the last seconds have no seal yet: the next export brings them again, with one. Needs the scope audit and a key of the
+of the last seconds have no seal yet: the next export brings them again, with one. Where the authority has removed old rows
+(retention.audit_days), a line says after which seal the trail begins: export before. Needs the scope audit and a key of the
 system tenant.
 
 Examples:
@@ -41,9 +42,13 @@ pub(crate) async fn run(args: &ExportArgs, authority: &Authority, printer: &Prin
 
 fn lines(part: &v1::ExportAuditResponse) -> Vec<Value> {
     let number = part.seal.as_ref().map(|seal| seal.number);
+    let beginning = part.beginning.iter().map(|beginning| {
+        let hash = hex(&beginning.hash);
+        json!({ "begins_after": beginning.after_seal, "hash": hash, "vouched_for": beginning.vouched_for })
+    });
     let seal = part.seal.iter().map(|seal| json!({ "seal": seal.number, "made": seal_json(seal) }));
     let rows = part.entries.iter().map(|entry| json!({ "seal": number, "row": audit::as_json(entry) }));
-    seal.chain(rows).collect()
+    beginning.chain(seal).chain(rows).collect()
 }
 
 fn seal_json(seal: &v1::AuditSeal) -> Value {
@@ -73,12 +78,15 @@ mod tests {
             ..Default::default()
         };
         let entry = v1::AuditEntry { id: 3, action: "tenant.create".to_owned(), ..Default::default() };
-        let part = v1::ExportAuditResponse { seal: Some(seal), entries: vec![entry.clone()] };
+        let part = v1::ExportAuditResponse { seal: Some(seal), entries: vec![entry.clone()], beginning: None };
         let written = lines(&part);
         assert_eq!((&written[0]["seal"], &written[0]["made"]["hash"]), (&json!(7), &json!("ab".repeat(32))));
         assert_eq!(written[0]["made"]["rows"][0]["digest"], json!("01".repeat(32)));
         assert_eq!((&written[1]["seal"], &written[1]["row"]["action"]), (&json!(7), &json!("tenant.create")));
-        let waiting = lines(&v1::ExportAuditResponse { seal: None, entries: vec![entry] });
+        let waiting = lines(&v1::ExportAuditResponse { seal: None, entries: vec![entry], beginning: None });
         assert_eq!((waiting.len(), &waiting[0]["seal"]), (1, &Value::Null));
+        let beginning = Some(v1::AuditBeginning { after_seal: 6, hash: vec![0xcd; 32], vouched_for: true });
+        let begins = lines(&v1::ExportAuditResponse { beginning, ..Default::default() });
+        assert_eq!(begins, [json!({ "begins_after": 6, "hash": "cd".repeat(32), "vouched_for": true })]);
     }
 }

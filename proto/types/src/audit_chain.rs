@@ -188,6 +188,11 @@ pub enum AuditFinding {
         /// The last one that is there.
         last: u64,
     },
+    /// The trail is said to begin after a seal, and whoever holds the key-encryption keys does not vouch for that.
+    BeginningForged {
+        /// Which.
+        seal: u64,
+    },
     /// A row is gone that was sealed.
     RowRemoved {
         /// Under which seal.
@@ -216,17 +221,50 @@ pub enum AuditFinding {
 pub struct AuditCheck {
     last: Option<AuditAnchor>,
     noted: Option<AuditAnchor>,
+    begins_after: Option<AuditAnchor>,
 }
 
 impl AuditCheck {
     /// From the beginning, against a seal that was noted elsewhere, when there is one.
     pub fn from_the_beginning(noted: Option<AuditAnchor>) -> Self {
-        Self { last: None, noted }
+        Self { noted, ..Self::default() }
+    }
+
+    /// From after a seal that is known to be good.
+    pub fn after(seal: Option<AuditAnchor>) -> Self {
+        Self { last: seal, ..Self::default() }
     }
 
     /// The last seal that was checked.
     pub const fn last(&self) -> Option<AuditAnchor> {
         self.last
+    }
+
+    /// Everything up to a seal was removed: the trail begins after it, or goes on there where that was done meanwhile.
+    /// `rows` still carry the number of a seal that is gone. What is wrong with that.
+    pub fn begin_after(&mut self, seal: AuditAnchor, is_vouched_for: bool, rows: &[SealedRow]) -> Vec<AuditFinding> {
+        let AuditAnchor { number, hash } = seal;
+        let mut findings = Vec::new();
+        if !is_vouched_for {
+            findings.push(AuditFinding::BeginningForged { seal: number });
+        }
+        if self.noted.is_some_and(|noted| noted.number == number && noted.hash != hash) {
+            findings.push(AuditFinding::AnchorMissed { seal: number });
+        }
+        findings.extend(rows.iter().map(|row| AuditFinding::RowAdded { seal: number, row: row.id }));
+        (self.last, self.begins_after) = (Some(seal), Some(seal));
+        findings
+    }
+
+    /// The last seal of what was removed.
+    pub const fn begins_after(&self) -> Option<AuditAnchor> {
+        self.begins_after
+    }
+
+    /// Whether the seal that was noted elsewhere went with what was removed, so that it proves nothing any more.
+    pub fn noted_is_gone(&self) -> bool {
+        let before = |noted: AuditAnchor| self.begins_after.is_some_and(|begins| noted.number < begins.number);
+        self.noted.is_some_and(before)
     }
 
     /// The next seal with the rows that carry its number. What is wrong with them.
@@ -390,6 +428,35 @@ mod tests {
         let noted = seals[2].anchor();
         assert_eq!(check(&seals[..2], None, as_sealed), [], "by itself it is whole");
         assert_eq!(check(&seals[..2], Some(noted), as_sealed), [AuditFinding::Truncated { noted: 3, last: 2 }]);
+    }
+
+    #[test]
+    fn a_trail_that_begins_later_is_whole_from_there() {
+        let seals = trail();
+        let of = |noted, begins: AuditAnchor, is_vouched_for, rows: &[SealedRow], rest: &[AuditSeal]| {
+            let mut check = AuditCheck::from_the_beginning(noted);
+            let mut findings = check.begin_after(begins, is_vouched_for, rows);
+            findings.extend(rest.iter().flat_map(|seal| check.next(seal, &seal.rows)));
+            findings.extend(check.end());
+            (findings, check.noted_is_gone())
+        };
+        let first = seals[0].anchor();
+        assert_eq!(of(Some(seals[2].anchor()), first, true, &[], &seals[1..]), (vec![], false));
+        assert_eq!(of(Some(first), first, true, &[], &seals[1..]), (vec![], false));
+        assert_eq!(of(Some(first), seals[1].anchor(), true, &[], &seals[2..]), (vec![], true));
+        let other = AuditAnchor { hash: [9; 32], ..first };
+        let forked = AuditFinding::SealForked { seal: 2 };
+        assert_eq!(
+            of(Some(first), other, false, &[], &seals[1..]).0,
+            [AuditFinding::BeginningForged { seal: 1 }, AuditFinding::AnchorMissed { seal: 1 }, forked]
+        );
+        assert_eq!(of(None, other, true, &[], &seals[1..]).0, [forked]);
+        let missing = AuditFinding::SealsMissing { from: 2, before: 3 };
+        assert_eq!(of(None, first, true, &[], &seals[2..]).0, [missing]);
+        let added = AuditFinding::RowAdded { seal: 1, row: 99 };
+        assert_eq!(of(None, first, true, &[row(99, "session:1")], &seals[1..]).0, [added]);
+        let cut = AuditFinding::Truncated { noted: 3, last: 1 };
+        assert_eq!(of(Some(seals[2].anchor()), first, true, &[], &[]).0, [cut]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    About, Actor, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, Detail, RequestId, Store, StoreError, TextMatch,
+    About, Actor, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, AuditStart, Detail, RequestId, Store, StoreError,
+    TextMatch,
 };
 use futures_util::future::join_all;
 use portcullis_types::{AuditSeal, IdentityId, SessionId, TenantId};
@@ -137,6 +138,54 @@ pub async fn a_row_is_sealed_once(subject: &impl Subject) {
     let mut tx = write(&store).await;
     let refused = tx.insert_audit_seal(&again).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "its rows are sealed: {refused:?}");
+}
+
+/// Rows and seals go together, from where the trail begins; whoever comes late changes nothing.
+pub async fn sealed_rows_go_up_to_a_seal_and_the_trail_begins_there(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let mut seals: Vec<AuditSeal> = Vec::new();
+    for _ in 0..4 {
+        note(&store, &["session.create", "session.revoke"].map(|action| entry(&seed, action))).await;
+        let rows = unsealed(&store).await.iter().map(AuditRecord::sealed).collect();
+        let seal = AuditSeal::over(seals.last().map(AuditSeal::anchor), seed.now(), rows);
+        let mut tx = write(&store).await;
+        assert!(tx.insert_audit_seal(&seal).await.expect("writes"));
+        tx.commit().await.expect("commits");
+        seals.push(seal);
+    }
+    note(&store, &[entry(&seed, "session.create")]).await;
+    let start = |seal: usize, kek: &str| AuditStart {
+        anchor: seals[seal].anchor(),
+        kek_id: kek.to_owned(),
+        mark: [u8::try_from(seal).expect("few"); 32],
+    };
+    let remove = async |from: Option<usize>, next: &AuditStart| {
+        let mut tx = write(&store).await;
+        let from = from.map(|seal| seals[seal].anchor());
+        let rows = tx.remove_sealed_audit(from, next).await.expect("writes");
+        tx.commit().await.expect("commits");
+        rows
+    };
+    assert_eq!(store.read().await.expect("reads").audit_start().await.expect("reads"), None);
+    assert_eq!(remove(Some(0), &start(1, "kek")).await, None, "it does not begin there");
+    assert_eq!(remove(None, &start(1, "kek")).await, Some(4));
+    assert_eq!(remove(None, &start(2, "kek")).await, None, "it begins later since");
+    assert_eq!(remove(Some(1), &start(2, "kek")).await, Some(2));
+
+    let mut tx = write(&store).await;
+    let (now, anew) = (start(2, "kek"), AuditStart { mark: [9; 32], ..start(2, "new") });
+    assert!(!tx.mark_audit_start(&start(1, "kek"), &anew).await.expect("answers"), "it begins later");
+    assert!(!tx.mark_audit_start(&start(2, "other"), &anew).await.expect("answers"), "another key vouches");
+    assert!(tx.mark_audit_start(&now, &anew).await.expect("writes"));
+    tx.commit().await.expect("commits");
+    let mut view = store.read().await.expect("reads");
+    assert_eq!(view.audit_start().await.expect("reads"), Some(anew));
+    assert_eq!(view.audit_seals(0, 9).await.expect("reads"), seals[3..]);
+    assert_eq!(view.audit_up_to(3, 9).await.expect("reads"), []);
+    let left: Vec<_> = view.audit_up_to(4, 9).await.expect("reads").iter().map(AuditRecord::sealed).collect();
+    assert_eq!(left, seals[3].rows);
+    assert_eq!(view.unsealed_audit(0, 9).await.expect("reads").len(), 1, "what is not sealed stays");
 }
 
 /// However many seal at once, each row is under one seal and the numbers have no gap.

@@ -103,6 +103,7 @@ macro_rules! suite {
             audit_rows_are_found_by_what_they_say,
             a_row_is_sealed_once,
             many_sealers_seal_each_row_once,
+            sealed_rows_go_up_to_a_seal_and_the_trail_begins_there,
             a_standing_is_found_in_one_look,
             a_ticket_is_found_with_its_parent,
             a_standing_says_what_killed_it,

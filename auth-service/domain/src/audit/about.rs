@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use portcullis_types::{ClientId, CredentialId, IdentityId, IssuerId, RoleName, SessionId, SigningKeyId, TenantId};
+use portcullis_types::{
+    AuditAnchor, ClientId, CredentialId, IdentityId, IssuerId, RoleName, SessionId, SigningKeyId, TenantId,
+};
 
 /// What a change was made to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum About {
     SigningKey(SigningKeyId),
     /// A call, by its method's path.
     Method(&'static str),
+    /// The audit trail up to a seal.
+    Trail(AuditAnchor),
 }
 
 impl About {
@@ -50,7 +54,8 @@ impl About {
             | Self::Client(_)
             | Self::Issuer(_)
             | Self::SigningKey(_)
-            | Self::Method(_) => None,
+            | Self::Method(_)
+            | Self::Trail(_) => None,
         }
     }
 }
@@ -68,6 +73,7 @@ impl fmt::Display for About {
             Self::Issuer(id) => write!(f, "issuer:{id}"),
             Self::SigningKey(id) => write!(f, "signing_key:{id}"),
             Self::Method(path) => write!(f, "method:{path}"),
+            Self::Trail(anchor) => write!(f, "seal:{anchor}"),
         }
     }
 }

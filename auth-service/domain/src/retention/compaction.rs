@@ -9,17 +9,20 @@ use portcullis_types::Timestamp;
 
 use super::{RetentionRules, Tidied};
 use crate::log_check::{LogFault, follows};
-use crate::{Authority, LogEntry, StoreError};
+use crate::{Authority, LogEntry, StoreError, TrailFault};
 
 /// How many entries one transaction deletes at most.
 const AT_ONCE: u32 = 250;
 
-/// Why nothing was removed from the log.
+/// Why nothing was removed from the log or the audit trail.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactError {
     /// The log is damaged, and stays as it is.
     #[error("the log is not compacted, because it is not whole: {0}")]
     Damaged(LogFault),
+    /// The audit trail is damaged, and stays as it is.
+    #[error("no audit row is removed, because the trail is not whole: {0}")]
+    Trail(TrailFault),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,7 +1,8 @@
 //! What a store does so that everything which is encrypted can be encrypted anew under another key-encryption key.
 //!
 //! Whoever adds rows that are encrypted adds them here and to [`crate::Authority::reencrypt`]: what is missing cannot be
-//! opened once an older key-encryption key is taken away. Signing keys are few, and read as they are.
+//! opened once an older key-encryption key is taken away. Signing keys are few, and read as they are; of where
+//! the audit trail begins there is one.
 
 use async_trait::async_trait;
 

@@ -12,6 +12,7 @@
 //! a few look up where credentials stand (`looks`).
 
 mod api_keys;
+mod audit_removal;
 mod audit_trail;
 mod certificates;
 mod columns;

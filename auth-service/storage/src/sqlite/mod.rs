@@ -7,6 +7,7 @@
 //! for each other and for at most one other writer. Where credentials stand is looked up beside them (`looks`).
 
 mod api_keys;
+mod audit_removal;
 mod audit_trail;
 mod beside;
 mod certificates;

@@ -18,6 +18,9 @@ pub(crate) trait Data: Send + Sync {
     /// What lies on disk, byte for byte. Nothing has it open.
     async fn on_disk(&self) -> Vec<u8>;
 
+    /// Runs a statement behind the store's back, which changes something. Its words are those of every kind.
+    async fn tamper(&self, sql: &'static str);
+
     /// From now on the store does not mark this session as revoked, and does not say so: a fault of its own.
     async fn damage(&self, session: SessionId);
 }

@@ -35,6 +35,11 @@ impl Data for Postgres {
         self.0.on_disk()
     }
 
+    async fn tamper(&self, sql: &'static str) {
+        let done = self.0.query(&format!("WITH done AS ({sql} RETURNING 1) SELECT count(*) FROM done"));
+        assert_ne!(done, "0", "{sql} changed nothing");
+    }
+
     async fn damage(&self, session: SessionId) {
         let id: String = session.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         self.0.query("CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");

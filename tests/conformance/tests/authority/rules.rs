@@ -5,6 +5,7 @@ mod access_tokens;
 mod api_keys;
 mod at_rest;
 mod attacks;
+mod audit_removal;
 mod audit_subjects;
 mod callers;
 mod certificates;

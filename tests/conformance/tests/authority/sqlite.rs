@@ -31,6 +31,11 @@ impl Sqlite {
     fn file(&self) -> PathBuf {
         self.0.path().join("authority.db")
     }
+
+    async fn raw(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.file());
+        SqliteConnection::connect_with(&options).await.expect("opens")
+    }
 }
 
 #[async_trait]
@@ -49,14 +54,17 @@ impl Data for Sqlite {
         std::fs::read(self.file()).expect("reads")
     }
 
+    async fn tamper(&self, sql: &'static str) {
+        let done = sqlx::raw_sql(sql).execute(&mut self.raw().await).await.expect("it runs");
+        assert!(done.rows_affected() > 0, "{sql} changed nothing");
+    }
+
     async fn damage(&self, session: SessionId) {
-        let options = SqliteConnectOptions::new().filename(self.file());
-        let mut raw = SqliteConnection::connect_with(&options).await.expect("opens");
         let id: String = session.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let sql = format!(
             "CREATE TRIGGER damage BEFORE UPDATE OF revoked_seq ON sessions WHEN NEW.id = x'{id}' \
              BEGIN SELECT RAISE(IGNORE); END"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.expect("it is made");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.raw().await).await.expect("it is made");
     }
 }

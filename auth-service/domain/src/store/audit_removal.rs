@@ -1,0 +1,32 @@
+//! What a store does so that the audit trail may be shortened, and where it begins since.
+
+use async_trait::async_trait;
+use portcullis_types::AuditAnchor;
+
+use crate::{AuditRecord, AuditStart, StoreError};
+
+/// Where the trail begins, in one snapshot.
+#[async_trait]
+pub trait AuditRemovalReads: Send {
+    /// After which seal; none where nothing was removed.
+    async fn audit_start(&mut self) -> Result<Option<AuditStart>, StoreError>;
+
+    /// Rows that carry the number of this seal or an earlier one, by their own numbers. Of seals that were removed there are
+    /// none, unless somebody put them there.
+    async fn audit_up_to(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+}
+
+/// Deletions of whole batches.
+#[async_trait]
+pub trait AuditRemovalWrites: Send {
+    /// Removes every seal up to that of `next` with its rows, and has the trail begin there; how many rows. None where it
+    /// does not begin at `from` any more; an absent one is the first seal.
+    async fn remove_sealed_audit(
+        &mut self,
+        from: Option<AuditAnchor>,
+        next: &AuditStart,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Changes who vouches for where the trail begins, and nothing else. False where it is not this one any more.
+    async fn mark_audit_start(&mut self, start: &AuditStart, anew: &AuditStart) -> Result<bool, StoreError>;
+}

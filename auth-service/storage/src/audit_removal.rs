@@ -1,0 +1,20 @@
+//! The statements that shorten the audit trail, for every store: they are the same words.
+
+/// There is one row, once anything was removed.
+pub(crate) const START: &str = "SELECT number, hash, kek_id, mark FROM audit_start WHERE id = 1";
+
+/// `$1` and `$2` are the seal after which the trail begins, `$3` and `$4` what vouches for it.
+pub(crate) const BEGIN: &str = "INSERT INTO audit_start (id, number, hash, kek_id, mark) VALUES (1, $1, $2, $3, $4)
+    ON CONFLICT DO NOTHING";
+
+/// The same, where it begins after the seal `$5` and `$6`.
+pub(crate) const MOVE_ON: &str = "UPDATE audit_start SET number = $1, hash = $2, kek_id = $3, mark = $4
+    WHERE id = 1 AND number = $5 AND hash = $6";
+
+/// `$1` is the last seal that goes. What carries the number of an earlier one was put there, and goes with it.
+pub(crate) const REMOVE_ROWS: &str = "DELETE FROM audit WHERE seal <= $1";
+pub(crate) const REMOVE_SEALS: &str = "DELETE FROM audit_seals WHERE number <= $1";
+
+/// `$1` and `$2` vouch for it from now on, where `$5` vouches for the seal `$3` and `$4` until now.
+pub(crate) const MARK_ANEW: &str = "UPDATE audit_start SET kek_id = $1, mark = $2
+    WHERE id = 1 AND number = $3 AND hash = $4 AND kek_id = $5";

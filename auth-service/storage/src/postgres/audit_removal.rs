@@ -1,0 +1,61 @@
+//! Where the audit trail begins, and how it is shortened.
+
+use async_trait::async_trait;
+use auth_domain::{AuditRecord, AuditRemovalReads, AuditRemovalWrites, AuditStart, StoreError};
+use portcullis_types::AuditAnchor;
+
+use super::tx::PgTx;
+use crate::audit_removal::{BEGIN, MARK_ANEW, MOVE_ON, REMOVE_ROWS, REMOVE_SEALS, START};
+use crate::columns::audit;
+use crate::rows::{self, number};
+
+#[async_trait]
+impl AuditRemovalReads for PgTx {
+    async fn audit_start(&mut self) -> Result<Option<AuditStart>, StoreError> {
+        let query = sqlx::query(START);
+        let found = self.session.maybe(query).await?;
+        found.as_ref().map(rows::audit_start).transpose()
+    }
+
+    async fn audit_up_to(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let query =
+            sqlx::query(audit!("WHERE seal <= $1 ORDER BY id LIMIT $2")).bind(number(seal)).bind(i64::from(limit));
+        self.session.all(query).await?.iter().map(rows::audit).collect()
+    }
+}
+
+#[async_trait]
+impl AuditRemovalWrites for PgTx {
+    async fn remove_sealed_audit(
+        &mut self,
+        from: Option<AuditAnchor>,
+        next: &AuditStart,
+    ) -> Result<Option<u64>, StoreError> {
+        let AuditStart { anchor, kek_id, mark } = next;
+        let query = sqlx::query(if from.is_some() { MOVE_ON } else { BEGIN })
+            .bind(number(anchor.number))
+            .bind(&anchor.hash[..])
+            .bind(kek_id)
+            .bind(&mark[..]);
+        let query = match &from {
+            Some(from) => query.bind(number(from.number)).bind(&from.hash[..]),
+            None => query,
+        };
+        if self.write(query).await?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let rows = self.write(sqlx::query(REMOVE_ROWS).bind(number(anchor.number))).await?.rows_affected();
+        self.write(sqlx::query(REMOVE_SEALS).bind(number(anchor.number))).await?;
+        Ok(Some(rows))
+    }
+
+    async fn mark_audit_start(&mut self, start: &AuditStart, anew: &AuditStart) -> Result<bool, StoreError> {
+        let query = sqlx::query(MARK_ANEW)
+            .bind(&anew.kek_id)
+            .bind(&anew.mark[..])
+            .bind(number(start.anchor.number))
+            .bind(&start.anchor.hash[..])
+            .bind(&start.kek_id);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+}

@@ -1,0 +1,9 @@
+-- After which seal the audit trail begins, once rows of it were removed; a key-encryption key vouches for it.
+
+CREATE TABLE audit_start (
+    id     BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    number BIGINT NOT NULL CHECK (number > 0),
+    hash   BYTEA NOT NULL CHECK (length(hash) = 32),
+    kek_id TEXT NOT NULL,
+    mark   BYTEA NOT NULL CHECK (length(mark) = 32)
+);

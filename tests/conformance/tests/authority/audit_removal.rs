@@ -1,0 +1,213 @@
+//! The audit trail when its oldest rows are removed: it stays whole, says so, and whoever tampers with that is found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_domain::{
+    Actor, AuditBeginning, AuditFilter, AuditRecord, Authority, CompactError, KeyEncryptionKey, KeyEncryptionKeys,
+    Page, RetentionRules, Tidied, TrailFault,
+};
+use portcullis_types::{AuditAnchor, AuditCheck, AuditFinding, SealedRow, TenantId};
+
+use super::world::{KEK, SECOND, World, parts};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn rules() -> RetentionRules {
+    RetentionRules { audit: Some(30 * DAY), ..RetentionRules::default() }
+}
+
+/// A trail of three seals, of which the first two are old enough.
+async fn old() -> World {
+    let world = World::new().await;
+    seal(&world).await;
+    for _ in 0..2 {
+        world.clock.advance(SECOND);
+        world.log_in().await;
+        seal(&world).await;
+    }
+    world.clock.advance(32 * DAY);
+    world
+}
+
+async fn seal(world: &World) -> AuditAnchor {
+    world.authority.seal_audit().await.expect("seals").expect("there are rows").anchor()
+}
+
+async fn removed(authority: &Authority) -> u64 {
+    match authority.remove_audit(&rules()).await.expect("removes") {
+        Tidied::Removed { rows, .. } => rows,
+        Tidied::Nothing => 0,
+        Tidied::Elsewhere => panic!("nobody else does"),
+    }
+}
+
+/// What somebody finds who is handed the trail: where it begins, whether the noted seal is gone, and what is wrong.
+async fn checked(
+    authority: &Authority,
+    noted: Option<AuditAnchor>,
+) -> (Option<AuditBeginning>, bool, Vec<AuditFinding>) {
+    let (mut check, mut begins, mut findings, mut after) = (AuditCheck::from_the_beginning(noted), None, Vec::new(), 0);
+    while let Some(part) = authority.sealed_audit_after(after).await.expect("reads") {
+        let rows: Vec<SealedRow> = part.rows.iter().map(AuditRecord::sealed).collect();
+        if let Some(beginning) = part.beginning {
+            findings.extend(check.begin_after(beginning.after, beginning.is_vouched_for, &rows));
+            (begins, after) = (Some(beginning), beginning.after.number);
+        }
+        if let Some(seal) = part.seal {
+            findings.extend(check.next(&seal, &rows));
+            after = seal.number;
+        }
+    }
+    findings.extend(check.end());
+    (begins, check.noted_is_gone(), findings)
+}
+
+async fn found(world: &World) -> Vec<AuditFinding> {
+    checked(&world.authority, None).await.2
+}
+
+#[tokio::test]
+async fn old_batches_go_whole_and_the_trail_says_up_to_where() {
+    let world = old().await;
+    let mut sealed = Vec::new();
+    let mut after = 0;
+    while let Some(part) = world.authority.sealed_audit_after(after).await.expect("reads") {
+        let seal = part.seal.expect("nothing was removed");
+        after = seal.number;
+        sealed.push(seal);
+    }
+    let gone = (sealed[0].rows.len() + sealed[1].rows.len()) as u64;
+    assert_eq!(removed(&world.authority).await, gone);
+    assert_eq!(removed(&world.authority).await, 0, "the newest seal stays, however old it is");
+    let (begins, _, findings) = checked(&world.authority, Some(sealed[2].anchor())).await;
+    assert_eq!(begins, Some(AuditBeginning { after: sealed[1].anchor(), is_vouched_for: true }));
+    assert_eq!(findings, []);
+    let page = world.authority.audit_entries(&TenantId::system(), &AuditFilter::default(), Page::default()).await;
+    let said = page.expect("reads").items.remove(0);
+    assert_eq!((&*said.action, &*said.actor), ("audit.remove", "authority"));
+    assert_eq!(said.target, format!("seal:{}", sealed[1].anchor()));
+
+    seal(&world).await;
+    world.clock.advance(40 * DAY);
+    world.log_in().await;
+    let newest = seal(&world).await;
+    assert!(removed(&world.authority).await > 0, "and so it goes on");
+    let (begins, noted_is_gone, findings) = checked(&world.authority, Some(sealed[2].anchor())).await;
+    assert_eq!((begins.map(|begins| begins.after.number), noted_is_gone), (Some(newest.number - 1), true));
+    assert_eq!(findings, []);
+}
+
+#[tokio::test]
+async fn rows_are_kept_for_ever_or_for_as_long_as_is_said() {
+    let world = old().await;
+    for kept in [None, Some(32 * DAY)] {
+        let rules = RetentionRules { audit: kept, ..RetentionRules::default() };
+        assert_eq!(world.authority.remove_audit(&rules).await.expect("reads"), Tidied::Nothing, "{kept:?}");
+    }
+    assert_eq!(RetentionRules::default().audit, None);
+    assert_eq!(checked(&world.authority, None).await, (None, false, vec![]));
+}
+
+#[tokio::test]
+async fn a_removal_never_makes_a_damaged_trail_look_whole() {
+    for (sql, seal) in [
+        ("UPDATE audit SET reason = 'none' WHERE seal = 1", 1),
+        ("DELETE FROM audit WHERE seal = 2", 2),
+        ("UPDATE audit_seals SET sealed_at = sealed_at + 1 WHERE number = 2", 2),
+        ("DELETE FROM audit_seals WHERE number = 1", 2),
+    ] {
+        let world = old().await;
+        world.data.tamper(sql).await;
+        let refused = world.authority.remove_audit(&rules()).await;
+        assert!(
+            matches!(refused, Err(CompactError::Trail(TrailFault::Changed(of))) if of == seal),
+            "{sql}: {refused:?}"
+        );
+        assert!(!found(&world).await.is_empty(), "{sql}");
+    }
+}
+
+/// Whoever can write the database has no key-encryption key.
+#[tokio::test]
+async fn a_beginning_that_is_moved_forged_or_taken_away_is_found() {
+    let forged = |seal| AuditFinding::BeginningForged { seal };
+    let missing = |from, before| AuditFinding::SealsMissing { from, before };
+    for (tampering, expected) in [
+        // Forward, over what shall not be seen.
+        (
+            &[
+                "UPDATE audit_start SET number = 3, hash = (SELECT hash FROM audit_seals WHERE number = 3)",
+                "DELETE FROM audit WHERE seal = 3",
+                "DELETE FROM audit_seals WHERE number = 3",
+            ][..],
+            vec![forged(3)],
+        ),
+        (&["UPDATE audit_start SET number = 1"], vec![forged(1), missing(2, 3)]),
+        (&["UPDATE audit_start SET hash = mark"], vec![forged(2), AuditFinding::SealForked { seal: 3 }]),
+        (&["UPDATE audit_start SET mark = hash"], vec![forged(2)]),
+        (&["UPDATE audit_start SET kek_id = 'another'"], vec![forged(2)]),
+        (&["DELETE FROM audit_start"], vec![missing(1, 3)]),
+        (&["DELETE FROM audit_seals WHERE number = 3"], vec![missing(3, 4)]),
+    ] {
+        let world = old().await;
+        assert!(removed(&world.authority).await > 0);
+        seal(&world).await;
+        assert_eq!(found(&world).await, []);
+        for sql in tampering {
+            world.data.tamper(sql).await;
+        }
+        assert_eq!(found(&world).await, expected, "{tampering:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_the_beginning_is_held_in_place_as_ever() {
+    let world = old().await;
+    assert!(removed(&world.authority).await > 0);
+    let noted = seal(&world).await;
+    let last = world.authority.sealed_audit_after(3).await.expect("reads").expect("there is one");
+    let row = last.rows[0].id;
+    world.data.tamper("UPDATE audit SET reason = 'none' WHERE seal = 4").await;
+    assert_eq!(found(&world).await, [AuditFinding::RowAltered { seal: 4, row }]);
+    world.data.tamper("UPDATE audit SET seal = 1 WHERE seal = 4").await;
+    let planted = [AuditFinding::RowAdded { seal: 2, row }, AuditFinding::RowRemoved { seal: 4, row }];
+    assert_eq!(found(&world).await, planted, "under a seal that is gone");
+    world.data.tamper("DELETE FROM audit WHERE seal = 1").await;
+    world.data.tamper("DELETE FROM audit_seals WHERE number = 4").await;
+    let cut = checked(&world.authority, Some(noted)).await.2;
+    assert_eq!(cut, [AuditFinding::Truncated { noted: 4, last: 3 }]);
+}
+
+#[tokio::test]
+async fn nobody_goes_on_from_a_beginning_that_no_key_vouches_for() {
+    let world = old().await;
+    assert!(removed(&world.authority).await > 0);
+    seal(&world).await;
+    world.clock.advance(40 * DAY);
+    world.data.tamper("UPDATE audit_start SET mark = hash").await;
+    let refused = world.authority.remove_audit(&rules()).await;
+    assert!(matches!(refused, Err(CompactError::Trail(TrailFault::Unvouched(2)))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_new_key_encryption_key_vouches_for_the_beginning_too() {
+    let world = old().await;
+    assert!(removed(&world.authority).await > 0);
+    let new = || KeyEncryptionKey::new(&[8; 32]);
+    let open = async |keks: KeyEncryptionKeys| {
+        let parts = parts(Arc::clone(&world.store), &world.clock, &world.hasher, keks);
+        Authority::open(parts).await.expect("opens")
+    };
+    let both = open(KeyEncryptionKeys::new(new(), vec![KeyEncryptionKey::new(&KEK)])).await;
+    let vouched = async |authority: &Authority| {
+        let (begins, _, findings) = checked(authority, None).await;
+        assert_eq!(findings.is_empty(), begins.expect("it begins later").is_vouched_for);
+        findings.is_empty()
+    };
+    assert!(vouched(&both).await);
+    let done = both.reencrypt(&Actor::authority()).await.expect("encrypts anew");
+    assert!(done.count >= 2, "the signing key, and this");
+    assert!(vouched(&open(new().into()).await).await);
+    assert!(!vouched(&world.authority).await, "whoever has only the old key cannot tell");
+}
