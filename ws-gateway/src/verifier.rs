@@ -300,6 +300,7 @@ mod tests {
                 cache_ttl_ms,
                 constraints: None,
                 lease_class: 0,
+                signature_keys: Vec::new(),
             }),
             ..Default::default()
         })
