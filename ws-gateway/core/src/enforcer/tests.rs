@@ -87,6 +87,7 @@ pub(super) fn verdict(n: u8, revision: Revision) -> Verdict {
             cache_ttl_ms: 30_000,
             constraints: None,
             lease_class: 0,
+            signature_keys: Vec::new(),
         }),
     };
     match Judgement::from_wire(wire, T0).expect("a well-formed verdict") {
