@@ -43,6 +43,12 @@ fn credentials(session: &str) -> Vec<Vec<u8>> {
     all.map(|question| question.encode_to_vec()).into()
 }
 
+fn signature_keys(session: &str) -> Vec<Vec<u8>> {
+    let of = |name: &str| v1::ListSignatureKeysRequest { identity: Some(named("demo", name)), ..Default::default() };
+    let of_session = v1::ListSignatureKeysRequest { session_id: session.to_owned(), ..of("ada") };
+    [of("ada"), of("bob"), of_session].map(|question| question.encode_to_vec()).into()
+}
+
 fn identities() -> Vec<Vec<u8>> {
     let of = |tenant: &str| v1::ListIdentitiesRequest { tenant: tenant.to_owned(), ..Default::default() };
     let demo = || of("demo");
@@ -71,6 +77,7 @@ fn audit() -> Vec<Vec<u8>> {
         v1::ListAuditEntriesRequest { actor: "identity:*".into(), ..demo() },
         v1::ListAuditEntriesRequest { action: "identity.*".into(), ..demo() },
         v1::ListAuditEntriesRequest { target: "identity:1".into(), ..demo() },
+        v1::ListAuditEntriesRequest { identity: Some(named("demo", "ada")), ..demo() },
         v1::ListAuditEntriesRequest { outcome: v1::AuditOutcome::Denied.into(), ..demo() },
     ];
     all.map(|question| question.encode_to_vec()).into()
@@ -86,9 +93,13 @@ async fn a_page_token_that_is_moved_to_another_question_is_refused() {
         world.issue().await;
     }
     let (session, _) = world.issue().await;
+    for _ in 0..2 {
+        world.register_key("ada", &session).await;
+    }
     let lists = [
         ("CredentialsService.ListSessions", sessions()),
         ("CredentialsService.ListCredentials", credentials(&session)),
+        ("SignatureKeysService.ListSignatureKeys", signature_keys(&session)),
         ("IdentitiesService.ListIdentities", identities()),
         ("AuditService.ListAuditEntries", audit()),
         ("TenantsService.ListTenants", vec![v1::ListTenantsRequest::default().encode_to_vec()]),

@@ -52,7 +52,7 @@ impl World {
         let mut parts = parts(store, &self.clock, &self.hasher, keks);
         parts.settings.keys = keys;
         parts.entropy = Arc::new(portcullis_types::SeededEntropy::new(99));
-        Authority::open(parts).await.expect("opens")
+        Box::pin(Authority::open(parts)).await.expect("opens")
     }
 }
 
@@ -294,7 +294,7 @@ async fn a_missing_key_encryption_key_is_named() {
 impl World {
     async fn replica_refused(&self, keks: KeyEncryptionKeys) -> String {
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let refused = Authority::open(parts(store, &self.clock, &self.hasher, keks)).await;
+        let refused = Box::pin(Authority::open(parts(store, &self.clock, &self.hasher, keks))).await;
         refused.expect_err("a key-encryption key is missing").to_string()
     }
 }
