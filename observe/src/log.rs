@@ -1,7 +1,7 @@
 //! Log lines: one event a line, as text or JSON, on standard error.
 //!
-//! Guarantees that nothing reaches a line but what a module of ours names as a field: the spans of libraries are left out,
-//! and what a peer sent (URLs, headers, bodies, frames) is never a field.
+//! What a peer sent (URLs, headers, bodies, frames) is never a field of an event or a span of ours. What libraries say is as
+//! much as the filter lets through; JSON leaves out the spans around an event, text names them.
 //! Refuses a filter that cannot be read.
 
 use std::io::{self, IsTerminal as _};

@@ -109,9 +109,9 @@ impl Actor {
         self.key
     }
 
-    /// From where it acts, or whomever it acts for; none where that is not known.
-    pub const fn address(&self) -> Option<IpAddr> {
-        self.address
+    /// From where it acts, or whomever it acts for, in one form; none where that is not known.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.to_canonical())
     }
 
     /// What the caller names what it asks for, when it does.

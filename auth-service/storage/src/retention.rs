@@ -212,7 +212,8 @@ pub(crate) const REMOVE_SIGNING_KEY: &str =
     "DELETE FROM signing_keys WHERE id = $1 AND state IN ('retained', 'revoked')";
 
 /// Of another branch of the log, at a position from `$1` to `$2`: the chain there is what the next entry began with, and
-/// `$same` compares the two as the store has them. What has no session and is no service's token does not die by its position.
+/// `$same` compares the two as the store has them. What has no session and is neither a service's token nor a key for
+/// signatures does not die by its position.
 macro_rules! lost {
     ("sessions", $same:literal) => {
         concat!(
@@ -223,7 +224,10 @@ macro_rules! lost {
         )
     };
     ("credentials", $same:literal) => {
-        concat!("(r.session IS NOT NULL OR r.kind = 'access_token') AND ", $crate::retention::lost!("sessions", $same))
+        concat!(
+            "(r.session IS NOT NULL OR r.kind = 'access_token' OR r.signature_key IS NOT NULL) AND ",
+            $crate::retention::lost!("sessions", $same)
+        )
     };
 }
 

@@ -12,7 +12,7 @@ use portcullis_types::{CredentialId, RedemptionId, Revision, SessionId, SigningK
 use crate::issuers::issuer;
 use crate::login::{continuation, key, reset};
 use crate::seed::write;
-use crate::{Seed, Subject};
+use crate::{Seed, Subject, signature_keys};
 
 pub(crate) async fn append(store: &Arc<dyn Store>, seed: &Seed) -> Committed {
     write(store).await.commit_with(seed.kill(), seed.now()).await.expect("appends")
@@ -65,9 +65,14 @@ pub async fn what_another_branch_issued_is_marked_before_its_position_is_forgott
             seed.insert(&store, &row).await;
             credentials.push((row.id, is_lost));
         }
+        let n = 1 + u8::try_from(sessions.len()).expect("they are few");
+        let mut key = signature_keys::row(&seed, n, None);
+        key.credential.issued = issued;
+        assert!(signature_keys::insert(&store, &key).await, "nobody has it");
+        credentials.push((key.credential.id, is_lost));
     }
     // That of the seed says that it is dead.
-    let lost = 3 * 3;
+    let lost = 3 * 4;
     let counted = async |limit| store.read().await.expect("reads").count_lost(0, 3, limit).await.expect("reads");
     assert_eq!((counted(100).await, counted(1).await), (lost, 2), "one of either kind");
     let mut tx = write(&store).await;

@@ -20,7 +20,7 @@ fn key(n: u8) -> PublicKey {
 }
 
 /// A key of the seed's session, or of its identity, as the rules make it.
-fn row(seed: &Seed, n: u8, session: Option<SessionId>) -> SignatureKeyRow {
+pub(crate) fn row(seed: &Seed, n: u8, session: Option<SessionId>) -> SignatureKeyRow {
     let credential = Credential {
         session,
         digest: None,
@@ -35,7 +35,7 @@ fn row(seed: &Seed, n: u8, session: Option<SessionId>) -> SignatureKeyRow {
     SignatureKeyRow { credential, key: key(n) }
 }
 
-async fn insert(store: &Arc<dyn Store>, row: &SignatureKeyRow) -> bool {
+pub(crate) async fn insert(store: &Arc<dyn Store>, row: &SignatureKeyRow) -> bool {
     let mut tx = write(store).await;
     let inserted = tx.insert_signature_key(row).await.expect("writes");
     if inserted {
