@@ -81,12 +81,13 @@ pub(crate) struct Accepted {
     admission: Admission,
     /// When it ends if nobody was admitted; none once somebody was.
     ends: Option<Pin<Box<Sleep>>>,
+    has_ended: bool,
 }
 
 impl Accepted {
     fn new(stream: TcpStream, place: Place) -> Self {
         let ends = place.room().admission().map(|time| Box::pin(tokio::time::sleep(time)));
-        Self { stream, place, admission: Admission::default(), ends }
+        Self { stream, place, admission: Admission::default(), ends, has_ended: false }
     }
 
     /// Who is at the other end; none when it is gone already.
@@ -99,22 +100,26 @@ impl Accepted {
         self.admission.clone()
     }
 
-    /// Ready when it has been open for long enough without anybody who may call.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it has been open for long enough without anybody who may call. Asked before all that waits for the
+    /// peer: with one that reads nothing, only writes are polled.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.admission.is_given() {
             self.ends = None;
         }
-        let Some(ends) = &mut self.ends else { return Poll::Pending };
-        ready!(ends.as_mut().poll(cx));
-        self.place.room().not_admitted();
-        Poll::Ready(())
+        if !self.has_ended {
+            let Some(ends) = &mut self.ends else { return Poll::Pending };
+            ready!(ends.as_mut().poll(cx));
+            self.has_ended = true;
+            self.place.room().not_admitted();
+        }
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "nobody who may call has called"))
     }
 }
 
 impl AsyncRead for Accepted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.poll_end(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nobody who may call has called")));
+        if let Poll::Ready(ended) = self.poll_end(cx) {
+            return Poll::Ready(Err(ended));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
@@ -122,6 +127,9 @@ impl AsyncRead for Accepted {
 
 impl AsyncWrite for Accepted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(ended) = self.poll_end(cx) {
+            return Poll::Ready(Err(ended));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -130,6 +138,9 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(ended) = self.poll_end(cx) {
+            return Poll::Ready(Err(ended));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -138,6 +149,9 @@ impl AsyncWrite for Accepted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(ended) = self.poll_end(cx) {
+            return Poll::Ready(Err(ended));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -150,7 +164,7 @@ impl AsyncWrite for Accepted {
 mod tests {
     use futures_util::StreamExt as _;
     use portcullis_config::TrustedProxies;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -214,14 +228,19 @@ mod tests {
         connections.next().await.expect("never ends").expect("there is a place again");
     }
 
+    /// Connections of which one ends after a minute without anybody who may call.
+    fn for_a_minute(listener: TcpListener, refused: &Refused) -> impl Stream<Item = io::Result<Accepted>> {
+        let admission = Some(Duration::from_secs(60));
+        let caps = Caps { most: 9, per_address: 9, proxies: TrustedProxies::default(), admission };
+        connections(listener, Room::new(caps, refused.clone()))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_unless_somebody_is_admitted_in_time() {
         let listener = any_port().await;
         let address = listener.local_addr().expect("it is bound");
-        let admission = Some(Duration::from_secs(60));
-        let caps = Caps { most: 9, per_address: 9, proxies: TrustedProxies::default(), admission };
         let refused = Refused::default();
-        let mut connections = std::pin::pin!(connections(listener, Room::new(caps, refused.clone())));
+        let mut connections = std::pin::pin!(for_a_minute(listener, &refused));
         let mut clients = Vec::new();
         let mut accepted = Vec::new();
         for _ in 0..2 {
@@ -232,5 +251,25 @@ mod tests {
         let ended = accepted[1].read(&mut [0]).await.expect_err("nobody was admitted");
         assert_eq!((ended.kind(), refused.unauthenticated.get()), (io::ErrorKind::TimedOut, 1));
         assert!(futures_util::poll!(std::pin::pin!(accepted[0].read(&mut [0]))).is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_peer_reads_nothing_ends_too_and_is_counted_once() {
+        let listener = any_port().await;
+        let address = listener.local_addr().expect("it is bound");
+        let refused = Refused::default();
+        let mut connections = std::pin::pin!(for_a_minute(listener, &refused));
+        let _reads_nothing = TcpStream::connect(address).await.expect("it listens");
+        let mut accepted = connections.next().await.expect("never ends").expect("never fails");
+        let ended = loop {
+            // Until no more is taken, and then until the minute is over.
+            if let Err(ended) = accepted.write(&[0; 65_536]).await {
+                break ended;
+            }
+        };
+        let flushed = accepted.flush().await.expect_err("it has ended");
+        let read = accepted.read(&mut [0]).await.expect_err("it has ended");
+        assert_eq!([ended.kind(), flushed.kind(), read.kind()], [io::ErrorKind::TimedOut; 3]);
+        assert_eq!(refused.unauthenticated.get(), 1);
     }
 }
