@@ -116,7 +116,8 @@ pub(crate) struct Running {
     pub(crate) metrics_at: Option<SocketAddr>,
     /// Where the first administrator's key is.
     pub(crate) admin_key_file: PathBuf,
-    store: Arc<dyn Store>,
+    /// Where everything is kept.
+    pub(crate) store: Arc<dyn Store>,
     log: Arc<LogTail>,
     shutdown: Shutdown,
     /// Of what open watches rest on.

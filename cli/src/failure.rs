@@ -57,6 +57,24 @@ pub(crate) struct Refusal {
     message: String,
 }
 
+impl Refusal {
+    /// Its reason, for programs.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// What the authority said.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether it is about who asks or where, and so about all that it would ask.
+    pub(crate) fn is_of_caller_or_tenant(&self) -> bool {
+        let of_the_caller = matches!(self.code, Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented);
+        of_the_caller || matches!(self.reason(), Some("TENANT_NOT_FOUND" | "TENANT_SUSPENDED"))
+    }
+}
+
 fn refusal_text(refusal: &Refusal) -> String {
     match &refusal.reason {
         Some(reason) => format!("the authority refused: {} ({reason})", refusal.message),

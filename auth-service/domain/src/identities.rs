@@ -6,7 +6,7 @@ use crate::asking::Begun;
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::password_changes::held;
-use crate::passwords::{HashError, InvalidPassword};
+use crate::passwords::{HashError, InvalidPassword, UnfitHash};
 use crate::{
     Attributes, Authority, BeginError, Committed, IdentityFilter, Label, ListError, MAX_GRANT_BYTES, Page, Paged,
     ReadView, StoreError, WriteTx,
@@ -112,6 +112,15 @@ pub enum IdentityRef {
     Name(IdentityName),
 }
 
+/// With what an identity is to log in first.
+#[derive(Clone, Debug)]
+pub enum FirstPassword {
+    /// A password.
+    Chosen(Secret),
+    /// What another program made of one. It is verified as it is, and replaced by one of ours at the first login.
+    Imported(Secret),
+}
+
 /// A new identity.
 #[derive(Clone, Debug)]
 pub struct NewIdentity {
@@ -126,7 +135,7 @@ pub struct NewIdentity {
     /// What its tenant notes about it.
     pub attributes: Attributes,
     /// Its password, when it has one.
-    pub password: Option<Secret>,
+    pub password: Option<FirstPassword>,
     /// Its roles.
     pub roles: Vec<RoleName>,
 }
@@ -170,6 +179,9 @@ pub enum CreateIdentityError {
     /// The password cannot be one.
     #[error(transparent)]
     Password(#[from] InvalidPassword),
+    /// The hash cannot be imported.
+    #[error(transparent)]
+    Unfit(#[from] UnfitHash),
     /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -217,9 +229,14 @@ impl Authority {
         }
         let roles = distinct(new.roles).ok_or(CreateIdentityError::TooManyRoles)?;
         let password = match new.password {
-            Some(password) => {
+            Some(FirstPassword::Chosen(password)) => {
                 self.check_password(&password, &new.name)?;
                 Some(self.new_password(password).await?)
+            }
+            Some(FirstPassword::Imported(hash)) => {
+                let hash = hash.expose_str().ok_or(UnfitHash::Unknown)?;
+                self.passwords().check_foreign(hash)?;
+                Some(self.stored_password(hash.to_owned()))
             }
             None => None,
         };

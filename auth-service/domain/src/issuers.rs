@@ -12,6 +12,7 @@ mod arrival;
 mod key_book;
 mod key_set;
 mod mapping;
+mod subjects;
 mod token;
 mod trust;
 
@@ -22,6 +23,7 @@ use portcullis_types::{InvalidName, IssuerId, IssuerName, TenantId, Timestamp};
 pub use self::key_book::{IssuerKeys, IssuerSilent, KeyAnswer, KeyBook, KeyRules};
 pub use self::key_set::{Discovery, InvalidDocument, IssuerKey, KeySet, MAX_DOCUMENT_BYTES};
 pub use self::mapping::{ClaimName, MAX_RULES, Mapping, NameTemplate, RoleRule};
+pub use self::subjects::{IssuerSubject, ListSubjectsError, UnlinkError, WhichSubjects};
 pub(crate) use self::token::{ExternalToken, MAX_AGE, claims_another_issuer};
 pub use self::trust::{ChangeIssuerError, MAX_ISSUERS, NewIssuer, PutIssuerError};
 

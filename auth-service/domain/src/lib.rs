@@ -89,15 +89,16 @@ pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
 pub use group_commit::{Asking, Group, MAX_GROUP, Revoked};
 pub use guard::{AttemptKey, Attempts, GuardRules};
 pub use identities::{
-    CreateIdentityError, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD, NewIdentity,
-    SetPasswordError, TOMBSTONE,
+    CreateIdentityError, FirstPassword, Identity, IdentityKind, IdentityRef, IdentityState, MAX_ROLES_HELD,
+    NewIdentity, SetPasswordError, TOMBSTONE,
 };
 pub use identity_states::ChangeIdentityError;
 pub use identity_updates::{IdentityUpdate, UpdateIdentityError};
 pub use issuers::{
     ChangeIssuerError, ClaimName, Discovery, InvalidDocument, Issuer, IssuerAlgorithm, IssuerKey, IssuerKeys,
-    IssuerSilent, IssuerUrl, KeyAnswer, KeyBook, KeyRules, KeySet, MAX_DOCUMENT_BYTES, MAX_ISSUERS, MAX_RULES, Mapping,
-    NameTemplate, NewIssuer, PutIssuerError, RoleRule,
+    IssuerSilent, IssuerSubject, IssuerUrl, KeyAnswer, KeyBook, KeyRules, KeySet, ListSubjectsError,
+    MAX_DOCUMENT_BYTES, MAX_ISSUERS, MAX_RULES, Mapping, NameTemplate, NewIssuer, PutIssuerError, RoleRule,
+    UnlinkError, WhichSubjects,
 };
 pub use key_terms::{KeyTerms, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS};
 pub use keyring::{
@@ -144,7 +145,8 @@ pub use store::{
     HeldKey, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites,
     LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView, RetentionReads,
     RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow,
-    SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, TextMatch, WithParent, WriteTx,
+    SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, SubjectReads, SubjectWrites,
+    SubjectsOf, TextMatch, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -27,6 +27,7 @@ mod retention;
 mod sealed;
 mod signature_keys;
 mod standing;
+mod subjects;
 
 use std::fmt;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub use self::retention::{RetentionReads, RetentionWrites};
 pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::signature_keys::{HeldKey, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows, WithParent};
+pub use self::subjects::{SubjectReads, SubjectWrites, SubjectsOf};
 use crate::audit::AuditEntry;
 use crate::{
     Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
@@ -192,6 +194,7 @@ pub trait ReadView:
     + SealedReads
     + SignatureKeyReads
     + StandingReads
+    + SubjectReads
     + LifecycleReads
     + LeaseClassReads
     + LoginReads
@@ -287,6 +290,7 @@ pub trait WriteTx:
     + RetentionWrites
     + SealedWrites
     + SignatureKeyWrites
+    + SubjectWrites
     + AuditWrites
     + AuditRemovalWrites
 {

@@ -1,6 +1,6 @@
 //! `IdentitiesService`.
 
-use auth_domain::{Attributes, IdentityFilter, IdentityUpdate, NewIdentity, Scope};
+use auth_domain::{Attributes, FirstPassword, IdentityFilter, IdentityUpdate, NewIdentity, Scope};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::identities_service_server::IdentitiesService;
 use portcullis_types::{IdentityName, RoleName, Secret};
@@ -30,7 +30,7 @@ impl Api {
             display_name: wire::label("display_name", &asked.display_name)?,
             attributes: Attributes::try_from(asked.attributes).map_err(Failure::name("attributes"))?,
             roles: wire::roles("roles", &asked.roles)?,
-            password: if asked.password.is_empty() { None } else { Some(Secret::from(asked.password)) },
+            password: first_password(asked.password, asked.password_hash)?,
         };
         let identity = self.authority.create_identity(&actor, new).await?;
         Ok(v1::CreateIdentityResponse { identity: Some(wire::identity_to_wire(identity)) })
@@ -213,6 +213,15 @@ fn filter_of(asked: &v1::ListIdentitiesRequest) -> Result<IdentityFilter, Failur
         kind => Some(wire::identity_kind(kind)?),
     };
     Ok(IdentityFilter { state: wire::identity_state(asked.state()), kind, name_prefix, role })
+}
+
+fn first_password(password: String, hash: String) -> Result<Option<FirstPassword>, Failure> {
+    match (password.is_empty(), hash.is_empty()) {
+        (true, true) => Ok(None),
+        (false, true) => Ok(Some(FirstPassword::Chosen(Secret::from(password)))),
+        (true, false) => Ok(Some(FirstPassword::Imported(Secret::from(hash)))),
+        (false, false) => Err(Failure::field("password_hash", "stands instead of a password, not beside one")),
+    }
 }
 
 #[tonic::async_trait]

@@ -153,4 +153,18 @@ impl IssuersService for Api {
     ) -> Result<Response<v1::RemoveIssuerResponse>, Status> {
         Ok(Response::new(self.distrust(request).await?))
     }
+
+    async fn list_issuer_subjects(
+        &self,
+        request: Request<v1::ListIssuerSubjectsRequest>,
+    ) -> Result<Response<v1::ListIssuerSubjectsResponse>, Status> {
+        Ok(Response::new(self.read_subjects(request).await?))
+    }
+
+    async fn unlink_subject(
+        &self,
+        request: Request<v1::UnlinkSubjectRequest>,
+    ) -> Result<Response<v1::UnlinkSubjectResponse>, Status> {
+        Ok(Response::new(self.unlink(request).await?))
+    }
 }

@@ -26,6 +26,7 @@ mod second_factors;
 mod service_tokens;
 mod signature_keys;
 mod standing;
+mod subjects;
 mod tenants;
 mod tickets;
 mod verification;

@@ -88,6 +88,8 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.IssuersService/ListIssuers", Scope::IdentityRead),
     method("/portcullis.auth.v1.IssuersService/RevokeIssuer", Scope::Keys),
     method("/portcullis.auth.v1.IssuersService/RemoveIssuer", Scope::Keys),
+    method("/portcullis.auth.v1.IssuersService/ListIssuerSubjects", Scope::IdentityRead),
+    method("/portcullis.auth.v1.IssuersService/UnlinkSubject", Scope::IdentityWrite),
     method("/portcullis.auth.v1.KeysService/ListSigningKeys", Scope::Keys),
     method("/portcullis.auth.v1.KeysService/RotateSigningKey", Scope::Keys),
     method("/portcullis.auth.v1.KeysService/RevokeSigningKey", Scope::Keys),

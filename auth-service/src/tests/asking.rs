@@ -10,6 +10,7 @@ use prost_reflect::{DynamicMessage, MethodDescriptor, ReflectMessage as _, Value
 use tonic::{Code, Status};
 
 use super::calling::{call, contract};
+use super::linking::issuer;
 use super::world::{PASSWORD, World, by, named, reason, totp_code};
 
 const BCRYPT: &str = "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m";
@@ -213,26 +214,19 @@ async fn of_second_factors(world: &World, method: &str, name: &str) -> Vec<u8> {
 }
 
 async fn of_issuers(world: &World, method: &str, name: &str) -> Vec<u8> {
-    let issuer = v1::Issuer {
-        tenant: "demo".into(),
-        name: name.to_owned(),
-        url: format!("https://{name}.example"),
-        audience: "demo".into(),
-        algorithms: vec!["ES256".into()],
-        name_template: "{sub}".into(),
-        create_identities: true,
-        ..Default::default()
-    };
-    let put = v1::PutIssuerRequest { issuer: Some(issuer), ..Default::default() };
     if method == "PutIssuer" {
-        return put.encode_to_vec();
+        return v1::PutIssuerRequest { issuer: Some(issuer(name)), ..Default::default() }.encode_to_vec();
     }
-    let mut client = v1::issuers_service_client::IssuersServiceClient::new(world.channel.clone());
-    client.put_issuer(by(&world.admin, put)).await.expect("the administrator may");
+    world.trust(name).await;
     let (tenant, name) = ("demo".into(), name.to_owned());
     match method {
         "RevokeIssuer" => v1::RevokeIssuerRequest { tenant, name, ..Default::default() }.encode_to_vec(),
         "RemoveIssuer" => v1::RemoveIssuerRequest { tenant, name, ..Default::default() }.encode_to_vec(),
+        "UnlinkSubject" => {
+            world.make_identity("demo", &name, v1::IdentityKind::User).await;
+            world.link(&name, &name, [1; 32]).await;
+            v1::UnlinkSubjectRequest { identity: who(&name), issuer: name, ..Default::default() }.encode_to_vec()
+        }
         _ => panic!("no request is known for {method}"),
     }
 }

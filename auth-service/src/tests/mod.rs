@@ -12,6 +12,7 @@ mod held_rows;
 mod job;
 mod lifecycle;
 mod limits;
+mod linking;
 mod openapi;
 mod page_tokens;
 mod pages;

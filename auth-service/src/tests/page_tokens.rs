@@ -49,6 +49,23 @@ fn signature_keys(session: &str) -> Vec<Vec<u8>> {
     [of("ada"), of("bob"), of_session].map(|question| question.encode_to_vec()).into()
 }
 
+fn subjects() -> Vec<Vec<u8>> {
+    let of = |issuer: &str| v1::ListIssuerSubjectsRequest {
+        tenant: "demo".to_owned(),
+        issuer: issuer.to_owned(),
+        ..Default::default()
+    };
+    let who = |name: &str| Some(named("demo", name));
+    let all = [
+        of("corp"),
+        of("partner"),
+        v1::ListIssuerSubjectsRequest { identity: who("ada"), ..of("corp") },
+        v1::ListIssuerSubjectsRequest { identity: who("ada"), ..of("") },
+        v1::ListIssuerSubjectsRequest { identity: who("bob"), ..of("") },
+    ];
+    all.map(|question| question.encode_to_vec()).into()
+}
+
 fn identities() -> Vec<Vec<u8>> {
     let of = |tenant: &str| v1::ListIdentitiesRequest { tenant: tenant.to_owned(), ..Default::default() };
     let demo = || of("demo");
@@ -96,10 +113,16 @@ async fn a_page_token_that_is_moved_to_another_question_is_refused() {
     for _ in 0..2 {
         world.register_key("ada", &session).await;
     }
+    for issuer in ["corp", "partner"] {
+        world.trust(issuer).await;
+        world.link(issuer, "ada", [1; 32]).await;
+        world.link(issuer, "bob", [2; 32]).await;
+    }
     let lists = [
         ("CredentialsService.ListSessions", sessions()),
         ("CredentialsService.ListCredentials", credentials(&session)),
         ("SignatureKeysService.ListSignatureKeys", signature_keys(&session)),
+        ("IssuersService.ListIssuerSubjects", subjects()),
         ("IdentitiesService.ListIdentities", identities()),
         ("AuditService.ListAuditEntries", audit()),
         ("TenantsService.ListTenants", vec![v1::ListTenantsRequest::default().encode_to_vec()]),

@@ -5,7 +5,7 @@ use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClient;
 use serde_json::{Value, json};
 
-use super::present;
+use super::{import, present};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
@@ -39,6 +39,9 @@ pub(crate) enum IdentityCommand {
     SetPassword(SetPasswordArgs),
     /// Sets the roles; live sockets are judged again.
     SetRoles(SetRolesArgs),
+    /// Makes those of a file, with the hashes that another program made of their passwords.
+    #[command(after_help = import::HELP)]
+    Import(import::ImportArgs),
 }
 
 const CREATE_HELP: &str = "\
@@ -202,6 +205,7 @@ pub(crate) async fn run(command: IdentityCommand, authority: &Authority, printer
         IdentityCommand::Delete(args) => delete(args, authority, printer).await,
         IdentityCommand::SetPassword(args) => set_password(&args, authority, printer).await,
         IdentityCommand::SetRoles(args) => set_roles(args, authority, printer).await,
+        IdentityCommand::Import(args) => import::run(args, authority, printer).await,
     }
 }
 
@@ -214,6 +218,7 @@ async fn create(args: CreateArgs, authority: &Authority, printer: &Printer) -> R
         kind: kind.into(),
         name: args.name,
         password,
+        password_hash: String::new(),
         roles: args.roles,
         display_name: args.display_name,
         attributes: args.attributes.into_iter().collect(),

@@ -7,8 +7,8 @@ use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::issuers_service_client::IssuersServiceClient;
 use serde_json::{Value, json};
 
-use super::present;
 use super::revoke::{self, Reason};
+use super::{present, subject};
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
@@ -28,6 +28,12 @@ pub(crate) enum IssuerCommand {
     Revoke(RevokeArgs),
     /// Trusts an issuer no more, and kills everything that rests on its word.
     Remove(RemoveArgs),
+    /// Reads which subjects of issuers are whom here.
+    #[command(after_help = subject::LIST_HELP)]
+    Subjects(subject::ListArgs),
+    /// Undoes that an issuer's subject is somebody here, and ends every session of that identity.
+    #[command(after_help = subject::UNLINK_HELP)]
+    Unlink(subject::UnlinkArgs),
 }
 
 const PUT_HELP: &str = "\
@@ -125,11 +131,11 @@ pub(crate) struct RemoveArgs {
 }
 
 #[derive(Debug, Args)]
-struct WaitArgs {
+pub(super) struct WaitArgs {
     /// Waits until it is enforced, for 30s or as long as is said, and prints the receipt as it fills in.
     #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
         value_parser = span::parse)]
-    wait: Option<Duration>,
+    pub(super) wait: Option<Duration>,
 }
 
 /// The claim may hold `=` nowhere and the role holds no `:`, so the first and the last part what is between them.
@@ -145,6 +151,8 @@ pub(crate) async fn run(command: IssuerCommand, authority: &Authority, printer: 
         IssuerCommand::List(args) => list(args, authority, printer).await,
         IssuerCommand::Revoke(args) => revoke_issuer(args, authority, printer).await,
         IssuerCommand::Remove(args) => remove(args, authority, printer).await,
+        IssuerCommand::Subjects(args) => subject::list(&args, authority, printer).await,
+        IssuerCommand::Unlink(args) => subject::unlink(args, authority, printer).await,
     }
 }
 

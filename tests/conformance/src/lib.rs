@@ -17,6 +17,7 @@ mod rows;
 mod seed;
 mod signature_keys;
 mod standing;
+mod subjects;
 mod uses;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use rows::*;
 pub use seed::Seed;
 pub use signature_keys::*;
 pub use standing::*;
+pub use subjects::*;
 pub use uses::*;
 
 /// A kind of store with somewhere of its own to keep its data.
@@ -92,6 +94,8 @@ macro_rules! suite {
             an_issuer_is_one_tenants_under_one_name,
             what_is_seen_of_an_issuer_is_seen_once,
             a_standing_knows_who_vouched,
+            bound_subjects_are_found_by_issuer_and_by_identity,
+            a_subject_is_unbound_once,
             lists_come_in_pages_without_gap_or_repetition,
             a_ticket_is_redeemed_by_one_handshake_of_many,
             a_ticket_is_not_redeemed_at_its_end,

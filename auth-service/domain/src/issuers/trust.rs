@@ -211,7 +211,11 @@ async fn put_before(mut before: Before) -> Result<Issuer, StoreError> {
     before.view().issuer(id).await?.ok_or(StoreError::Corrupt { what: "an answer without its issuer" })
 }
 
-async fn named(tx: &mut dyn WriteTx, tenant: &TenantId, name: &IssuerName) -> Result<Issuer, ChangeIssuerError> {
+pub(super) async fn named(
+    tx: &mut dyn WriteTx,
+    tenant: &TenantId,
+    name: &IssuerName,
+) -> Result<Issuer, ChangeIssuerError> {
     let trusted = tx.issuers(tenant).await?;
     trusted.into_iter().find(|issuer| issuer.name == *name).ok_or(ChangeIssuerError::NotFound)
 }

@@ -15,6 +15,7 @@ impl From<CreateIdentityError> for Failure {
                 Self::new(Reason::TooMany, error.to_string())
             }
             CreateIdentityError::Password(rule) => rule.into(),
+            CreateIdentityError::Unfit(error) => error.into(),
             CreateIdentityError::Hash(error) => error.into(),
             CreateIdentityError::Begin(error) => error.into(),
             CreateIdentityError::Store(error) => error.into(),

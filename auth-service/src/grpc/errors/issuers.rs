@@ -1,8 +1,8 @@
 //! How what external issuers lack is told.
 
-use auth_domain::{ChangeIssuerError, IssuerSilent, PutIssuerError};
+use auth_domain::{ChangeIssuerError, IssuerSilent, ListSubjectsError, PutIssuerError, UnlinkError};
 
-use super::{Failure, Reason, role_not_found, tenant_not_found};
+use super::{Failure, Reason, identity_not_found, role_not_found, tenant_not_found};
 
 impl From<IssuerSilent> for Failure {
     fn from(error: IssuerSilent) -> Self {
@@ -36,6 +36,30 @@ impl From<ChangeIssuerError> for Failure {
             ChangeIssuerError::NotFound => Self::new(Reason::IssuerNotFound, error.to_string()),
             ChangeIssuerError::Begin(error) => error.into(),
             ChangeIssuerError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListSubjectsError> for Failure {
+    fn from(error: ListSubjectsError) -> Self {
+        match error {
+            ListSubjectsError::OfNobody => Self::field("issuer", "or an identity must be named"),
+            ListSubjectsError::IssuerNotFound => Self::new(Reason::IssuerNotFound, error.to_string()),
+            ListSubjectsError::IdentityNotFound => identity_not_found(),
+            ListSubjectsError::Page(error) => error.into(),
+            ListSubjectsError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UnlinkError> for Failure {
+    fn from(error: UnlinkError) -> Self {
+        match error {
+            UnlinkError::IssuerNotFound => Self::new(Reason::IssuerNotFound, error.to_string()),
+            UnlinkError::IdentityNotFound => identity_not_found(),
+            UnlinkError::NotLinked => Self::new(Reason::SubjectNotLinked, error.to_string()),
+            UnlinkError::Begin(error) => error.into(),
+            UnlinkError::Store(error) => error.into(),
         }
     }
 }

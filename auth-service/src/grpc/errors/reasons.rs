@@ -129,6 +129,8 @@ pub(crate) enum Reason {
     OutcomeUnknown,
     /// The tenant does not trust such an issuer.
     IssuerNotFound,
+    /// No subject of the external issuer is linked to the identity.
+    SubjectNotLinked,
     /// The issuer cannot be trusted so.
     IssuerRefused,
     /// An issuer with this URL and audience, or of this name, is trusted already.
@@ -207,6 +209,7 @@ impl Reason {
             Self::WriteConflict => "WRITE_CONFLICT",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::IssuerNotFound => "ISSUER_NOT_FOUND",
+            Self::SubjectNotLinked => "SUBJECT_NOT_LINKED",
             Self::IssuerRefused => "ISSUER_REFUSED",
             Self::IssuerExists => "ISSUER_EXISTS",
             Self::IssuerUnavailable => "ISSUER_UNAVAILABLE",
@@ -235,6 +238,7 @@ impl Reason {
             | Self::WatchStartedTwice => Code::InvalidArgument,
             Self::TenantNotFound
             | Self::IssuerNotFound
+            | Self::SubjectNotLinked
             | Self::IdentityNotFound
             | Self::RoleNotFound
             | Self::ApiKeyNotFound

@@ -33,6 +33,7 @@ mod session;
 mod signature_keys;
 mod standing;
 mod store;
+mod subjects;
 mod tail;
 mod tx;
 mod url;

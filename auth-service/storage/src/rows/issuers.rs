@@ -1,6 +1,6 @@
 //! External issuers, and what was seen of theirs.
 
-use auth_domain::{ClaimName, ExternalMark, Issuer, IssuerAlgorithm, Mapping, RoleRule, StoreError};
+use auth_domain::{ClaimName, ExternalMark, Issuer, IssuerAlgorithm, IssuerSubject, Mapping, RoleRule, StoreError};
 use portcullis_types::{CredentialId, IdentityId, IssuerId, RoleName, SessionId};
 
 use super::{Cells, Columns, Read, grants_of_roles, list};
@@ -70,4 +70,16 @@ pub(crate) fn session_id(row: &impl Cells) -> Read<SessionId> {
 
 pub(crate) fn bound_identity(row: &impl Cells) -> Read<IdentityId> {
     Ok(IdentityId::from_bytes(Columns(row).array("identity")?))
+}
+
+pub(crate) fn subject(row: &impl Cells) -> Read<IssuerSubject> {
+    let row = Columns(row);
+    Ok(IssuerSubject {
+        issuer: IssuerId::from_bytes(row.array("issuer")?),
+        issuer_name: row.name("issuer_name")?,
+        is_trusted: row.maybe_at("removed_at")?.is_none(),
+        subject: row.array("subject")?,
+        identity: IdentityId::from_bytes(row.array("identity")?),
+        identity_name: row.name("identity_name")?,
+    })
 }

@@ -25,6 +25,7 @@ mod sealed;
 mod signature_keys;
 mod standing;
 mod store;
+mod subjects;
 mod tx;
 
 use std::fs::{self, DirBuilder, OpenOptions};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, BootstrapError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError, Forbidden,
-    IdentityFilter, IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes,
+    Actor, BootstrapError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
+    FirstPassword, Forbidden, IdentityFilter, IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes,
 };
 use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 
@@ -174,7 +174,7 @@ async fn names_and_roles_are_checked_before_anything_is_made() {
     assert!(matches!(create(new("alice")).await, Err(CreateIdentityError::NameTaken)));
     let ghost = NewIdentity { roles: vec![role("ghost")], ..new("bob") };
     assert!(matches!(create(ghost).await, Err(CreateIdentityError::RoleNotFound(_))));
-    let short = NewIdentity { password: Some(Secret::from("short")), ..new("bob") };
+    let short = NewIdentity { password: Some(FirstPassword::Chosen(Secret::from("short"))), ..new("bob") };
     assert!(matches!(create(short).await, Err(CreateIdentityError::Password(_))));
     let elsewhere = NewIdentity { tenant: "elsewhere".try_into().expect("valid"), ..new("bob") };
     assert!(matches!(create(elsewhere).await, Err(CreateIdentityError::TenantNotFound)));

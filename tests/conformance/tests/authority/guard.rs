@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, Refusal};
+use auth_domain::{FirstPassword, IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, Refusal};
 use futures_util::future::join_all;
 use portcullis_types::{IdentityName, Secret};
 
@@ -107,7 +107,7 @@ async fn one_address_that_tries_many_names_is_slowed_for_all_of_them() {
         tenant: tenant(),
         kind: IdentityKind::User,
         name: IdentityName::try_from("bob").expect("valid"),
-        password: Some(Secret::from(PASSWORD)),
+        password: Some(FirstPassword::Chosen(Secret::from(PASSWORD))),
         roles: Vec::new(),
         display_name: None,
         attributes: Default::default(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use auth_domain::{
-    Authority, ChangePassword, DenyReason, IdentityKind, KeyEncryptionKey, LoginAttempt, LoginOutcome, NewIdentity,
-    PasswordChange, RevokeTarget, SessionCredentials, SessionState,
+    Authority, ChangePassword, DenyReason, FirstPassword, IdentityKind, KeyEncryptionKey, LoginAttempt, LoginOutcome,
+    NewIdentity, PasswordChange, RevokeTarget, SessionCredentials, SessionState,
 };
 use portcullis_types::{IdentityName, Secret, TenantId};
 
@@ -41,7 +41,7 @@ async fn closed_accounts(world: &World) -> Vec<LoginAttempt> {
         [(tenant(), "carol", Some(BCRYPT)), (closed.clone(), "dora", None), (closed.clone(), "erin", Some(BCRYPT))]
     {
         let attempt = LoginAttempt { tenant: tenant.clone(), ..world.attempt(name, PASSWORD) };
-        let password = hash.is_none().then(|| Secret::from(PASSWORD));
+        let password = hash.is_none().then(|| FirstPassword::Chosen(Secret::from(PASSWORD)));
         let new =
             NewIdentity { password, ..NewIdentity::plain(tenant.clone(), IdentityKind::User, attempt.name.clone()) };
         world.authority.create_identity(&actor(), new).await.expect("a new identity");
@@ -102,7 +102,7 @@ async fn whatever_is_wrong_is_denied_after_one_evaluation_of_the_hash() {
     let mut disabled = world.attempt("bob", PASSWORD);
     disabled.name = IdentityName::try_from("bob").expect("valid");
     let bob = NewIdentity {
-        password: Some(Secret::from(PASSWORD)),
+        password: Some(FirstPassword::Chosen(Secret::from(PASSWORD))),
         ..NewIdentity::plain(tenant(), IdentityKind::User, disabled.name.clone())
     };
     world.authority.create_identity(&actor(), bob).await.expect("a new identity");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, IdentityKind,
-    InvalidPassword, LoginMode, LoginOutcome, NewIdentity, PasswordChange, Proof, Reset, SessionCredentials,
-    SetPasswordError, UnfitHash,
+    Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, FirstPassword,
+    IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, PasswordChange, Proof, Reset,
+    SessionCredentials, SetPasswordError, UnfitHash,
 };
 use portcullis_types::{IdentityName, Secret};
 
@@ -83,7 +83,11 @@ async fn new_passwords_follow_the_rule_wherever_they_are_set() {
             tenant: tenant(),
             kind: IdentityKind::User,
             name: IdentityName::try_from("alice2").expect("valid"),
-            password: Some(Secret::from(if password == "alice123" { "alice2.x" } else { password })),
+            password: Some(FirstPassword::Chosen(Secret::from(if password == "alice123" {
+                "alice2.x"
+            } else {
+                password
+            }))),
             roles: Vec::new(),
             display_name: None,
             attributes: Default::default(),
@@ -228,4 +232,21 @@ async fn a_name_that_nobody_has_costs_what_some_name_of_its_tenant_costs() {
         assert!(matches!(outcome, LoginOutcome::Denied(_)), "the right password of another name opens nothing");
         assert_eq!(world.hasher.last_checked(), BCRYPT);
     }
+}
+
+#[tokio::test]
+async fn an_identity_that_comes_with_another_programs_hash_logs_in_and_moves_no_log() {
+    let world = World::new().await;
+    let before = world.store.head().await.expect("reads").seq;
+    let name = IdentityName::try_from("moved").expect("a valid name");
+    let new = |hash: &str| NewIdentity {
+        password: Some(FirstPassword::Imported(Secret::from(hash))),
+        ..NewIdentity::plain(tenant(), IdentityKind::User, name.clone())
+    };
+    let refused = world.authority.create_identity(&actor(), new("$1$salt$hash")).await.expect_err("nobody knows it");
+    assert!(matches!(refused, CreateIdentityError::Unfit(UnfitHash::Unknown)), "{refused:?}");
+    world.authority.create_identity(&actor(), new(BCRYPT)).await.expect("it is made");
+    assert_eq!(world.store.head().await.expect("reads").seq, before);
+    let outcome = world.authority.log_in(&actor(), world.attempt("moved", "U*U")).await.expect("an outcome");
+    assert!(matches!(outcome, LoginOutcome::Granted(_)), "{outcome:?}");
 }

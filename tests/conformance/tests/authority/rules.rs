@@ -32,6 +32,7 @@ mod signature_keys;
 mod signing_keys;
 mod sizes;
 mod tickets;
+mod unlinking;
 mod verification;
 mod waiting;
 mod world;

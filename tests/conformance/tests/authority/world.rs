@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use auth_domain::{
     Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, CookieRules, DenyReason,
-    Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
+    FirstPassword, Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
     KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
     NewTicket, Origin, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason, RevokeRequest,
     RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SignatureKeyRules, SigningKey, Store,
@@ -161,7 +161,7 @@ impl World {
         authority.put_role(&actor(), speaker).await.expect("a new role");
         let name = IdentityName::try_from("alice").expect("a valid name");
         let alice = NewIdentity {
-            password: Some(Secret::from(PASSWORD)),
+            password: Some(FirstPassword::Chosen(Secret::from(PASSWORD))),
             roles: vec![role("speaker")],
             ..NewIdentity::plain(tenant(), IdentityKind::User, name)
         };

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_proto::auth::v1;
 use serde_json::json;
-use test_harness::{Closed, Node, Site, eventually, remember};
+use test_harness::{Cli, Closed, Node, Site, eventually, remember};
 
 /// A site that trusts a provider, and the provider.
 async fn site_with(more: &str) -> (Site, Node) {
@@ -109,4 +109,29 @@ async fn a_flood_of_unknown_keys_asks_the_provider_once() {
     assert_eq!(site.backend.verify(&good).await.outcome(), v1::Outcome::Allowed);
     let asked = provider.ask("asked", json!({})).await;
     assert_eq!(asked.0["count"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_link_is_undone_without_deleting_the_person() {
+    const OWN: &str = "a password of her own";
+    let (site, mut provider) = site_with("").await;
+    let cli = Cli::admin(&site.authority).with(&["--output", "json"]);
+    let id = site.admin.create_identity("acme", "corp:app", v1::IdentityKind::User, OWN, &["member"]).await;
+    let issuers = cli.ask(&["issuer", "list", "--tenant", "acme"]).await.json();
+    let url = issuers["issuers"][0]["url"].as_str().expect("a text").to_owned();
+    let put = ["issuer", "put", "--tenant", "acme", "--name", "corp", "--url", &url, "--audience", "acme-app"];
+    cli.ask(&[&put[..], &["--identity", "corp:{sub}", "--link"]].concat()).await.done();
+    let linked = token(&mut provider).await;
+    let mut socket = site.gateways[0].open().await;
+    assert!(socket.connect(Some(&linked)).await.is_authenticated());
+    let subjects = ["issuer", "subjects", "--tenant", "acme", "--issuer", "corp"];
+    assert_eq!(cli.ask(&subjects).await.json()["subjects"][0]["identity_id"], json!(id));
+
+    let unlink = ["issuer", "unlink", "--tenant", "acme", "--name", "corp:app", "--issuer", "corp", "--wait"];
+    cli.ask(&unlink).await.done();
+    assert_eq!(socket.closed().await.code, 4512);
+    assert_eq!(cli.ask(&subjects).await.json()["subjects"], json!([]));
+    let row = ["audit", "list", "--tenant", "acme", "--action", "identity.unlink"];
+    assert_eq!(cli.ask(&row).await.json()["entries"][0]["target"], json!(format!("identity:{id}")));
+    site.edge().log_in("acme", "corp:app", OWN).await;
 }

@@ -11,6 +11,7 @@ mod fence;
 mod fork;
 mod freeze;
 mod house;
+mod import;
 mod issuers;
 mod lease_classes;
 mod oauth;

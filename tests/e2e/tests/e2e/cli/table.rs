@@ -113,6 +113,8 @@ fn identities() -> Vec<Row> {
         row("identity set-password --tenant demo --name carol --password-stdin --request-id set-1")
             .input("carol's second password")
             .says("/revision", "{revision}"),
+        row("identity import --tenant demo --file users.jsonl").says("/done", "2").says("/refused", "0"),
+        row("identity import --tenant demo --file nowhere.jsonl").wrong_usage(),
         row("identity create --tenant demo --name gone --no-password").says("/identity/state", "active"),
         row("identity delete --tenant demo --name gone").says("/identity/state", "deleted"),
     ]
@@ -286,6 +288,9 @@ fn issuers() -> Vec<Row> {
         row("issuer put --tenant demo --name corp --url http://id.example --audience demo-app --identity corp:{sub} --create")
             .refused("ISSUER_REFUSED"),
         row("issuer list --tenant demo").says("/issuers/0/url", "https://id.example"),
+        row("issuer subjects --tenant demo --issuer corp").says("/subjects", "[]"),
+        row("issuer subjects --tenant demo").wrong_usage(),
+        row("issuer unlink --tenant demo --issuer corp --name carol").refused("SUBJECT_NOT_LINKED"),
         row("issuer revoke --tenant demo --name corp --reason compromised").keeps("revision", "/revision"),
         row("issuer remove --tenant demo --name corp").keeps("revision", "/revision"),
         row("issuer remove --tenant demo --name corp").refused("ISSUER_NOT_FOUND"),
