@@ -14,6 +14,7 @@ mod password;
 mod retention;
 mod signature_keys;
 mod store;
+mod tenants;
 mod tokens;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub(crate) use self::password::Password;
 pub(crate) use self::retention::Retention;
 pub(crate) use self::signature_keys::SignatureKeys;
 pub(crate) use self::store::{Store, StoreKind};
+use self::tenants::Tenants;
 pub(crate) use self::tokens::Tokens;
 
 use crate::guarantee::Guarantee;
@@ -76,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) second_factor: SecondFactor,
     /// What is kept, and for how long.
     pub(crate) retention: Retention,
+    /// What one tenant may cost the others.
+    pub(crate) tenants: Tenants,
     /// What is promised about revocation.
     pub(crate) guarantee: Guarantee,
     /// Where metrics are read.
@@ -130,6 +134,7 @@ impl Default for Config {
             cookie: Cookie::default(),
             second_factor: SecondFactor::default(),
             retention: Retention::default(),
+            tenants: Tenants::default(),
             guarantee: Guarantee::default(),
             metrics: MetricsConfig::default(),
             traces: TracesConfig::default(),
@@ -159,7 +164,7 @@ impl Config {
         let issued = self.tokens.rules().into_iter().chain(self.password.rules()).chain(login::rules(self));
         let kept = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.retention.rules());
         let others = self.issuers.rules().into_iter().chain(self.guarantee.rules()).chain(self.signature_keys.rules());
-        let watched = [self.metrics.rule()].into_iter().chain(self.traces.rules());
+        let watched = [self.metrics.rule(), self.tenants.rule()].into_iter().chain(self.traces.rules());
         for (holds, key, rule) in listeners.chain(issued).chain(kept).chain(others).chain(watched) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
@@ -251,6 +256,7 @@ mod tests {
             ("keys", "jwks_max_age_ms = 0", "keys.jwks_max_age_ms"),
             ("retention", "resume_window_hours = 23", "retention.resume_window_hours"),
             ("retention", "every_ms = 0", "retention.every_ms"),
+            ("tenants", "events_per_minute = 0", "tenants.events_per_minute"),
             ("retention", "tokens_hours = 1", "retention.tokens_hours"),
             ("retention", "sessions_days = 1\ntokens_hours = 25", "retention.sessions_days"),
             ("retention", "external_sessions_days = 29", "retention.external_sessions_days"),

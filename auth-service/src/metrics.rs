@@ -3,14 +3,15 @@
 //! Every label comes from a fixed set, but for the names of gateways, which are bounded: no identifier, no address and no
 //! credential can become one.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 mod gateways;
 #[cfg(test)]
 mod table;
 
 use std::time::Duration;
 
-use auth_domain::PoolUse;
+use auth_domain::{EventQuota, PoolUse};
 use portcullis_observe::Process;
 use portcullis_types::{LeaseClass, LeaseTerms};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -157,6 +158,9 @@ pub(crate) struct Metrics {
     pub(crate) hash_wait: Histogram,
     /// Passwords refused because too many were waiting.
     pub(crate) hash_rejected: Counter,
+    events_refused: Counter,
+    /// What counts them.
+    quota: OnceLock<Arc<EventQuota>>,
     /// Rows of the audit trail that this process has sealed.
     pub(crate) audit_sealed: Counter,
     /// Denied calls that were too many for the audit trail.
@@ -212,6 +216,8 @@ impl Metrics {
             hash_depth: Gauge::default(),
             hash_wait: seconds(),
             hash_rejected: Counter::default(),
+            events_refused: Counter::default(),
+            quota: OnceLock::new(),
             audit_sealed: Counter::default(),
             denials_unwritten: Counter::default(),
         };
@@ -294,6 +300,11 @@ impl Metrics {
             self.denials_unwritten.clone(),
         );
         registry.register("hash_rejected", "Passwords refused for overload", self.hash_rejected.clone());
+        registry.register(
+            "tenant_events_refused",
+            "Events refused because a tenant wrote too many",
+            self.events_refused.clone(),
+        );
     }
 
     /// A gRPC call ended.
@@ -312,6 +323,11 @@ impl Metrics {
     /// A watch ended.
     pub(crate) fn watch_end(&self, reason: &'static str) {
         self.watch_ends.get_or_create(&Ending { reason }).inc();
+    }
+
+    /// Shows how many events this quota refused.
+    pub(crate) fn count_refused_events_of(&self, quota: Arc<EventQuota>) {
+        let _ = self.quota.set(quota);
     }
 
     /// Pools are used like this.
@@ -378,6 +394,9 @@ impl Metrics {
 
     /// As text.
     pub(crate) fn encode(&self) -> String {
+        if let Some(quota) = self.quota.get() {
+            self.events_refused.inner().store(quota.refused(), Ordering::Relaxed);
+        }
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a string cannot fail");
         out

@@ -163,6 +163,7 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let log = Arc::new(log);
     tell_weakened(&authority).await?;
     metrics.leases(&authority.settings().leases);
+    metrics.count_refused_events_of(Arc::clone(authority.event_quota()));
     let shutdown = around.shutdown.clone();
     let vital = Shutdown::new();
     let receipts = open_receipts(config, &around, &vital, &authority, &log, is_first_start)?;
@@ -351,6 +352,7 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         display_name: config.second_factor.display_name.clone(),
         signature_keys: config.signature_keys.settings(),
         allow_loopback_issuers: config.issuers.allow_loopback_http,
+        events_per_minute: config.tenants.events_per_minute,
     })
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, IdentityId, Secret, TenantId, Timestamp};
 
 use crate::audit::Actor;
+use crate::event_quota::Charge;
 use crate::{
     Answered, ApiKey, Authority, Batch, BeginError, Committed, Credential, Identity, IdentityRef, ReadView, Request,
     RequestId, StoreError, Tenant, WriteTx,
@@ -56,6 +57,7 @@ pub(crate) enum Begun {
 pub(crate) struct Change {
     tx: Box<dyn WriteTx>,
     named: Option<(Request, [u8; 32])>,
+    charge: Option<Charge>,
 }
 
 /// An answer from before, and a snapshot to tell it from.
@@ -78,10 +80,13 @@ impl Authority {
         begun(tx, actor, tenant).await
     }
 
-    /// As [`Authority::begin_urgently`], for what may have been asked for before.
+    /// As [`Authority::begin_urgently`], for what may have been asked for before, and counted by what it writes.
     pub(crate) async fn begin_named_urgently(&self, actor: &Actor, tenant: &TenantId) -> Result<Begun, BeginError> {
         let tx = self.begin_urgently(actor).await?;
-        begun(tx, actor, tenant).await
+        match begun(tx, actor, tenant).await? {
+            Begun::New(change) => Ok(Begun::New(Change { charge: self.charge(actor)?, ..change })),
+            before @ Begun::Before(_) => Ok(before),
+        }
     }
 
     /// The answer to the same request with the same content, where trying again would not find out: a password that was
@@ -110,7 +115,7 @@ async fn begun(mut tx: Box<dyn WriteTx>, actor: &Actor, tenant: &TenantId) -> Re
     let Some(asked) = actor.asked() else { return Ok(Begun::New(Change::unnamed(tx))) };
     let request = asked.of(actor, tenant);
     match tx.answered(&request).await? {
-        None => Ok(Begun::New(Change { tx, named: Some((request, asked.content)) })),
+        None => Ok(Begun::New(Change { tx, named: Some((request, asked.content)), charge: None })),
         Some(answered) if asked.is_answered_by(&answered) => Ok(Begun::Before(Before { view: tx, answered })),
         Some(_) => Err(BeginError::RequestIdReused),
     }
@@ -119,7 +124,7 @@ async fn begun(mut tx: Box<dyn WriteTx>, actor: &Actor, tenant: &TenantId) -> Re
 impl Change {
     /// Of what has no name.
     pub(crate) fn unnamed(tx: Box<dyn WriteTx>) -> Self {
-        Self { tx, named: None }
+        Self { tx, named: None, charge: None }
     }
 
     /// Commits what neither kills nor alters authority.
@@ -141,7 +146,9 @@ impl Change {
         if let Some((request, content)) = self.named {
             batch = batch.answering(request, content, Some(subject));
         }
-        self.tx.commit_with(batch, at).await
+        let committed = self.tx.commit_with(batch, at).await?;
+        self.charge.map(Charge::keep);
+        Ok(committed)
     }
 }
 

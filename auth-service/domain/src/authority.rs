@@ -10,8 +10,8 @@ use crate::key_uses::KeyUses;
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
 use crate::{
-    Audience, CookieRules, GuardRules, IssuerKeys, KekMissing, KeyEncryptionKey, KeyEncryptionKeys, KeySettings,
-    PasswordPolicy, SignatureKeyRules, Store, StoreError,
+    Audience, CookieRules, EventQuota, GuardRules, IssuerKeys, KekMissing, KeyEncryptionKey, KeyEncryptionKeys,
+    KeySettings, PasswordPolicy, SignatureKeyRules, Store, StoreError,
 };
 
 /// What an operator decides.
@@ -49,6 +49,8 @@ pub struct Settings {
     pub display_name: String,
     /// How many public signature keys there may be.
     pub signature_keys: SignatureKeyRules,
+    /// How many events the services of a tenant may write in a minute.
+    pub events_per_minute: u32,
 }
 
 /// What an authority is made of.
@@ -93,6 +95,7 @@ pub struct Authority {
     parts: Parts,
     keyring: Keyring,
     key_uses: KeyUses,
+    quota: Arc<EventQuota>,
     dummy_phc: String,
 }
 
@@ -106,7 +109,8 @@ impl Authority {
         // Checked against when there is no password, so that an unknown name costs what a known one costs.
         let nobody: [u8; 32] = parts.entropy.array();
         let dummy_phc = parts.passwords.hash(Secret::new(nobody)).await?;
-        Ok(Self { parts, keyring, key_uses: KeyUses::default(), dummy_phc })
+        let quota = Arc::new(EventQuota::new(parts.settings.events_per_minute));
+        Ok(Self { parts, keyring, key_uses: KeyUses::default(), quota, dummy_phc })
     }
 
     /// Rows and log.
@@ -155,6 +159,10 @@ impl Authority {
 
     pub(crate) fn key_uses(&self) -> &KeyUses {
         &self.key_uses
+    }
+
+    pub(crate) fn quota(&self) -> &Arc<EventQuota> {
+        &self.quota
     }
 
     pub(crate) fn keyring(&self) -> &Keyring {

@@ -3,6 +3,8 @@
 //! Guarantees: whoever asks by a key is judged in the transaction itself, so that a call which waited, for a hash or for
 //! other writers, does not outlive its key. What ends or alters authority goes ahead of what only adds.
 
+use std::time::Duration;
+
 use portcullis_types::CredentialId;
 
 use crate::audit::Actor;
@@ -19,6 +21,12 @@ pub enum BeginError {
     /// The request id named another request before.
     #[error("this request id was used for another request")]
     RequestIdReused,
+    /// The services of its tenant have written as many events as they may in a minute.
+    #[error("the tenant has written as many events as it may in a minute")]
+    TenantQuota {
+        /// When the next one may be written.
+        retry_after: Duration,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

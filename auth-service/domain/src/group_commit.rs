@@ -16,6 +16,7 @@ use portcullis_types::{CredentialId, TenantId};
 
 use crate::audit::{About, Actor};
 use crate::batch::{Batch, Effect, Fact, Target};
+use crate::event_quota::Charge;
 use crate::outrun::unless_outrun;
 use crate::revocation::{action_on, content_of, resolve, target_of};
 use crate::verification::Form;
@@ -97,8 +98,8 @@ impl Group {
 enum Decision {
     /// It was done before, by this entry; what is asked for by a name is remembered.
     Before(Committed, Option<Request>),
-    /// It kills this, which is somebody's.
-    Kill(Target, About, Option<Request>),
+    /// It kills this, which is somebody's, and is counted.
+    Kill(Target, About, Option<Request>, Option<Charge>),
 }
 
 /// What a revocation is answered with.
@@ -139,7 +140,8 @@ impl Authority {
         let committed = self.write(tx, asked, &decisions).await?;
         let answers = decisions.into_iter().map(|decision| match decision? {
             Decision::Before(before, _) => Ok(before),
-            Decision::Kill(..) => {
+            Decision::Kill(.., charge) => {
+                charge.filter(|_| committed.is_some()).map(Charge::keep);
                 committed.ok_or(RevokeError::Store(StoreError::Corrupt { what: "a kill without entry" }))
             }
         });
@@ -186,7 +188,7 @@ impl Authority {
         {
             return Err(RevokeError::LastAdministrator);
         }
-        Ok(Decision::Kill(found.target, found.about, name))
+        Ok(Decision::Kill(found.target, found.about, name, self.charge(&asking.actor)?))
     }
 
     /// Writes what was decided; the entry, where anything is killed.
@@ -201,7 +203,7 @@ impl Authority {
         for (asking, decision) in asked.iter().zip(decisions) {
             let content = || content_of(&asking.request);
             match decision {
-                Ok(Decision::Kill(target, about, name)) => {
+                Ok(Decision::Kill(target, about, name, _)) => {
                     audits.push(self.audit_of(asking, target, about.clone()));
                     let RevokeRequest { reason, pace, .. } = asking.request;
                     let fact = Fact { target: target.clone(), effect: Effect::Kill, reason, pace };

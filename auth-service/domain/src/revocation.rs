@@ -172,6 +172,9 @@ pub(crate) async fn resolve(
         RevokeTarget::Session(id) => session(view, tenant, *id).await,
         RevokeTarget::Client(client) => {
             view.tenant(tenant).await?.ok_or(RevokeError::NotFound)?;
+            if !is_anybodys(view, tenant, client).await? {
+                return Err(RevokeError::NotFound);
+            }
             let (target, about) = (Target::Client(tenant.clone(), client.clone()), About::Client(client.clone()));
             Ok(Found { target, about, dead_since: None })
         }
@@ -191,6 +194,12 @@ pub(crate) async fn resolve(
             if form.fits(&row) { credential(view, row).await } else { Err(RevokeError::Unverifiable) }
         }
     }
+}
+
+/// Whether anything could rest on a client application. Where others may sign for the tenant, they may have signed for it
+/// what was not seen yet, and that must be dead too.
+async fn is_anybodys(view: &mut dyn ReadView, tenant: &TenantId, client: &ClientId) -> Result<bool, StoreError> {
+    Ok(view.client_has_sessions(tenant, client).await? || !view.issuers(tenant).await?.is_empty())
 }
 
 async fn session(view: &mut dyn ReadView, tenant: &TenantId, id: SessionId) -> Result<Found, RevokeError> {

@@ -14,6 +14,7 @@ mod tenants;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use auth_domain::watch::TooManyGateways;
 use auth_domain::{BeginError, CallerError, Forbidden, InvalidPage, ListError, StoreError};
@@ -35,17 +36,24 @@ pub(crate) struct Failure {
     reason: Reason,
     message: Cow<'static, str>,
     about: Option<(&'static str, String)>,
+    retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// For this reason, in words for people.
     pub(crate) fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, message: message.into(), about: None }
+        Self { reason, message: message.into(), about: None, retry_after: None }
     }
 
     /// With one fact for programs.
     pub(crate) fn about(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.about = Some((key, value.into()));
+        self
+    }
+
+    /// Before this time has passed, the same call is refused again.
+    pub(crate) const fn retrying_in(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
         self
     }
 
@@ -73,7 +81,10 @@ impl Failure {
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let about: HashMap<_, _> = failure.about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let details = ErrorDetails::with_error_info(failure.reason.text(), DOMAIN, about);
+        let mut details = ErrorDetails::with_error_info(failure.reason.text(), DOMAIN, about);
+        if let Some(time) = failure.retry_after {
+            details.set_retry_info(Some(time));
+        }
         Self::with_error_details(failure.reason.code(), failure.message, details)
     }
 }
@@ -131,6 +142,9 @@ impl From<BeginError> for Failure {
         match error {
             BeginError::CallerRefused => Self::new(Reason::CallerRevoked, error.to_string()),
             BeginError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
+            BeginError::TenantQuota { retry_after } => {
+                Self::new(Reason::TenantQuota, error.to_string()).retrying_in(retry_after)
+            }
             BeginError::Store(error) => error.into(),
         }
     }

@@ -250,7 +250,7 @@ impl From<BeginError> for Problem {
             BeginError::Store(error) => error.into(),
             // Nobody changes anything at this edge by a key of the authority's API, but at the token endpoint, which
             // tells it itself.
-            BeginError::CallerRefused | BeginError::RequestIdReused => {
+            BeginError::CallerRefused | BeginError::RequestIdReused | BeginError::TenantQuota { .. } => {
                 tracing::error!(%error, "a change at the HTTP edge was asked for by a key");
                 Self::Internal
             }

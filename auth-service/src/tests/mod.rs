@@ -16,6 +16,7 @@ mod linking;
 mod openapi;
 mod page_tokens;
 mod pages;
+mod quota;
 mod signature_keys;
 mod watches;
 mod world;

@@ -47,6 +47,9 @@ pub struct CredentialFilter {
 /// Reads of this area, in one snapshot.
 #[async_trait]
 pub trait LifecycleReads: Send {
+    /// Whether any session of a tenant, over or not, is of a client application.
+    async fn client_has_sessions(&mut self, tenant: &TenantId, client: &ClientId) -> Result<bool, StoreError>;
+
     /// Identities by name, after a name.
     async fn find_identities(
         &mut self,

@@ -115,6 +115,8 @@ pub(crate) enum Reason {
     RevisionNotFound,
     /// The entry at this revision is another one: it is of another branch of the log, or forged.
     RevisionForked,
+    /// The services of the caller's tenant have written as many events as they may in a minute; with `RetryInfo`.
+    TenantQuota,
     /// Too many callers wait for receipts.
     ReceiptsExhausted,
     /// Too many gateways may hold a lease.
@@ -202,6 +204,7 @@ impl Reason {
             Self::RangeForked => "RANGE_FORKED",
             Self::RevisionNotFound => "REVISION_NOT_FOUND",
             Self::RevisionForked => "REVISION_FORKED",
+            Self::TenantQuota => "TENANT_QUOTA",
             Self::ReceiptsExhausted => "RECEIPTS_EXHAUSTED",
             Self::GatewaysExhausted => "GATEWAYS_EXHAUSTED",
             Self::Leaving => "LEAVING",
@@ -272,6 +275,7 @@ impl Reason {
             Self::TooMany
             | Self::HashingOverloaded
             | Self::WatchesExhausted
+            | Self::TenantQuota
             | Self::ReceiptsExhausted
             | Self::GatewaysExhausted => Code::ResourceExhausted,
             Self::RangeGone | Self::RangeForked => Code::OutOfRange,

@@ -5,7 +5,7 @@ use auth_domain::{
     Credential, CredentialFilter, CredentialKind, Identity, IdentityFilter, LifecycleReads, LifecycleWrites, Scope,
     Session, SessionFilter, StoreError, Tenant, TenantState,
 };
-use portcullis_types::{CredentialId, IdentityId, IdentityName, RoleName, SessionId, TenantId, Timestamp};
+use portcullis_types::{ClientId, CredentialId, IdentityId, IdentityName, RoleName, SessionId, TenantId, Timestamp};
 
 use super::columns::credentials;
 use super::tx::PgTx;
@@ -57,6 +57,11 @@ fn before(id: Option<&[u8; 16]>) -> Vec<u8> {
 
 #[async_trait]
 impl LifecycleReads for PgTx {
+    async fn client_has_sessions(&mut self, tenant: &TenantId, client: &ClientId) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM sessions WHERE tenant = $1 AND client = $2 LIMIT 1";
+        Ok(self.session.maybe(sqlx::query(sql).bind(tenant.as_str()).bind(client.as_str())).await?.is_some())
+    }
+
     async fn find_identities(
         &mut self,
         tenant: &TenantId,

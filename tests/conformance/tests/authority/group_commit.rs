@@ -6,6 +6,7 @@ use auth_domain::{
 };
 use portcullis_types::{ClientId, SessionId};
 
+use super::issuers::corp;
 use super::waiting::let_in;
 use super::world::{World, actor, named, tenant};
 
@@ -138,11 +139,30 @@ async fn where_the_transaction_fails_at_one_nothing_is_done() {
 
 #[tokio::test]
 async fn the_largest_group_is_one_entry() {
-    let world = World::new().await;
+    // Where others sign for the tenant, a client application need not have been seen.
+    let (world, _) = World::trusting().await;
     let before = head(&world).await;
     let client = |n| RevokeTarget::Client(ClientId::try_from(format!("client-{n}").as_str()).expect("a valid name"));
     let answers = together(&world, (0..MAX_GROUP).map(|n| asking(&actor(), client(n), None))).await;
     assert_eq!((answers.len(), head(&world).await), (MAX_GROUP, before + 1));
     let entry = world.store.log_after(before, 1).await.expect("reads").remove(0);
     assert_eq!(entry.revision(), answers[0].revision);
+}
+
+#[tokio::test]
+async fn a_client_that_nothing_was_issued_to_is_not_found_unless_others_may_have_signed_for_it() {
+    let world = World::new().await;
+    let revoke = async |client: &str| {
+        let target = RevokeTarget::Client(ClientId::try_from(client).expect("a valid name"));
+        let Asking { actor, request } = asking(&actor(), target, None);
+        world.authority.revoke(&actor, request).await
+    };
+    let before = head(&world).await;
+    for n in 0..3 {
+        let refused = revoke(&format!("invented-{n}")).await;
+        assert!(matches!(refused, Err(RevokeError::NotFound)), "{refused:?}");
+    }
+    assert_eq!(head(&world).await, before);
+    world.authority.put_issuer(&actor(), corp()).await.expect("trusts");
+    revoke("unseen").await.expect("its tokens may be on their way");
 }

@@ -88,6 +88,7 @@ fn settings() -> Settings {
         cache_ttl: Duration::from_secs(30),
         refresh_grace: Duration::from_secs(30),
         allow_loopback_issuers: false,
+        events_per_minute: 6_000,
         keys: KEYS,
         leases: leases(),
         password_policy: PasswordPolicy { shortest: 8, deny_common: true, deny_name: true },
