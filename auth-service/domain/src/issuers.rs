@@ -27,7 +27,7 @@ pub use self::subjects::{IssuerSubject, ListSubjectsError, UnlinkError, WhichSub
 pub(crate) use self::token::{ExternalToken, MAX_AGE, claims_another_issuer};
 pub use self::trust::{ChangeIssuerError, MAX_ISSUERS, NewIssuer, PutIssuerError};
 
-use crate::Audience;
+use crate::{Audience, Etag};
 
 /// Where an issuer is, exactly as its tokens say it in `iss`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -163,6 +163,20 @@ pub struct Issuer {
     pub removed_at: Option<Timestamp>,
     /// The newest entry that killed what rests on it; kept for ever.
     pub revoked_seq: Option<u64>,
+}
+
+impl Issuer {
+    /// What it is called and how it is mapped, in short.
+    pub fn etag(&self) -> Etag {
+        let Mapping { name, roles, create_identities, link_identities } = &self.mapping;
+        let flags = [u8::from(*create_identities), u8::from(*link_identities)];
+        let algorithms = self.algorithms.iter().map(|algorithm| algorithm.name());
+        let rules = roles.iter().flat_map(|rule| [rule.claim.as_str(), &*rule.value, rule.role.as_str()]);
+        // How many there are, so that an algorithm is never taken for a claim.
+        let count = self.algorithms.len().to_be_bytes();
+        let texts = [self.name.as_str(), name.as_str()].into_iter().chain(algorithms).chain(rules);
+        Etag::of([&flags[..], &count[..]].into_iter().chain(texts.map(str::as_bytes)))
+    }
 }
 
 #[cfg(test)]

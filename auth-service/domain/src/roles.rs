@@ -5,7 +5,7 @@ use portcullis_types::{RoleName, TenantId};
 use crate::asking::Begun;
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Target};
-use crate::{Authority, BeginError, Committed, Grant, MAX_GRANTS, ReadView, StoreError};
+use crate::{Authority, BeginError, Committed, Etag, Grant, MAX_GRANTS, ReadView, StoreError};
 
 /// The most roles that a tenant has.
 pub const MAX_ROLES: u64 = 1_000;
@@ -35,6 +35,12 @@ impl Role {
     /// What its grants take in an answer, at most.
     pub fn bytes(&self) -> u64 {
         self.grants.iter().map(Grant::bytes).sum()
+    }
+
+    /// What it allows, in short.
+    pub fn etag(&self) -> Etag {
+        let parts = self.grants.iter().flat_map(|grant| [grant.action.name(), grant.pattern.as_str()]);
+        Etag::of(parts.map(str::as_bytes))
     }
 }
 
@@ -77,6 +83,9 @@ pub enum PutRoleError {
     /// It has more grants than a role may have.
     #[error("a role has at most {MAX_GRANTS} grants")]
     TooManyGrants,
+    /// It was changed since it was read, or deleted.
+    #[error("the role was changed since it was read")]
+    Stale,
     /// The tenant has as many roles as it may have.
     #[error("a tenant has at most {MAX_ROLES} roles")]
     TooManyRoles,
@@ -98,8 +107,14 @@ pub enum PutRoleError {
 }
 
 impl Authority {
-    /// Makes a role, or gives an existing one other grants and has its holders judged again.
-    pub async fn put_role(&self, actor: &Actor, role: Role) -> Result<(Role, Option<Committed>), PutRoleError> {
+    /// Makes a role, or gives an existing one other grants and has its holders judged again; if it is still what it was,
+    /// where that is said.
+    pub async fn put_role(
+        &self,
+        actor: &Actor,
+        role: Role,
+        from: Option<Etag>,
+    ) -> Result<(Role, Option<Committed>), PutRoleError> {
         if role.grants.len() > MAX_GRANTS {
             return Err(PutRoleError::TooManyGrants);
         }
@@ -114,7 +129,11 @@ impl Authority {
             Begun::Before(before) => return Ok((role, before.maybe_committed())),
         };
         tx.tenant(&role.tenant).await?.ok_or(PutRoleError::TenantNotFound)?;
+        tx.hold_role(&role.tenant, &role.name).await?;
         let before = tx.role(&role.tenant, &role.name).await?;
+        if from.is_some_and(|from| before.as_ref().map(Role::etag) != Some(from)) {
+            return Err(PutRoleError::Stale);
+        }
         let existed = before.is_some();
         let totals = tx.role_totals(&role.tenant).await?;
         if !existed && totals.roles >= MAX_ROLES {

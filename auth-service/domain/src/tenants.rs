@@ -66,13 +66,14 @@ impl Authority {
         actor: &Actor,
         name: TenantId,
         lease_class: Option<LeaseClass>,
+        display_name: Option<Label>,
     ) -> Result<Tenant, CreateTenantError> {
         self.fits(lease_class)?;
         let mut change = match self.begin_named(actor, &name).await? {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok(before.tenant(&name).await?),
         };
-        let tenant = Tenant { lease_class, ..Tenant::new(name, self.now()) };
+        let tenant = Tenant { lease_class, display_name, ..Tenant::new(name, self.now()) };
         if !change.insert_tenant(&tenant).await? {
             return Err(CreateTenantError::Exists);
         }

@@ -21,8 +21,9 @@ impl Api {
         let actor = admitted(&request)?.act_anywhere(Scope::Keys)?;
         let asked = request.into_inner();
         let actor = self.named(actor, "PutIssuer", &asked.request_id, &asked)?;
+        let from = wire::etag(&asked.etag)?;
         let asked = asked.issuer.ok_or_else(|| Failure::field("issuer", "is needed"))?;
-        let issuer = self.authority.put_issuer(&actor, from_wire(&asked)?).await?;
+        let issuer = self.authority.put_issuer(&actor, NewIssuer { from, ..from_wire(&asked)? }).await?;
         Ok(v1::PutIssuerResponse { issuer: Some(to_wire(issuer)) })
     }
 
@@ -89,6 +90,7 @@ fn from_wire(asked: &v1::Issuer) -> Result<NewIssuer, Failure> {
             create_identities: asked.create_identities,
             link_identities: asked.link_identities,
         },
+        from: None,
     })
 }
 
@@ -113,6 +115,7 @@ fn to_wire(issuer: Issuer) -> v1::Issuer {
         tenant: issuer.tenant.to_string(),
         name: issuer.name.to_string(),
         id: issuer.id.to_string(),
+        etag: issuer.etag().to_string(),
         url: issuer.url.as_str().to_owned(),
         audience: issuer.audience.as_str().to_owned(),
         algorithms: issuer.algorithms.iter().map(|algorithm| algorithm.name().to_owned()).collect(),

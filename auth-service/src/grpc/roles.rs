@@ -23,7 +23,7 @@ impl Api {
             name: RoleName::try_from(asked.name.as_str()).map_err(Failure::name("role.name"))?,
             grants: wire::grants(&asked.grants)?,
         };
-        let (role, committed) = self.authority.put_role(&actor, role).await?;
+        let (role, committed) = self.authority.put_role(&actor, role, wire::etag(&whole.etag)?).await?;
         Ok(v1::PutRoleResponse {
             role: Some(wire::role_to_wire(role)),
             revision: committed.map(|committed| committed.revision.into()),

@@ -19,7 +19,8 @@ impl Api {
         let asked = request.into_inner();
         let (name, class) = (wire::tenant("name", &asked.name)?, lease_class(asked.lease_class)?);
         let actor = self.named(actor, "CreateTenant", &asked.request_id, &asked)?;
-        let tenant = self.authority.create_tenant(&actor, name, class).await?;
+        let display_name = wire::label("display_name", &asked.display_name)?;
+        let tenant = self.authority.create_tenant(&actor, name, class, display_name).await?;
         Ok(v1::CreateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
     }
 
@@ -56,6 +57,13 @@ impl Api {
         let asked = request.into_inner();
         let name = wire::tenant("name", &asked.name)?;
         let actor = self.named(actor, "UpdateTenant", &asked.request_id, &asked)?;
+        let paths = asked.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
+        if paths.iter().any(|path| path != "display_name") {
+            return Err(Failure::field("update_mask", "must hold display_name only"));
+        }
+        if paths.is_empty() && asked.display_name.is_empty() {
+            return Err(Failure::field("update_mask", "must name display_name to take it away"));
+        }
         let (display_name, version) = (wire::label("display_name", &asked.display_name)?, wire::version(&asked.etag)?);
         let tenant = self.authority.update_tenant(&actor, &name, display_name, version).await?;
         Ok(v1::UpdateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })

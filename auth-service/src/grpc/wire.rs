@@ -1,7 +1,7 @@
 //! Between the contract's messages and the domain's words, once at the edge.
 
 use auth_domain::{
-    Action, Grant, Identity, IdentityKind, IdentityRef, IdentityState, Label, Page, Paged, Pattern, Role, Tenant,
+    Action, Etag, Grant, Identity, IdentityKind, IdentityRef, IdentityState, Label, Page, Paged, Pattern, Role, Tenant,
     TenantState,
 };
 use portcullis_proto::auth::v1;
@@ -37,6 +37,14 @@ pub(crate) fn identity_ref_in(
 ) -> Result<IdentityRef, Failure> {
     let (of, which) = identity_ref(reference)?;
     if of == *tenant { Ok(which) } else { Err(Failure::field("identity.tenant", "must be the tenant of the request")) }
+}
+
+/// An etag of content; none when there is none.
+pub(crate) fn etag(etag: &str) -> Result<Option<Etag>, Failure> {
+    match etag {
+        "" => Ok(None),
+        etag => Etag::try_from(etag).map(Some).map_err(Failure::name("etag")),
+    }
 }
 
 /// The version that an etag stands for; none when there is none.
@@ -210,6 +218,7 @@ pub(crate) fn role_to_wire(role: Role) -> v1::Role {
     v1::Role {
         tenant: role.tenant.to_string(),
         name: role.name.to_string(),
+        etag: role.etag().to_string(),
         grants: role.grants.iter().map(grant_to_wire).collect(),
     }
 }

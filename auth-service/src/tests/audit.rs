@@ -41,7 +41,7 @@ async fn every_change_writes_a_row_and_no_row_holds_a_secret() {
     let (_, tokens) = world.issue().await;
     secrets.extend([tokens.access_token, tokens.refresh_token]);
     let (mut changed, mut without_row) = (BTreeSet::new(), BTreeSet::new());
-    let speaker = v1::Role { tenant: "demo".to_owned(), name: "speaker".to_owned(), grants: Vec::new() };
+    let speaker = v1::Role { tenant: "demo".to_owned(), name: "speaker".to_owned(), ..Default::default() };
     let speaker = v1::PutRoleRequest { role: Some(speaker), ..Default::default() };
     world.roles().put_role(by(&world.admin, speaker)).await.expect("it may");
     let mut methods: Vec<_> = contract().into_iter().filter(|(name, _)| !only_reads(name)).collect();

@@ -49,7 +49,7 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let authority = startup::open_authority(&config, &around, store, Arc::clone(&metrics)).await.expect("opens");
         let by = Actor::authority();
-        authority.create_tenant(&by, tenant(), None).await.expect("a new tenant");
+        authority.create_tenant(&by, tenant(), None, None).await.expect("a new tenant");
         let name = IdentityName::try_from("alice").expect("a valid name");
         let alice = NewIdentity::plain(tenant(), IdentityKind::User, name.clone());
         authority.create_identity(&by, alice).await.expect("a new identity");

@@ -335,6 +335,7 @@ async fn many_are_read_at_once_and_a_role_is_taken_from_everybody() {
             tenant: "demo".into(),
             name: "member".into(),
             grants: grants.iter().map(|pattern| v1::Grant { action: 1, pattern: (*pattern).into() }).collect(),
+            ..Default::default()
         }),
         ..Default::default()
     };

@@ -86,6 +86,9 @@ pub(crate) struct PutArgs {
     /// A role by a claim's value; may be repeated. Rules that are not named are taken away.
     #[arg(long = "role", value_name = "CLAIM=VALUE:ROLE", value_parser = rule)]
     roles: Vec<v1::RoleRule>,
+    /// Only if it still has this etag (issuer list).
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -171,7 +174,7 @@ async fn put(args: PutArgs, authority: &Authority, printer: &Printer) -> Result<
     };
     let answer = authority
         .call(
-            v1::PutIssuerRequest { issuer: Some(issuer), request_id: args.request.request_id },
+            v1::PutIssuerRequest { issuer: Some(issuer), etag: args.etag, request_id: args.request.request_id },
             async |channel, request| IssuersServiceClient::new(channel).put_issuer(request).await,
         )
         .await?;
@@ -203,9 +206,10 @@ async fn list(args: ListArgs, authority: &Authority, printer: &Printer) -> Resul
             issuer.name_template.clone(),
             new_subjects(issuer).to_owned(),
             rules_in_words(&issuer.role_rules),
+            issuer.etag.clone(),
         ]
     });
-    let columns = &["name", "url", "audience", "identity", "new subjects", "roles"];
+    let columns = &["name", "url", "audience", "identity", "new subjects", "roles", "etag"];
     let view = View::Rows { columns, rows: rows.collect(), empty: "The tenant trusts no external issuer." };
     let issuers: Vec<Value> = answer.issuers.iter().map(as_json).collect();
     printer.report(&Report { json: json!({ "issuers": issuers }), view })
@@ -271,6 +275,7 @@ fn as_json(issuer: &v1::Issuer) -> Value {
         "role_rules": issuer.role_rules.iter().map(rule).collect::<Vec<_>>(),
         "create_identities": issuer.create_identities,
         "link_identities": issuer.link_identities,
+        "etag": issuer.etag,
         "created_at": words::time_json(issuer.created_at.as_ref()),
     })
 }

@@ -52,6 +52,9 @@ pub(crate) struct PutArgs {
     /// Allows nothing.
     #[arg(long, conflicts_with = "grants")]
     no_grants: bool,
+    /// Only if it still has this etag (role show).
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -91,9 +94,10 @@ pub(crate) async fn run(command: RoleCommand, authority: &Authority, printer: &P
 }
 
 async fn put(args: PutArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let role = v1::Role { tenant: args.tenant, name: args.name, grants: args.grants };
+    let role = v1::Role { tenant: args.tenant, name: args.name, grants: args.grants, ..v1::Role::default() };
+    let (etag, request_id) = (args.etag, args.request.request_id);
     let answer = authority
-        .call(v1::PutRoleRequest { role: Some(role), request_id: args.request.request_id }, async |channel, request| {
+        .call(v1::PutRoleRequest { role: Some(role), request_id, etag }, async |channel, request| {
             RolesServiceClient::new(channel).put_role(request).await
         })
         .await?;
@@ -149,7 +153,7 @@ async fn list(args: ListArgs, authority: &Authority, printer: &Printer) -> Resul
 }
 
 fn as_json(role: &v1::Role) -> Value {
-    json!({ "tenant": role.tenant, "name": role.name, "grants": grants_json(&role.grants) })
+    json!({ "tenant": role.tenant, "name": role.name, "grants": grants_json(&role.grants), "etag": role.etag })
 }
 
 /// Grants for programs.

@@ -48,6 +48,9 @@ pub(crate) struct CreateArgs {
     /// For how long its sockets are served while a gateway cannot hear the authority; unsaid: as the route says.
     #[arg(long, value_enum, default_value_t = Class::None, hide_default_value = true)]
     lease_class: Class,
+    /// What people call it.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    display_name: String,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -140,6 +143,7 @@ async fn create(args: CreateArgs, authority: &Authority, printer: &Printer) -> R
     let request = v1::CreateTenantRequest {
         name: args.name,
         lease_class: lease_class.into(),
+        display_name: args.display_name,
         request_id: args.request.request_id,
     };
     let answer = authority
@@ -163,6 +167,7 @@ async fn update(args: UpdateArgs, authority: &Authority, printer: &Printer) -> R
         display_name: args.display_name,
         etag: args.etag,
         request_id: args.request.request_id,
+        update_mask: Some(prost_types::FieldMask { paths: vec!["display_name".to_owned()] }),
     };
     let answer = authority
         .call(request, async |channel, request| TenantsServiceClient::new(channel).update_tenant(request).await)

@@ -110,7 +110,7 @@ impl Api {
         let grant =
             |&(action, pattern): &(v1::Action, &str)| v1::Grant { action: action as i32, pattern: pattern.to_owned() };
         let grants = grants.iter().map(grant).collect();
-        let role = v1::Role { tenant: tenant.to_owned(), name: name.to_owned(), grants };
+        let role = v1::Role { tenant: tenant.to_owned(), name: name.to_owned(), grants, ..Default::default() };
         self.roles()
             .put_role(v1::PutRoleRequest { role: Some(role), ..Default::default() })
             .await

@@ -9,7 +9,7 @@ use super::{Issuer, IssuerAlgorithm, IssuerUrl, MAX_RULES, Mapping};
 use crate::asking::{Before, Begun};
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
-use crate::{Audience, Authority, BeginError, Committed, MAX_GRANT_BYTES, StoreError, WriteTx};
+use crate::{Audience, Authority, BeginError, Committed, Etag, MAX_GRANT_BYTES, StoreError, WriteTx};
 
 /// The most issuers that a tenant trusts.
 pub const MAX_ISSUERS: usize = 32;
@@ -29,6 +29,8 @@ pub struct NewIssuer {
     pub algorithms: Vec<IssuerAlgorithm>,
     /// Whose its tokens are.
     pub mapping: Mapping,
+    /// Only if it is still what it was; absent: whatever it is.
+    pub from: Option<Etag>,
 }
 
 /// Why an issuer is not as it should be.
@@ -67,6 +69,9 @@ pub enum PutIssuerError {
     /// The name is another URL's or audience's.
     #[error("the name belongs to an issuer with another URL or audience; remove that first")]
     NameTaken,
+    /// It was changed since it was read, or removed.
+    #[error("the issuer was changed since it was read")]
+    Stale,
     /// The tenant trusts as many as it may.
     #[error("a tenant trusts at most {MAX_ISSUERS} issuers")]
     TooMany,
@@ -107,7 +112,12 @@ impl Authority {
         if named.is_some_and(|issuer| issuer.url != new.url || issuer.audience != new.audience) {
             return Err(PutIssuerError::NameTaken);
         }
+        tx.hold_issuer(&new.tenant, &new.url, &new.audience).await?;
         let before = tx.issuer_of(&new.tenant, &new.url, &new.audience).await?;
+        let now = before.as_ref().filter(|issuer| issuer.removed_at.is_none()).map(Issuer::etag);
+        if new.from.is_some_and(|from| now != Some(from)) {
+            return Err(PutIssuerError::Stale);
+        }
         let is_trusted = before.as_ref().is_some_and(|issuer| issuer.removed_at.is_none());
         if !is_trusted && trusted.len() >= MAX_ISSUERS {
             return Err(PutIssuerError::TooMany);

@@ -52,6 +52,9 @@ pub trait IssuerWrites: Send {
     /// An issuer in place of the one of this id. False where its name, or its URL with its audience, is that of another
     /// that is trusted.
     async fn put_issuer(&mut self, issuer: &Issuer) -> Result<bool, StoreError>;
+    /// Keeps others from changing the tenant's issuer with this URL and audience, if there is one, until the end of the
+    /// transaction.
+    async fn hold_issuer(&mut self, tenant: &TenantId, url: &IssuerUrl, audience: &Audience) -> Result<(), StoreError>;
     /// Notes that an issuer is trusted no more. False where it was not.
     async fn remove_issuer(&mut self, id: IssuerId, at: Timestamp) -> Result<bool, StoreError>;
     /// Binds a subject to an identity. False where either is bound already.

@@ -93,6 +93,8 @@ pub trait LifecycleReads: Send {
 /// Writes of this area.
 #[async_trait]
 pub trait LifecycleWrites: Send {
+    /// Keeps others from changing a role, if it is there, until the end of the transaction.
+    async fn hold_role(&mut self, tenant: &TenantId, name: &RoleName) -> Result<(), StoreError>;
     /// Keeps every other transaction that asks this for the same tenant waiting until this one has ended: what one of them
     /// counts, no other changes meanwhile.
     async fn hold_tenant(&mut self, tenant: &TenantId) -> Result<(), StoreError>;

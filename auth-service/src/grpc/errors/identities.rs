@@ -54,6 +54,7 @@ impl From<PutRoleError> for Failure {
     fn from(error: PutRoleError) -> Self {
         match error {
             PutRoleError::TenantNotFound => tenant_not_found(),
+            PutRoleError::Stale => Self::new(Reason::EtagStale, error.to_string()),
             PutRoleError::TooManyGrants
             | PutRoleError::TooManyRoles
             | PutRoleError::TooLarge

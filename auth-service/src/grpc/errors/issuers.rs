@@ -14,6 +14,7 @@ impl From<PutIssuerError> for Failure {
     fn from(error: PutIssuerError) -> Self {
         match error {
             PutIssuerError::TenantNotFound => tenant_not_found(),
+            PutIssuerError::Stale => Self::new(Reason::EtagStale, error.to_string()),
             PutIssuerError::RoleNotFound(role) => role_not_found(role.as_str()),
             PutIssuerError::SystemTenant
             | PutIssuerError::Plaintext

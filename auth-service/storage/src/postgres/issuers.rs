@@ -139,6 +139,11 @@ impl IssuerWrites for PgTx {
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
+    async fn hold_issuer(&mut self, tenant: &TenantId, url: &IssuerUrl, audience: &Audience) -> Result<(), StoreError> {
+        let sql = "SELECT 1 FROM issuers WHERE tenant = $1 AND url = $2 AND audience = $3 FOR NO KEY UPDATE";
+        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(url.as_str()).bind(audience.as_str())).await.map(drop)
+    }
+
     async fn remove_issuer(&mut self, id: IssuerId, at: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE issuers SET removed_at = $2 WHERE id = $1 AND removed_at IS NULL";
         let query = sqlx::query(sql).bind(&id.as_bytes()[..]).bind(at.as_micros());

@@ -148,6 +148,11 @@ impl LifecycleReads for PgTx {
 
 #[async_trait]
 impl LifecycleWrites for PgTx {
+    async fn hold_role(&mut self, tenant: &TenantId, name: &RoleName) -> Result<(), StoreError> {
+        let sql = "SELECT 1 FROM roles WHERE tenant = $1 AND name = $2 FOR NO KEY UPDATE";
+        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(name.as_str())).await.map(drop)
+    }
+
     /// Before any row of the tenant is locked, and the head row. Rows that refer to the tenant can be made meanwhile.
     async fn hold_tenant(&mut self, tenant: &TenantId) -> Result<(), StoreError> {
         let sql = "SELECT 1 FROM tenants WHERE name = $1 FOR NO KEY UPDATE";

@@ -139,6 +139,16 @@ impl IssuerWrites for SqliteTx {
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
+    // There is one writer.
+    async fn hold_issuer(
+        &mut self,
+        _tenant: &TenantId,
+        _url: &IssuerUrl,
+        _audience: &Audience,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn remove_issuer(&mut self, id: IssuerId, at: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE issuers SET removed_at = ?2 WHERE id = ?1 AND removed_at IS NULL";
         let query = sqlx::query(sql).bind(&id.as_bytes()[..]).bind(at.as_micros());

@@ -146,6 +146,11 @@ impl LifecycleReads for SqliteTx {
 
 #[async_trait]
 impl LifecycleWrites for SqliteTx {
+    // There is one writer.
+    async fn hold_role(&mut self, _tenant: &TenantId, _name: &RoleName) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Writers take turns.
     async fn hold_tenant(&mut self, _tenant: &TenantId) -> Result<(), StoreError> {
         Ok(())

@@ -136,7 +136,7 @@ async fn a_keys_own_grants_only_take_away_and_follow_the_roles() {
     let key = world.key(NewApiKey { grants: Some(own), ..plain() }).await.shown();
     assert_eq!(world.allowed(&key).await.principal.grants, [grant(Action::Subscribe, "room:1")]);
     let less = Role { tenant: tenant(), name: role("speaker"), grants: vec![grant(Action::Call, "sum")] };
-    world.authority.put_role(&actor(), less).await.expect("changes");
+    world.authority.put_role(&actor(), less, None).await.expect("changes");
     assert_eq!(world.allowed(&key).await.principal.grants, [grant(Action::Call, "sum")]);
 }
 

@@ -74,7 +74,7 @@ async fn both_keys_of_an_exchange_have_a_row_and_name_each_other() {
 async fn which_roles_scopes_and_grants_were_given_is_written() {
     let world = World::new().await;
     let listener = Role { tenant: tenant(), name: role("listener"), grants: Vec::new() };
-    world.authority.put_role(&actor(), listener.clone()).await.expect("a new role");
+    world.authority.put_role(&actor(), listener.clone(), None).await.expect("a new role");
     let alice = named("alice");
     world.authority.set_identity_roles(&actor(), &tenant(), &alice, vec![role("listener")]).await.expect("sets");
     let update = IdentityUpdate {

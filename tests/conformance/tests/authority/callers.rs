@@ -166,7 +166,7 @@ async fn only_a_living_key_of_an_active_service_is_a_caller() {
 #[tokio::test]
 async fn names_and_roles_are_checked_before_anything_is_made() {
     let world = World::new().await;
-    let taken = world.authority.create_tenant(&actor(), tenant(), None).await;
+    let taken = world.authority.create_tenant(&actor(), tenant(), None, None).await;
     assert!(matches!(taken, Err(CreateTenantError::Exists)));
     let new =
         |name: &str| NewIdentity::plain(tenant(), IdentityKind::User, IdentityName::try_from(name).expect("valid"));

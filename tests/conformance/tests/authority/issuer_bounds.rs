@@ -18,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 async fn a_token_of_another_tenants_issuer_is_unknown_and_leaves_no_trace_there() {
     let (world, _) = World::trusting().await;
     let globex = TenantId::try_from("globex").expect("a valid name");
-    world.authority.create_tenant(&actor(), globex.clone(), None).await.expect("a new tenant");
+    world.authority.create_tenant(&actor(), globex.clone(), None, None).await.expect("a new tenant");
     for url in ["https://other.example", "https://silent.example"] {
         let mut theirs = corp();
         theirs.tenant = globex.clone();

@@ -85,6 +85,7 @@ pub(crate) fn corp() -> NewIssuer {
             create_identities: true,
             link_identities: false,
         },
+        from: None,
     }
 }
 
@@ -277,7 +278,7 @@ async fn a_header_brings_no_key() {
 async fn the_key_of_one_issuer_signs_nothing_for_another() {
     let (world, _) = World::trusting().await;
     let globex = TenantId::try_from("globex").expect("a valid name");
-    world.authority.create_tenant(&actor(), globex.clone(), None).await.expect("a new tenant");
+    world.authority.create_tenant(&actor(), globex.clone(), None, None).await.expect("a new tenant");
     let mut other = corp();
     other.tenant = globex.clone();
     other.url = IssuerUrl::try_from("https://other.example").expect("a valid issuer");

@@ -41,7 +41,7 @@ async fn a_class_that_lasts_longer_than_the_bound_is_refused() {
     let set = world.authority.set_lease_class(&actor(), &tenant(), hold).await;
     assert!(matches!(set, Err(SetLeaseClassError::OverBound(over)) if over.class == LeaseClass::Hold), "{set:?}");
     let new = TenantId::try_from("new").expect("a valid name");
-    let created = world.authority.create_tenant(&actor(), new, hold).await;
+    let created = world.authority.create_tenant(&actor(), new, hold, None).await;
     assert!(matches!(created, Err(CreateTenantError::OverBound(_))), "{created:?}");
     let nobody = TenantId::try_from("nobody").expect("a valid name");
     let unknown = world.authority.set_lease_class(&actor(), &nobody, None).await;

@@ -35,7 +35,7 @@ async fn a_cookie_stands_for_its_session() {
 /// would replace.
 async fn closed_accounts(world: &World) -> Vec<LoginAttempt> {
     let closed: TenantId = "closed".try_into().expect("valid");
-    world.authority.create_tenant(&actor(), closed.clone(), None).await.expect("a new tenant");
+    world.authority.create_tenant(&actor(), closed.clone(), None, None).await.expect("a new tenant");
     let mut attempts = Vec::new();
     for (tenant, name, hash) in
         [(tenant(), "carol", Some(BCRYPT)), (closed.clone(), "dora", None), (closed.clone(), "erin", Some(BCRYPT))]

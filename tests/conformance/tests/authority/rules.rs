@@ -12,6 +12,7 @@ mod certificates;
 mod cookies;
 mod costs;
 pub(crate) mod data;
+mod etags;
 mod event_quota;
 mod fuzz;
 mod group_commit;

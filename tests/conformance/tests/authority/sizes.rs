@@ -23,7 +23,7 @@ fn of_bytes(name: &str, bytes: u64) -> Role {
 }
 
 async fn put(world: &World, role: Role) -> Result<(), PutRoleError> {
-    world.authority.put_role(&actor(), role).await.map(drop)
+    world.authority.put_role(&actor(), role, None).await.map(drop)
 }
 
 async fn hold(world: &World, names: &[&str]) -> Result<(), UpdateIdentityError> {

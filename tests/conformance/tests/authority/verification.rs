@@ -125,7 +125,7 @@ async fn grants_are_the_union_of_the_roles_and_change_with_them() {
     let world = World::new().await;
     let key = world.api_key().await.shown();
     let reader = Role { tenant: tenant(), name: role("reader"), grants: vec![grant(Action::History, "room:*")] };
-    let (_, none) = world.authority.put_role(&actor(), reader).await.expect("a new role");
+    let (_, none) = world.authority.put_role(&actor(), reader, None).await.expect("a new role");
     assert!(none.is_none(), "nobody holds a new role");
     let roles = vec![role("speaker"), role("reader"), role("reader")];
     let (identity, _) =
@@ -137,7 +137,7 @@ async fn grants_are_the_union_of_the_roles_and_change_with_them() {
     assert_eq!(grants, expected);
 
     let speaker = Role { tenant: tenant(), name: role("speaker"), grants: Vec::new() };
-    let (_, committed) = world.authority.put_role(&actor(), speaker).await.expect("puts");
+    let (_, committed) = world.authority.put_role(&actor(), speaker, None).await.expect("puts");
     let verdict = world.verify(&key).await;
     assert_eq!(verdict.revision, committed.expect("its holders are judged again").revision);
     assert_eq!(allowed(verdict).principal.grants, [grant(Action::History, "room:*")]);

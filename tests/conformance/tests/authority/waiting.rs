@@ -43,7 +43,7 @@ macro_rules! refused {
 
 async fn everything_is_refused(world: &World, caller: &Caller) {
     let (authority, by, alice) = (&world.authority, &Actor::caller(caller), &named("alice"));
-    refused!(authority.create_tenant(by, TenantId::try_from("new").expect("valid"), None), CreateTenantError);
+    refused!(authority.create_tenant(by, TenantId::try_from("new").expect("valid"), None, None), CreateTenantError);
     let bob = NewIdentity { name: IdentityName::try_from("bob").expect("valid"), ..robot() };
     refused!(authority.create_identity(by, bob), CreateIdentityError);
     refused!(authority.disable_identity(by, &tenant(), alice), ChangeIdentityError);
@@ -51,7 +51,7 @@ async fn everything_is_refused(world: &World, caller: &Caller) {
     refused!(authority.set_password(by, &tenant(), alice, Secret::from(PASSWORD)), SetPasswordError);
     refused!(authority.set_identity_roles(by, &tenant(), alice, Vec::new()), UpdateIdentityError);
     let speaker = Role { tenant: tenant(), name: role("speaker"), grants: Vec::new() };
-    refused!(authority.put_role(by, speaker), PutRoleError);
+    refused!(authority.put_role(by, speaker, None), PutRoleError);
     let session = IssueTokens { tenant: tenant(), identity: alice.clone(), device: None, client: None };
     refused!(authority.issue_tokens(by, session), IssueError);
     refused!(authority.log_in(by, world.attempt("alice", PASSWORD)), LoginError);

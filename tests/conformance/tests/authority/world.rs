@@ -156,10 +156,10 @@ impl World {
         let (store, authority) = open(&*data, &clock, &hasher, 1).await;
         let key = authority.bootstrap(|_| Ok(())).await.expect("starts").expect("the first start");
         let admin = authority.authenticate_caller(&key.shown(), None).await.expect("its own key");
-        authority.create_tenant(&actor(), tenant(), None).await.expect("a new tenant");
+        authority.create_tenant(&actor(), tenant(), None, None).await.expect("a new tenant");
         let grants = vec![grant(Action::Subscribe, "room:*"), grant(Action::Publish, "room:1")];
         let speaker = Role { tenant: tenant(), name: role("speaker"), grants };
-        authority.put_role(&actor(), speaker).await.expect("a new role");
+        authority.put_role(&actor(), speaker, None).await.expect("a new role");
         let name = IdentityName::try_from("alice").expect("a valid name");
         let alice = NewIdentity {
             password: Some(FirstPassword::Chosen(Secret::from(PASSWORD))),

@@ -76,6 +76,8 @@ fn tenants() -> Vec<Row> {
         row("tenant update demo --display-name Demonstration --etag {etag}")
             .says("/tenant/display_name", "Demonstration"),
         row("tenant update demo --display-name Another --etag {etag}").refused("ETAG_STALE"),
+        row("tenant update demo --display-name=").says("/tenant/display_name", ""),
+        row("tenant create named --display-name Named").says("/tenant/display_name", "Named"),
         row("tenant lease-class demo standard").says("/tenant/lease_class", "standard"),
         row("tenant lease-class demo eternal").wrong_usage(),
         row("tenant list").says("/tenants/0/name", "acme").says("/tenants/1/name", "demo"),
@@ -126,7 +128,11 @@ fn roles() -> Vec<Row> {
             .says("/role/name", "member")
             .says("/role/grants/0/pattern", "room:*"),
         row("role put --tenant demo --name member --grant fly=room:*").wrong_usage(),
-        row("role show --tenant demo --name member").says("/role/grants/1/action", "publish"),
+        row("role list --tenant demo").keeps("etag", "/roles/0/etag"),
+        row("role put --tenant demo --name member --grant publish=room:* --grant subscribe=room:* --etag {etag}")
+            .says("/role/name", "member"),
+        row("role put --tenant demo --name member --no-grants --etag {etag}").refused("ETAG_STALE"),
+        row("role show --tenant demo --name member").says("/role/grants/1/action", "subscribe"),
         row("role list --tenant demo").says("/roles/0/name", "member"),
         row("identity set-roles --tenant demo --name carol --role member").says("/identity/roles/0", "member"),
         row("identity set-roles --tenant demo --name carol --role emperor").refused("ROLE_NOT_FOUND"),
