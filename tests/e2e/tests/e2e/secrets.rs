@@ -174,7 +174,8 @@ async fn use_an_app(site: &Site) {
     let renewed = site.admin.second_factors().renew_recovery_codes(request).await.expect("they are made").into_inner();
     renewed.recovery_codes.iter().for_each(|code| remember_code(code));
     let token = login.json()["access_token"].as_str().expect("a token").to_owned();
-    ask(site, &token, "/v1/second-factor/remove", json!({ "password": password })).await;
+    let owner = json!({ "password": password, "proof": { "recovery_code": renewed.recovery_codes[0] } });
+    ask(site, &token, "/v1/second-factor/remove", owner).await;
 }
 
 /// The command line and OAuth, with keys that work and one that does not.
