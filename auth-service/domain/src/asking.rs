@@ -147,7 +147,9 @@ impl Change {
             batch = batch.answering(request, content, Some(subject));
         }
         let committed = self.tx.commit_with(batch, at).await?;
-        self.charge.map(Charge::keep);
+        if let Some(charge) = self.charge {
+            charge.keep();
+        }
         Ok(committed)
     }
 }

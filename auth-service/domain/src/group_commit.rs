@@ -141,7 +141,9 @@ impl Authority {
         let answers = decisions.into_iter().map(|decision| match decision? {
             Decision::Before(before, _) => Ok(before),
             Decision::Kill(.., charge) => {
-                charge.filter(|_| committed.is_some()).map(Charge::keep);
+                if let Some(charge) = charge.filter(|_| committed.is_some()) {
+                    charge.keep();
+                }
                 committed.ok_or(RevokeError::Store(StoreError::Corrupt { what: "a kill without entry" }))
             }
         });
