@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use auth_domain::{Ended, KeyEncryptionKeys, Lives, LogFault, Store, StoreError, WholeLog, check_log};
+use auth_domain::{
+    Ended, KeyEncryptionKeys, Lives, LogFault, ReadView, RetentionRules, Store, StoreError, WholeLog, check_log,
+};
 use auth_storage::Schema;
 use portcullis_types::{Clock, Timestamp};
 
@@ -81,7 +83,7 @@ fn time(newest: Option<Timestamp>, clock: &dyn Clock, report: &mut Report) {
     }
 }
 
-/// What should be gone since a day. Whoever serves removes it.
+/// What should be gone since a day; of the audit trail since two, because it is shortened by a day at a time. Whoever serves removes it.
 async fn overdue(config: &Config, store: &dyn Store, clock: &dyn Clock, report: &mut Report) {
     let rules = config.retention.kept();
     let lives = Lives {
@@ -104,6 +106,9 @@ async fn overdue(config: &Config, store: &dyn Store, clock: &dyn Clock, report: 
                 found.push(format!("{count}{more} {}", what.word()));
             }
         }
+        if let Some(seal) = overdue_seal(view.as_mut(), &rules, late).await? {
+            found.push(format!("rows of the audit trail, from seal {seal} on"));
+        }
         Ok::<_, StoreError>(found)
     };
     match counted.await {
@@ -116,6 +121,19 @@ async fn overdue(config: &Config, store: &dyn Store, clock: &dyn Clock, report: 
         }
         Err(error) => unanswered("retention", &error, report),
     }
+}
+
+/// The first seal of the audit trail, where it should be gone. The newest one never is.
+async fn overdue_seal(
+    view: &mut dyn ReadView,
+    rules: &RetentionRules,
+    late: Timestamp,
+) -> Result<Option<u64>, StoreError> {
+    let Some(kept) = rules.audit else { return Ok(None) };
+    let start = view.audit_start().await?.map_or(0, |start| start.anchor.number);
+    let seals = view.audit_seals(start, 2).await?;
+    let before = late.saturating_sub(kept).saturating_sub(LATE);
+    Ok(seals.first().filter(|first| seals.len() > 1 && first.sealed_at < before).map(|first| first.number))
 }
 
 async fn keks(config: &Config) -> Result<Option<KeyEncryptionKeys>, String> {

@@ -11,8 +11,9 @@ pub(crate) const BEGIN: &str = "INSERT INTO audit_start (id, number, hash, kek_i
 pub(crate) const MOVE_ON: &str = "UPDATE audit_start SET number = $1, hash = $2, kek_id = $3, mark = $4
     WHERE id = 1 AND number = $5 AND hash = $6";
 
-/// `$1` is the last seal that goes. What carries the number of an earlier one was put there, and goes with it.
-pub(crate) const REMOVE_ROWS: &str = "DELETE FROM audit WHERE seal <= $1";
+/// `$1` is the seal after which the trail began, `$2` the last one that goes.
+pub(crate) const REMOVE_ROWS: &str = "DELETE FROM audit WHERE seal > $1 AND seal <= $2";
+/// `$1` is the last seal that goes.
 pub(crate) const REMOVE_SEALS: &str = "DELETE FROM audit_seals WHERE number <= $1";
 
 /// `$1` and `$2` vouch for it from now on, where `$5` vouches for the seal `$3` and `$4` until now.

@@ -50,7 +50,9 @@ Rows of the last seconds have no seal yet. Needs the scope audit and a key of th
 
 Where the authority removes old rows (retention.audit_days), the trail begins after the last seal that was removed, and this
 says so. The authority's key-encryption key vouches for that seal: whoever can write the database alone cannot have the
-trail begin later. An anchor that is older than the beginning proves nothing any more: note the new one.
+trail begin later by itself. A noted anchor from before the beginning cannot be compared, and that is a finding: a trail
+that was made again and then removed looks the same. What an authority removes by its rules is never an anchor that was
+noted less than audit_days ago. So note the anchor more often than that, daily for example.
 
 Examples:
   portcullis audit verify
@@ -184,7 +186,6 @@ struct Checked {
     findings: Vec<AuditFinding>,
     last: Option<AuditAnchor>,
     begins_after: Option<AuditAnchor>,
-    noted_is_gone: bool,
 }
 
 async fn verify(args: &VerifyArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
@@ -210,13 +211,8 @@ async fn verify(args: &VerifyArgs, authority: &Authority, printer: &Printer) -> 
     if findings.is_empty() {
         fields.push(("found", "nothing wrong".to_owned()));
     }
-    if checked.noted_is_gone {
-        let word = "the seal that was noted was removed since: it proves nothing any more";
-        fields.push(("noted", word.to_owned()));
-    }
     let json = json!({
         "begins_after": begins,
-        "noted_is_gone": checked.noted_is_gone,
         "seals": checked.seals,
         "sealed_rows": checked.sealed,
         "waiting_rows": checked.waiting,
@@ -250,8 +246,7 @@ async fn check(
         }
     }
     checked.findings.extend(check.end());
-    (checked.last, checked.begins_after, checked.noted_is_gone) =
-        (check.last(), check.begins_after(), check.noted_is_gone());
+    (checked.last, checked.begins_after) = (check.last(), check.begins_after());
     Ok(checked)
 }
 
@@ -305,6 +300,10 @@ fn sentence(finding: &AuditFinding) -> String {
         AuditFinding::Truncated { noted, last } => {
             format!("the trail was cut off: it ends at seal {last}, and seal {noted} was noted")
         }
+        AuditFinding::AnchorGone { noted, begins_after } => format!(
+            "seal {noted} was noted and is gone: the trail begins after seal {begins_after}. Where it was noted less than \
+             retention.audit_days ago, no rule removed it"
+        ),
         AuditFinding::BeginningForged { seal } => format!(
             "the trail is said to begin after seal {seal}, and no key-encryption key vouches for that: seals may be gone"
         ),

@@ -188,6 +188,13 @@ pub enum AuditFinding {
         /// The last one that is there.
         last: u64,
     },
+    /// The seal that was noted elsewhere is not there to be compared: the trail begins later.
+    AnchorGone {
+        /// The one that was noted.
+        noted: u64,
+        /// The last one that was removed.
+        begins_after: u64,
+    },
     /// The trail is said to begin after a seal, and whoever holds the key-encryption keys does not vouch for that.
     BeginningForged {
         /// Which.
@@ -221,6 +228,7 @@ pub enum AuditFinding {
 pub struct AuditCheck {
     last: Option<AuditAnchor>,
     noted: Option<AuditAnchor>,
+    was_noted_met: bool,
     begins_after: Option<AuditAnchor>,
 }
 
@@ -243,15 +251,12 @@ impl AuditCheck {
     /// Everything up to a seal was removed: the trail begins after it, or goes on there where that was done meanwhile.
     /// `rows` still carry the number of a seal that is gone. What is wrong with that.
     pub fn begin_after(&mut self, seal: AuditAnchor, is_vouched_for: bool, rows: &[SealedRow]) -> Vec<AuditFinding> {
-        let AuditAnchor { number, hash } = seal;
         let mut findings = Vec::new();
         if !is_vouched_for {
-            findings.push(AuditFinding::BeginningForged { seal: number });
+            findings.push(AuditFinding::BeginningForged { seal: seal.number });
         }
-        if self.noted.is_some_and(|noted| noted.number == number && noted.hash != hash) {
-            findings.push(AuditFinding::AnchorMissed { seal: number });
-        }
-        findings.extend(rows.iter().map(|row| AuditFinding::RowAdded { seal: number, row: row.id }));
+        findings.extend(self.meet(seal));
+        findings.extend(rows.iter().map(|row| AuditFinding::RowAdded { seal: seal.number, row: row.id }));
         (self.last, self.begins_after) = (Some(seal), Some(seal));
         findings
     }
@@ -261,10 +266,11 @@ impl AuditCheck {
         self.begins_after
     }
 
-    /// Whether the seal that was noted elsewhere went with what was removed, so that it proves nothing any more.
-    pub fn noted_is_gone(&self) -> bool {
-        let before = |noted: AuditAnchor| self.begins_after.is_some_and(|begins| noted.number < begins.number);
-        self.noted.is_some_and(before)
+    /// Whether this is another seal than the noted one of its number.
+    fn meet(&mut self, seal: AuditAnchor) -> Option<AuditFinding> {
+        let noted = self.noted.filter(|noted| noted.number == seal.number)?;
+        self.was_noted_met = true;
+        (noted.hash != seal.hash).then_some(AuditFinding::AnchorMissed { seal: seal.number })
     }
 
     /// The next seal with the rows that carry its number. What is wrong with them.
@@ -280,19 +286,22 @@ impl AuditCheck {
         if seal.computed() != seal.hash {
             findings.push(AuditFinding::SealAltered { seal: number });
         }
-        if self.noted.is_some_and(|noted| noted.number == number && noted.hash != seal.hash) {
-            findings.push(AuditFinding::AnchorMissed { seal: number });
-        }
+        findings.extend(self.meet(seal.anchor()));
         findings.extend(compare(number, &seal.rows, rows));
         self.last = Some(seal.anchor());
         findings
     }
 
-    /// After the last seal.
+    /// After the last seal. A noted seal that was removed is a finding: nobody can tell a trail that was made again, and then
+    /// removed up to a later seal than the noted one, from one that became old.
     pub fn end(&self) -> Option<AuditFinding> {
         let last = self.last.map_or(0, |last| last.number);
         let noted = self.noted?.number;
-        (noted > last).then_some(AuditFinding::Truncated { noted, last })
+        if noted > last {
+            return Some(AuditFinding::Truncated { noted, last });
+        }
+        let begins_after = self.begins_after.map_or(0, |begins| begins.number);
+        (noted < begins_after && !self.was_noted_met).then_some(AuditFinding::AnchorGone { noted, begins_after })
     }
 }
 
@@ -438,25 +447,36 @@ mod tests {
             let mut findings = check.begin_after(begins, is_vouched_for, rows);
             findings.extend(rest.iter().flat_map(|seal| check.next(seal, &seal.rows)));
             findings.extend(check.end());
-            (findings, check.noted_is_gone())
+            findings
         };
         let first = seals[0].anchor();
-        assert_eq!(of(Some(seals[2].anchor()), first, true, &[], &seals[1..]), (vec![], false));
-        assert_eq!(of(Some(first), first, true, &[], &seals[1..]), (vec![], false));
-        assert_eq!(of(Some(first), seals[1].anchor(), true, &[], &seals[2..]), (vec![], true));
+        assert_eq!(of(Some(seals[2].anchor()), first, true, &[], &seals[1..]), []);
+        assert_eq!(of(Some(first), first, true, &[], &seals[1..]), []);
+        let gone = AuditFinding::AnchorGone { noted: 1, begins_after: 2 };
+        assert_eq!(of(Some(first), seals[1].anchor(), true, &[], &seals[2..]), [gone]);
         let other = AuditAnchor { hash: [9; 32], ..first };
         let forked = AuditFinding::SealForked { seal: 2 };
         assert_eq!(
-            of(Some(first), other, false, &[], &seals[1..]).0,
+            of(Some(first), other, false, &[], &seals[1..]),
             [AuditFinding::BeginningForged { seal: 1 }, AuditFinding::AnchorMissed { seal: 1 }, forked]
         );
-        assert_eq!(of(None, other, true, &[], &seals[1..]).0, [forked]);
+        assert_eq!(of(None, other, true, &[], &seals[1..]), [forked]);
         let missing = AuditFinding::SealsMissing { from: 2, before: 3 };
-        assert_eq!(of(None, first, true, &[], &seals[2..]).0, [missing]);
+        assert_eq!(of(None, first, true, &[], &seals[2..]), [missing]);
         let added = AuditFinding::RowAdded { seal: 1, row: 99 };
-        assert_eq!(of(None, first, true, &[row(99, "session:1")], &seals[1..]).0, [added]);
+        assert_eq!(of(None, first, true, &[row(99, "session:1")], &seals[1..]), [added]);
         let cut = AuditFinding::Truncated { noted: 3, last: 1 };
-        assert_eq!(of(Some(seals[2].anchor()), first, true, &[], &[]).0, [cut]);
+        assert_eq!(of(Some(seals[2].anchor()), first, true, &[], &[]), [cut]);
+    }
+
+    #[test]
+    fn a_noted_seal_that_is_removed_once_it_was_compared_is_not_gone() {
+        let seals = trail();
+        let mut check = AuditCheck::from_the_beginning(Some(seals[0].anchor()));
+        assert_eq!(check.next(&seals[0], &seals[0].rows), []);
+        assert_eq!(check.begin_after(seals[1].anchor(), true, &[]), [], "the first two went meanwhile");
+        assert_eq!(check.next(&seals[2], &seals[2].rows), []);
+        assert_eq!(check.end(), None);
     }
 
     #[test]

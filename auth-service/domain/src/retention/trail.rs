@@ -69,19 +69,28 @@ impl Authority {
         if let Some(start) = start.filter(|start| !start.is_vouched_for(self.keks())) {
             return Err(TrailFault::Unvouched(start.anchor.number).into());
         }
+        let begins_after = from.map_or(0, |from| from.number);
+        if !view.audit_up_to(begins_after, 1).await?.is_empty() {
+            return Err(TrailFault::Changed(begins_after).into());
+        }
         // Beside the writers: what is sealed does not change.
-        let mut check = AuditCheck::after(from);
+        let (mut check, mut count) = (AuditCheck::after(from), 0);
         for seal in going {
             let rows = view.sealed_audit(seal.number, MOST_EXPORTED).await?;
             let rows: Vec<SealedRow> = rows.iter().map(AuditRecord::sealed).collect();
             if !check.next(seal, &rows).is_empty() {
                 return Err(TrailFault::Changed(seal.number).into());
             }
+            count += rows.len() as u64;
         }
         drop(view);
         let Some(mut turn) = self.turn().await? else { return Ok(Tidied::Elsewhere) };
         let next = AuditStart::new(last, self.kek());
         let Some(rows) = turn.tx.remove_sealed_audit(from, &next).await? else { return Ok(Tidied::Elsewhere) };
+        // What was put there since is not taken away unseen.
+        if rows != count {
+            return Err(TrailFault::Changed(last.number).into());
+        }
         let (actor, system) = (Actor::authority(), TenantId::system());
         let entry = self.audit(&actor, &system, "audit.remove", About::Trail(last));
         let counts = Detail::default().and_count("seals", going.len()).and("rows", rows);

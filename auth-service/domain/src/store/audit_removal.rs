@@ -19,8 +19,9 @@ pub trait AuditRemovalReads: Send {
 /// Deletions of whole batches.
 #[async_trait]
 pub trait AuditRemovalWrites: Send {
-    /// Removes every seal up to that of `next` with its rows, and has the trail begin there; how many rows. None where it
-    /// does not begin at `from` any more; an absent one is the first seal.
+    /// Removes every seal up to that of `next`, and the rows of those after `from`, and has the trail begin there; how many
+    /// rows. What carries an earlier number was put there, and stays to be found. None where it does not begin after `from`
+    /// any more; an absent one is before the first seal.
     async fn remove_sealed_audit(
         &mut self,
         from: Option<AuditAnchor>,

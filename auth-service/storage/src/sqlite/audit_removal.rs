@@ -44,7 +44,9 @@ impl AuditRemovalWrites for SqliteTx {
         if self.write(query).await?.rows_affected() == 0 {
             return Ok(None);
         }
-        let rows = self.write(sqlx::query(REMOVE_ROWS).bind(number(anchor.number))).await?.rows_affected();
+        let began = number(from.map_or(0, |from| from.number));
+        let query = sqlx::query(REMOVE_ROWS).bind(began).bind(number(anchor.number));
+        let rows = self.write(query).await?.rows_affected();
         self.write(sqlx::query(REMOVE_SEALS).bind(number(anchor.number))).await?;
         Ok(Some(rows))
     }

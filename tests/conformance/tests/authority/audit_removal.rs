@@ -42,11 +42,8 @@ async fn removed(authority: &Authority) -> u64 {
     }
 }
 
-/// What somebody finds who is handed the trail: where it begins, whether the noted seal is gone, and what is wrong.
-async fn checked(
-    authority: &Authority,
-    noted: Option<AuditAnchor>,
-) -> (Option<AuditBeginning>, bool, Vec<AuditFinding>) {
+/// What somebody finds who is handed the trail: where it begins, and what is wrong.
+async fn checked(authority: &Authority, noted: Option<AuditAnchor>) -> (Option<AuditBeginning>, Vec<AuditFinding>) {
     let (mut check, mut begins, mut findings, mut after) = (AuditCheck::from_the_beginning(noted), None, Vec::new(), 0);
     while let Some(part) = authority.sealed_audit_after(after).await.expect("reads") {
         let rows: Vec<SealedRow> = part.rows.iter().map(AuditRecord::sealed).collect();
@@ -60,11 +57,11 @@ async fn checked(
         }
     }
     findings.extend(check.end());
-    (begins, check.noted_is_gone(), findings)
+    (begins, findings)
 }
 
 async fn found(world: &World) -> Vec<AuditFinding> {
-    checked(&world.authority, None).await.2
+    checked(&world.authority, None).await.1
 }
 
 #[tokio::test]
@@ -80,7 +77,7 @@ async fn old_batches_go_whole_and_the_trail_says_up_to_where() {
     let gone = (sealed[0].rows.len() + sealed[1].rows.len()) as u64;
     assert_eq!(removed(&world.authority).await, gone);
     assert_eq!(removed(&world.authority).await, 0, "the newest seal stays, however old it is");
-    let (begins, _, findings) = checked(&world.authority, Some(sealed[2].anchor())).await;
+    let (begins, findings) = checked(&world.authority, Some(sealed[2].anchor())).await;
     assert_eq!(begins, Some(AuditBeginning { after: sealed[1].anchor(), is_vouched_for: true }));
     assert_eq!(findings, []);
     let page = world.authority.audit_entries(&TenantId::system(), &AuditFilter::default(), Page::default()).await;
@@ -93,9 +90,15 @@ async fn old_batches_go_whole_and_the_trail_says_up_to_where() {
     world.log_in().await;
     let newest = seal(&world).await;
     assert!(removed(&world.authority).await > 0, "and so it goes on");
-    let (begins, noted_is_gone, findings) = checked(&world.authority, Some(sealed[2].anchor())).await;
-    assert_eq!((begins.map(|begins| begins.after.number), noted_is_gone), (Some(newest.number - 1), true));
-    assert_eq!(findings, []);
+    let (begins, findings) = checked(&world.authority, Some(sealed[2].anchor())).await;
+    let begins_after = begins.expect("it begins later").after.number;
+    assert_eq!(begins_after, newest.number - 1);
+    assert_eq!(
+        findings,
+        [AuditFinding::AnchorGone { noted: 3, begins_after }],
+        "what was noted proves nothing any more"
+    );
+    assert_eq!(found(&world).await, []);
 }
 
 #[tokio::test]
@@ -106,7 +109,7 @@ async fn rows_are_kept_for_ever_or_for_as_long_as_is_said() {
         assert_eq!(world.authority.remove_audit(&rules).await.expect("reads"), Tidied::Nothing, "{kept:?}");
     }
     assert_eq!(RetentionRules::default().audit, None);
-    assert_eq!(checked(&world.authority, None).await, (None, false, vec![]));
+    assert_eq!(checked(&world.authority, None).await, (None, vec![]));
 }
 
 #[tokio::test]
@@ -126,6 +129,27 @@ async fn a_removal_never_makes_a_damaged_trail_look_whole() {
         );
         assert!(!found(&world).await.is_empty(), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn what_was_planted_before_the_beginning_is_not_removed_unseen() {
+    let refused = async |world: &World, at| {
+        let refused = world.authority.remove_audit(&rules()).await;
+        assert!(matches!(refused, Err(CompactError::Trail(TrailFault::Changed(of))) if of == at), "{at}: {refused:?}");
+    };
+    let world = old().await;
+    world.log_in().await;
+    world.data.tamper("UPDATE audit SET seal = 0 WHERE seal IS NULL").await;
+    refused(&world, 0).await;
+
+    let world = old().await;
+    assert!(removed(&world.authority).await > 0);
+    seal(&world).await;
+    world.clock.advance(40 * DAY);
+    world.log_in().await;
+    world.data.tamper("UPDATE audit SET seal = 1 WHERE seal IS NULL").await;
+    refused(&world, 2).await;
+    assert!(matches!(found(&world).await[..], [AuditFinding::RowAdded { seal: 2, .. }, ..]));
 }
 
 /// Whoever can write the database has no key-encryption key.
@@ -175,7 +199,7 @@ async fn what_comes_after_the_beginning_is_held_in_place_as_ever() {
     assert_eq!(found(&world).await, planted, "under a seal that is gone");
     world.data.tamper("DELETE FROM audit WHERE seal = 1").await;
     world.data.tamper("DELETE FROM audit_seals WHERE number = 4").await;
-    let cut = checked(&world.authority, Some(noted)).await.2;
+    let cut = checked(&world.authority, Some(noted)).await.1;
     assert_eq!(cut, [AuditFinding::Truncated { noted: 4, last: 3 }]);
 }
 
@@ -201,7 +225,7 @@ async fn a_new_key_encryption_key_vouches_for_the_beginning_too() {
     };
     let both = open(KeyEncryptionKeys::new(new(), vec![KeyEncryptionKey::new(&KEK)])).await;
     let vouched = async |authority: &Authority| {
-        let (begins, _, findings) = checked(authority, None).await;
+        let (begins, findings) = checked(authority, None).await;
         assert_eq!(findings.is_empty(), begins.expect("it begins later").is_vouched_for);
         findings.is_empty()
     };

@@ -115,6 +115,7 @@ async fn old_rows_are_removed_and_the_check_begins_where_that_ended() {
     let mut authority = Authority::start(folder.path(), &[], "").await;
     let admin = authority.admin().await;
     let mut anchor = anchor_once_all_is_sealed(&authority).await;
+    let noted = anchor.clone();
     for tenant in ["acme", "other"] {
         admin.create_tenant(tenant).await;
         let before = anchor;
@@ -138,6 +139,9 @@ async fn old_rows_are_removed_and_the_check_begins_where_that_ended() {
         answer["begins_after"].as_str().map(str::to_owned)
     })
     .await;
+    let gone = portcullis(&authority, &["audit", "verify", "--anchor", &noted]);
+    assert_eq!(gone.code, 1, "{gone}");
+    assert!(gone.stdout.contains("was noted and is gone"), "{gone}");
     let said =
         portcullis(&authority, &["audit", "list", "--tenant", "system", "--action", "audit.remove"]).done().to_owned();
     assert!(said.contains(&format!("seal:{begins}")), "{said}");
