@@ -13,6 +13,7 @@ use portcullis_types::{CredentialId, Revision, SessionId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::client::ClientAddress;
 use super::credential::Taken;
 use super::problem::Problem;
 use super::{Edge, body, credential};
@@ -79,14 +80,14 @@ struct Asker {
 }
 
 impl Asker {
-    async fn of(edge: &Edge, taken: Taken) -> Result<Self, Problem> {
+    async fn of(edge: &Edge, ClientAddress(from): ClientAddress, taken: Taken) -> Result<Self, Problem> {
         let context = PresentationContext::default();
         let principal = match edge.authority.verify(Presented::Bearer(taken.secret()), &context).await?.judgement {
             Judgement::Allowed(allowed) => allowed.principal,
             Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
         };
         let session = principal.session.ok_or(Problem::NoSession)?;
-        let actor = Actor::identity(&principal.tenant, principal.identity);
+        let actor = Actor::identity(&principal.tenant, principal.identity).at(from);
         Ok(Self { tenant: principal.tenant, which: IdentityRef::Id(principal.identity), session, actor })
     }
 
@@ -119,8 +120,12 @@ impl Key {
 }
 
 /// Gives a challenge.
-pub(super) async fn begin(State(edge): State<Edge>, headers: HeaderMap) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, credential::take(&edge, &headers)?).await?;
+pub(super) async fn begin(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asker = Asker::of(&edge, from, credential::take(&edge, &headers)?).await?;
     let begun = edge.authority.begin_signature_key(&asker.tenant, &asker.which, Some(asker.session)).await?;
     let expires_in = begun.expires_in.as_secs();
     Ok(Json(BeginResponse { challenge: begun.challenge, audience: begun.audience, expires_in }).into_response())
@@ -129,10 +134,11 @@ pub(super) async fn begin(State(edge): State<Edge>, headers: HeaderMap) -> Resul
 /// Registers a key of the session.
 pub(super) async fn register(
     State(edge): State<Edge>,
+    from: ClientAddress,
     headers: HeaderMap,
     body::Json(asked): body::Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, credential::take(&edge, &headers)?).await?;
+    let asker = Asker::of(&edge, from, credential::take(&edge, &headers)?).await?;
     let label = asked.label.as_deref().map(Label::try_from).transpose();
     let new = NewSignatureKey {
         tenant: asker.tenant,
@@ -153,8 +159,12 @@ pub(super) async fn register(
 }
 
 /// The keys of the session, newest first.
-pub(super) async fn list(State(edge): State<Edge>, headers: HeaderMap) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, credential::take_to_read(&edge, &headers)?).await?;
+pub(super) async fn list(
+    State(edge): State<Edge>,
+    from: ClientAddress,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asker = Asker::of(&edge, from, credential::take_to_read(&edge, &headers)?).await?;
     let (keys, now) = (asker.keys(&edge).await?, edge.clock.now());
     let keys = keys.into_iter().map(|key| Key::of(key, now)).collect::<Result<_, _>>()?;
     Ok(Json(KeysResponse { keys }).into_response())
@@ -163,10 +173,11 @@ pub(super) async fn list(State(edge): State<Edge>, headers: HeaderMap) -> Result
 /// Ends a key of the session, and closes the sockets that were set up with it.
 pub(super) async fn revoke(
     State(edge): State<Edge>,
+    from: ClientAddress,
     headers: HeaderMap,
     body::Json(asked): body::Json<RevokeKeyRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, credential::take(&edge, &headers)?).await?;
+    let asker = Asker::of(&edge, from, credential::take(&edge, &headers)?).await?;
     let id = CredentialId::try_from(asked.id.as_str()).map_err(|invalid| Problem::InvalidField(invalid.rule))?;
     let key = edge.authority.signature_key(&asker.tenant, id).await?;
     let key = key.filter(|key| key.session == Some(asker.session)).ok_or(Problem::NoSignatureKey)?;

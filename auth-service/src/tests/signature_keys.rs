@@ -189,3 +189,26 @@ async fn at_the_edge_a_session_sees_and_ends_its_own_keys_only() {
     let allowed = world.verify(&world.admin, &tokens.access_token).await.allowed.expect("the session goes on");
     assert_eq!(allowed.signature_keys.len(), 1, "the identity's");
 }
+
+#[tokio::test]
+async fn the_trail_says_from_where_a_session_registered_and_revoked_a_key() {
+    let world = World::new().await;
+    let (_, tokens) = world.issue().await;
+    let bearer = format!("Bearer {}", tokens.access_token);
+    let headers = [(header::AUTHORIZATION, bearer.as_str()), (header::CONTENT_TYPE, "application/json")];
+    let post = async |what: &str, body: Value| {
+        let path = format!("/v1/signature-keys/{what}");
+        let (response, answer) = world.http(&path, &headers, &body.to_string()).await;
+        assert_eq!(response.status(), 200, "{what}: {answer}");
+        answer
+    };
+    let begun = post("begin", json!({})).await;
+    let (key, text) = (ClientKey::new(), |name: &str| begun[name].as_str().expect("a text").to_owned());
+    let wanted = json!({"jwk": key.jwk(), "proof": key.prove(&text("challenge"), &text("audience"))});
+    let registered = post("register", wanted).await;
+    post("revoke", json!({"id": registered["key"]["id"]})).await;
+    let request = v1::ListAuditEntriesRequest { tenant: "demo".into(), page_size: 2, ..Default::default() };
+    let found = world.audit().list_audit_entries(by(&world.admin, request)).await.expect("it may").into_inner();
+    let rows: Vec<_> = found.entries.iter().map(|entry| (entry.action.as_str(), entry.address.as_str())).collect();
+    assert_eq!(rows, [("credential.revoke", "127.0.0.1"), ("signature_key.register", "127.0.0.1")]);
+}
