@@ -56,7 +56,8 @@ async fn one_host_without_a_key_takes_its_share_of_connections_and_no_others() {
 
 #[tokio::test]
 async fn a_connection_without_a_caller_ends_and_gives_its_place_back() {
-    let world = World::with(|config| config.grpc.limits.admission_ms = 1_000).await;
+    // Enough for what makes the world itself to call, however busy the machine is.
+    let world = World::with(|config| config.grpc.limits.admission_ms = 10_000).await;
     let mut stream = stranger("127.0.0.2", world.running().grpc).await.expect("there is room");
     let mut rest = Vec::new();
     // The end, or a reset.
