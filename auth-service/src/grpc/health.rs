@@ -1,6 +1,8 @@
 //! What load balancers ask, without a credential.
 //!
 //! Guarantees: watches of health end when shutdown is requested, and so many may be open; one more is refused.
+//! A connection that only asks for health has no caller: it ends after `grpc.limits.admission_ms` and is counted as refused,
+//! and a balancer connects again.
 
 use std::pin::Pin;
 use std::sync::Arc;
