@@ -190,6 +190,8 @@ struct Looked {
     /// Checked where nothing was found.
     decoy: String,
     known_place: bool,
+    /// The tenant: in a suspended one a right password is worth as little as a wrong one, and takes as long.
+    open: bool,
 }
 
 impl Authority {
@@ -203,7 +205,8 @@ impl Authority {
         let phc = found.as_ref().map_or(looked.decoy, |(_, password)| password.phc.clone());
         let matches = self.verify_or_give_back(&slot, attempt.password.clone(), phc).await?;
         let denied = LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() });
-        let Some((identity, password)) = found.filter(|(identity, _)| matches && may_log_in(identity)) else {
+        let right = found.filter(|(identity, _)| matches && looked.open && may_log_in(identity));
+        let Some((identity, password)) = right else {
             return Ok(denied);
         };
 
@@ -362,12 +365,13 @@ impl Authority {
         let issued = view.head().revision();
         let known_place = door.is_known(view.as_mut(), self.now()).await?;
         let decoy = self.decoy(view.as_mut(), &attempt.tenant, &door.account).await?;
+        let open = is_open(view.as_mut(), &attempt.tenant).await?;
         let identity = view.identity(&attempt.tenant, &IdentityRef::Name(attempt.name.clone())).await?;
         let found = match identity {
             Some(identity) => view.password(&attempt.tenant, identity.id).await?.map(|password| (identity, password)),
             None => None,
         };
-        Ok(Looked { issued, found, decoy, known_place })
+        Ok(Looked { issued, found, decoy, known_place, open })
     }
 
     /// A hash of the tenant, always the same for one account; none of its passwords opens anything by it.
@@ -390,6 +394,10 @@ pub(crate) fn may_log_in(identity: &Identity) -> bool {
     }
 }
 
+async fn is_open(view: &mut dyn ReadView, tenant: &TenantId) -> Result<bool, StoreError> {
+    Ok(view.tenant(tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active))
+}
+
 /// The identity as it is now, if it may still log in by this password.
 pub(crate) async fn still_good(
     view: &mut dyn ReadView,
@@ -398,6 +406,6 @@ pub(crate) async fn still_good(
 ) -> Result<Option<Identity>, StoreError> {
     let now = view.identity(&identity.tenant, &IdentityRef::Id(identity.id)).await?;
     let unchanged = view.password(&identity.tenant, identity.id).await?.is_some_and(|row| row.id == password);
-    let open = view.tenant(&identity.tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active);
+    let open = is_open(view, &identity.tenant).await?;
     Ok(now.filter(|identity| unchanged && open && may_log_in(identity)))
 }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use auth_domain::{
-    Authority, CertificateName, Certified, Connections, Head, KeyEncryptionKey, LogEntry, PoolUse, PresentationContext,
-    Presented, ReadView, Scopes, StandingRows, Store, StoreError, Verdict, WithParent, WriteTx,
+    Authority, CertificateName, Certified, Connections, Head, KeyEncryptionKey, LogEntry, LoginOutcome, PoolUse,
+    PresentationContext, Presented, ReadView, Scopes, StandingRows, Store, StoreError, Verdict, WithParent, WriteTx,
 };
 use portcullis_types::{CredentialId, RedemptionId, Revision, Secret};
 
 use super::callers::{new_key, service};
-use super::world::{KEK, Shown as _, World, allowed, parts};
+use super::world::{KEK, PASSWORD, Shown as _, World, actor, allowed, parts, tenant};
 
 /// How often a store was asked what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,4 +176,21 @@ async fn a_ticket_takes_a_look_and_the_transaction_that_spends_it() {
     let redemption = RedemptionId::from_bytes([1; 16]);
     allowed(verify(&authority, Presented::Ticket { ticket: &ticket, redemption }).await);
     assert_eq!(counted.taken(), Asked { looks: 1, transactions: 1, ..Asked::default() });
+}
+
+/// A transaction more would tell by its time that the password is right.
+#[tokio::test]
+async fn in_a_suspended_tenant_a_right_password_takes_what_a_wrong_one_takes() {
+    let world = World::new().await;
+    world.authority.suspend_tenant(&actor(), &tenant()).await.expect("suspends");
+    let (counted, authority) = counted(&world).await;
+    let log_in = async |password| {
+        counted.taken();
+        let before = world.hasher.evaluations();
+        let outcome = authority.log_in(&actor(), world.attempt("alice", password)).await.expect("an outcome");
+        assert!(matches!(outcome, LoginOutcome::Denied(_)), "{password}");
+        assert_eq!(world.hasher.evaluations(), before + 1, "{password}");
+        counted.taken()
+    };
+    assert_eq!(log_in("wrong horse battery").await, log_in(PASSWORD).await);
 }
