@@ -190,7 +190,8 @@ impl Authority {
         let about = About::Credential { id: row.credential.id, of: row.credential.identity };
         let entry = self.audit(actor, &new.tenant, "signature_key.register", about);
         change.insert_audit(&entry.telling(terms_told(&row.credential))).await?;
-        let registered = SignatureKey::of(row, CredentialState::Active);
+        // What ended the session meanwhile may be older than this transaction.
+        let registered = self.stands(&mut *change, row).await?;
         let committed = change.commit_with(judged_again(&holder), registered.id.to_string(), self.now()).await?;
         Ok(RegisteredSignatureKey { key: registered, committed })
     }

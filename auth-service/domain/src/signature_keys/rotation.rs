@@ -16,8 +16,8 @@ use crate::asking::{Before, Begun};
 use crate::audit::{About, Actor, Detail};
 use crate::standing::Standing;
 use crate::{
-    Authority, BeginError, Committed, Credential, CredentialState, IdentityRef, KeyTerms, MAX_API_KEY_LIFE,
-    MAX_KEY_OVERLAP, ReadView, SignatureKeyRow, StoreError,
+    Authority, BeginError, Committed, Credential, IdentityRef, KeyTerms, MAX_API_KEY_LIFE, MAX_KEY_OVERLAP, ReadView,
+    SignatureKeyRow, StoreError,
 };
 
 /// A key to exchange.
@@ -115,7 +115,7 @@ impl Authority {
         change.insert_audits(&[rotated, registered.telling(terms_told(&row.credential))]).await?;
         let old = change.signature_key(old.id).await?.ok_or(GONE)?;
         let old = self.stands(&mut *change, old).await?;
-        let key = SignatureKey::of(row, CredentialState::Active);
+        let key = self.stands(&mut *change, row).await?;
         let committed = change.commit_with(judged_again(&holder), key.id.to_string(), now).await?;
         Ok(RotatedSignatureKey { key, old, committed })
     }
