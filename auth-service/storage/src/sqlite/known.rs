@@ -9,7 +9,7 @@
 //! because gateways keep verdicts. Bounded: [`MOST`]; then all are forgotten.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use auth_domain::{CredentialKind, Head, StandingRows};
@@ -23,6 +23,8 @@ const MOST: usize = 1_024;
 pub(super) struct Known {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Whether nothing is to be known ever after, and it was said.
+    is_over: AtomicBool,
     kept: RwLock<Kept>,
 }
 
@@ -40,18 +42,21 @@ pub(super) struct Quiet(u64);
 /// A commit, which ends when it has said how it went. Dropped, it never does.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct Commit<'a>(&'a Known);
+pub(super) struct Commit<'a> {
+    known: &'a Known,
+    has_ended: bool,
+}
 
 impl Known {
     /// Where another process commits.
     pub(super) fn nothing() -> Self {
-        Self { begun: AtomicU64::new(1), ..Self::default() }
+        Self { begun: AtomicU64::new(1), is_over: AtomicBool::new(true), ..Self::default() }
     }
 
     /// Before a commit is sent to the database.
     pub(super) fn commit(&self) -> Commit<'_> {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        Commit(self)
+        Commit { known: self, has_ended: false }
     }
 
     /// Whether no commit is under way.
@@ -86,8 +91,17 @@ impl Known {
 
 impl Commit<'_> {
     /// It took place, or it did not: the connection answered.
-    pub(super) fn end(self) {
-        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn end(mut self) {
+        self.has_ended = true;
+        self.known.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended && !self.known.is_over.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the outcome of a commit is unknown: callers are read from the database from now on");
+        }
     }
 }
 
@@ -103,6 +117,7 @@ mod tests {
         assert_eq!(known.quiet(), None);
         commit.end();
         assert!(known.quiet().expect("it has ended") > before);
+        assert!(!known.is_over.load(Ordering::Relaxed));
     }
 
     #[test]
@@ -111,6 +126,7 @@ mod tests {
         drop(known.commit());
         known.commit().end();
         assert_eq!(known.quiet(), None);
+        assert!(known.is_over.load(Ordering::Relaxed), "the log says so once");
         assert_eq!(Known::nothing().quiet(), None);
     }
 }
