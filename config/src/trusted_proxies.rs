@@ -13,6 +13,10 @@ use serde::Deserialize;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// The whole of `10.0.0.0/8`, and not half of the world.
+const WIDEST_IPV4: u8 = 8;
+const WIDEST_IPV6: u8 = 16;
+
 /// `trusted_proxies`: who is believed about the one that it speaks for.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(transparent)]
@@ -34,10 +38,10 @@ impl TrustedProxies {
         self.0.iter().any(|range| range.contains(address))
     }
 
-    /// Whether one of the ranges is every address: then whoever comes names itself.
+    /// Whether one of the ranges is wider than a network of proxies can be (a /8 of IPv4, a /16 of IPv6): then whoever
+    /// comes names itself.
     pub fn has_everybody(&self) -> bool {
-        let all = ["0.0.0.0/0", "::/0"].map(AddressRange::try_from);
-        all.iter().flatten().any(|all| self.0.contains(all))
+        self.0.iter().any(|range| range.is_wider_than(WIDEST_IPV4, WIDEST_IPV6))
     }
 
     /// The client of a request that came from `peer`.
@@ -115,6 +119,10 @@ mod tests {
     #[test]
     fn everybody_is_no_proxy() {
         assert!(trusted(&["10.0.0.0/8", "::/0"]).has_everybody() && trusted(&["0.0.0.0/0"]).has_everybody());
-        assert!(!trusted(&["10.0.0.0/8"]).has_everybody());
+        for wide in ["0.0.0.0/1", "128.0.0.0/1", "8000::/1", "10.0.0.0/7", "fd00::/15"] {
+            assert!(trusted(&["127.0.0.1", wide]).has_everybody(), "{wide}");
+        }
+        assert!(!trusted(&["10.0.0.0/8", "fd00::/16", "127.0.0.1", "::1"]).has_everybody());
+        assert!(!TrustedProxies::default().has_everybody());
     }
 }

@@ -66,7 +66,8 @@ impl Http {
             (
                 !self.trusted_proxies.has_everybody(),
                 "http.trusted_proxies",
-                "must not hold every address: then each client could choose the one that it is counted by",
+                "must hold no range wider than a /8 (IPv6: /16): then clients could choose the address that they are \
+                 counted by",
             ),
             (
                 self.allowed_origins.iter().all(|origin| is_origin(origin)),
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_a_range_and_not_everybody() {
-        assert!(refused("[http]\ntrusted_proxies = ['0.0.0.0/0']").contains("every address"));
+        assert!(refused("[http]\ntrusted_proxies = ['0.0.0.0/1', '128.0.0.0/1']").contains("wider than a /8"));
         assert!(refused("[http]\ntrusted_proxies = ['proxy.example']").contains("trusted_proxies"));
         let old = refused("[http]\nforwarded_for = true");
         assert!(old.contains("forwarded_for") && old.contains("trusted_proxies"), "it names the key to use: {old}");

@@ -24,6 +24,14 @@ impl AddressRange {
         self.0.contains(&address.to_canonical())
     }
 
+    /// Whether it has more addresses than a network of so many bits, of its version.
+    pub fn is_wider_than(&self, ipv4: u8, ipv6: u8) -> bool {
+        match self.0 {
+            IpNet::V4(net) => net.prefix_len() < ipv4,
+            IpNet::V6(net) => net.prefix_len() < ipv6,
+        }
+    }
+
     /// Whether every address in it is in the other.
     pub fn is_within(&self, other: &Self) -> bool {
         other.0.contains(&self.0)
