@@ -211,6 +211,15 @@ impl Config {
             "listen: an address that is not on loopback needs TLS before it; set behind_tls_proxy = true if a proxy ends it",
         );
         rule(
+            !self.behind_tls_proxy || !self.trusted_proxies.is_empty(),
+            "trusted_proxies: must name the proxies in front, such as [\"10.0.0.0/8\"], because behind_tls_proxy = true: \
+             otherwise all clients would have the proxy's address",
+        );
+        rule(
+            !self.trusted_proxies.has_everybody(),
+            "trusted_proxies: must not hold every address: then each client could choose its own",
+        );
+        rule(
             Duration::from_millis(self.cache.ttl_ms) <= LONGEST_VERDICT_TTL,
             "cache.ttl_ms: at most 300000 (5 minutes)",
         );
@@ -270,6 +279,8 @@ mod tests {
     fn rules_say_which_key_breaks_them() {
         let cases = [
             ("listen = \"0.0.0.0:1\"\n", "", "behind_tls_proxy"),
+            ("behind_tls_proxy = true\n", "", "trusted_proxies"),
+            ("trusted_proxies = [\"0.0.0.0/0\"]\n", "", "trusted_proxies"),
             ("", "[cache]\nttl_ms = 300001\n", "cache.ttl_ms"),
             ("", "[hub]\npath = \"/health\"\n", "hub.path"),
             ("", "[hub]\ninvalid_credential = \"anonymous\"\n", "hub.invalid_credential"),
@@ -285,6 +296,11 @@ mod tests {
 
     #[test]
     fn a_listener_behind_a_tls_proxy_may_be_reached_from_outside() {
-        assert!(read(&format!("listen = \"0.0.0.0:1\"\nbehind_tls_proxy = true\n{LEAST}")).is_ok());
+        assert!(
+            read(&format!(
+                "listen = \"0.0.0.0:1\"\nbehind_tls_proxy = true\ntrusted_proxies = [\"10.0.0.1\"]\n{LEAST}"
+            ))
+            .is_ok()
+        );
     }
 }
