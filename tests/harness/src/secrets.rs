@@ -23,6 +23,8 @@ use forms::{PRIVATE_KEYS, forms};
 const SHORTEST: usize = 8;
 /// What a store keeps as it is, and nothing else may show.
 const HASH: &str = "the hash of a password";
+/// How the hashes begin that can be imported.
+const HASHES: [&[u8]; 4] = [b"$2a$", b"$2b$", b"$argon2", b"$scrypt$"];
 /// JSON members, form fields and query parameters whose values are secrets wherever they stand.
 const SECRET_NAMES: [&str; 18] = [
     "access_token",
@@ -50,9 +52,11 @@ static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
 type Known = HashMap<[u8; SHORTEST], Vec<(Vec<u8>, &'static str)>>;
 
-/// Remembers a secret under what it is.
+/// Remembers a secret under what it is. The hash of a password is one, whatever it came as.
 pub fn remember(what: &'static str, secret: impl AsRef<[u8]>) {
     let secret = secret.as_ref();
+    let is_hash = HASHES.iter().any(|beginning| secret.starts_with(beginning));
+    let what = if is_hash { HASH } else { what };
     if secret.len() < SHORTEST {
         return;
     }
