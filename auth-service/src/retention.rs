@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Authority, CompactError, Ended, RetentionRules, Tidied};
+use auth_domain::{Authority, CompactError, Ended, RetentionRules, Tidied, TrailFault};
 use portcullis_types::{Entropy, Shutdown};
 
 use crate::config::Retention;
@@ -128,6 +128,9 @@ impl Housekeeping {
         self.metrics.retention_failed.inc();
         match error {
             CompactError::Damaged(_) => tracing::error!(%error, "run `auth-service doctor`"),
+            CompactError::Trail(TrailFault::Unmarked(_)) => {
+                tracing::error!(%error, "nothing is removed from the audit trail; see docs/retention.md");
+            }
             CompactError::Trail(_) => tracing::error!(%error, "run `portcullis audit verify`"),
             CompactError::Store(_) => {
                 tracing::warn!(%error, cause = error.source_text(), what, "nothing can be removed now");

@@ -7,3 +7,8 @@ ALTER TABLE audit ADD COLUMN detail TEXT;
 ALTER TABLE audit ADD COLUMN address TEXT;
 
 CREATE INDEX audit_of_an_identity ON audit (tenant, identity, at, id) WHERE identity IS NOT NULL;
+
+-- Which key-encryption key vouches for when a seal was made, and its tag; empty for those from before.
+ALTER TABLE audit_seals ADD COLUMN mark BYTEA NOT NULL DEFAULT '';
+-- A release that does not know this column does not know those of the rows either: it shall not seal them.
+ALTER TABLE audit_seals ALTER COLUMN mark DROP DEFAULT;

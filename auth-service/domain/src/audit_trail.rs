@@ -7,7 +7,7 @@
 use portcullis_types::{AuditAnchor, AuditRow, AuditSeal, MAX_SEALED_ROWS, SealedRow, TenantId, Timestamp};
 
 use crate::audit::{About, Actor, AuditEntry};
-use crate::{AuditFilter, AuditOutcome, Authority, InvalidPage, ListError, Page, Paged, StoreError};
+use crate::{AuditFilter, AuditOutcome, Authority, InvalidPage, ListError, Page, Paged, SealMark, StoreError};
 
 /// The most rows that one part of an export has. More than a seal holds, so that added rows are seen.
 pub(crate) const MOST_EXPORTED: u32 = 2 * MAX_SEALED_ROWS as u32;
@@ -115,7 +115,8 @@ impl Authority {
             None => tx.audit_start().await?.map(|start| start.anchor),
         };
         let seal = AuditSeal::over(last, self.now(), rows);
-        if !tx.insert_audit_seal(&seal).await? {
+        let mark = SealMark::new(seal.anchor(), seal.sealed_at, self.kek());
+        if !tx.insert_audit_seal(&seal, &mark).await? {
             return Ok(None);
         }
         tx.commit().await?;

@@ -18,7 +18,7 @@ const AT_ONCE: u32 = 64;
 pub struct Reencrypted {
     /// The key-encryption key that everything is under now.
     pub kek_id: String,
-    /// How many secrets were under another.
+    /// How many secrets were under another; the marks of the audit trail's seals are not counted.
     pub count: u32,
 }
 
@@ -47,6 +47,7 @@ impl Authority {
     pub async fn reencrypt(&self, actor: &Actor) -> Result<Reencrypted, ReencryptError> {
         let count = self.reencrypt_signing_keys(actor).await? + self.reencrypt_totp_factors(actor).await?;
         let count = count + self.mark_audit_start_anew(actor).await?;
+        self.mark_seals_anew(actor).await?;
         Ok(Reencrypted { kek_id: self.kek().id().to_owned(), count })
     }
 

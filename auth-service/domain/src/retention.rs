@@ -58,6 +58,7 @@
 
 mod compaction;
 mod ending;
+mod marks;
 mod trail;
 
 use std::time::Duration;
@@ -66,6 +67,7 @@ use portcullis_types::Boottime;
 
 pub use self::compaction::CompactError;
 pub use self::ending::{Ended, Lives};
+pub use self::marks::SealMark;
 pub use self::trail::{AuditStart, TrailFault};
 use crate::issuers::MAX_AGE;
 use crate::{ANSWERS_KEPT, Authority, StoreError, WriteTx};

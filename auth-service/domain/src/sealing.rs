@@ -3,13 +3,13 @@
 //! Key-encryption keys are given by the binary, in versions: what is new is encrypted under the current one, what an
 //! older one encrypted still opens. From each come, by HKDF with a label each: the AES-256-GCM key that encrypts private
 //! signing keys, the HMAC key from which the successor of a refresh token is derived, the one under which the content of a
-//! named request is digested, and the one that vouches for where the audit trail begins.
+//! named request is digested, and the one that vouches for where the audit trail begins and when its seals were made.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
-use portcullis_types::{AuditAnchor, CredentialId, Entropy, Secret};
+use portcullis_types::{AuditAnchor, CredentialId, Entropy, Secret, Timestamp};
 use sha2::{Digest, Sha256};
 
 /// The key that protects what the store must not read.
@@ -164,6 +164,17 @@ impl KeyEncryptionKey {
         let mut context = hmac::Context::with_key(&self.trail);
         context.update(&up_to.number.to_be_bytes());
         context.update(&up_to.hash);
+        bytes_of(&context.sign())
+    }
+
+    /// How this key vouches for it that a seal of the audit trail was made at an instant.
+    pub(crate) fn seal_mark(&self, seal: &AuditAnchor, sealed_at: Timestamp) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.trail);
+        // Longer than what vouches for a beginning: neither can stand for the other.
+        context.update(b"seal");
+        context.update(&seal.number.to_be_bytes());
+        context.update(&seal.hash);
+        context.update(&sealed_at.as_micros().to_be_bytes());
         bytes_of(&context.sign())
     }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use auth_domain::{
     Action, Answered, Attributes, AuditRecord, AuditStart, Authentication, Committed, Credential, CredentialKind,
-    Grant, Head, Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, Session, SigningKey,
-    SigningKeyMark, Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
+    Grant, Head, Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, SealMark, Session,
+    SigningKey, SigningKeyMark, Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
 };
 use portcullis_types::{
     AuditAnchor, AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName,
@@ -522,6 +522,16 @@ pub(crate) fn audit_seal(row: &impl Cells) -> Read<AuditSeal> {
         hash: row.array("hash")?,
         sealed_at: row.at("sealed_at")?,
         rows: sealed.collect::<Read<_>>()?,
+    })
+}
+
+/// How a seal is vouched for.
+pub(crate) fn seal_mark(row: &impl Cells) -> Read<SealMark> {
+    let row = Columns(row);
+    Ok(SealMark {
+        seal: AuditAnchor { number: row.seq("number")?, hash: row.array("hash")? },
+        sealed_at: row.at("sealed_at")?,
+        mark: row.bytes("mark")?.to_vec(),
     })
 }
 

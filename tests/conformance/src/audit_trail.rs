@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    About, Actor, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, AuditStart, Detail, RequestId, Store, StoreError,
-    TextMatch,
+    About, Actor, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, AuditStart, Detail, RequestId, SealMark, Store,
+    StoreError, TextMatch,
 };
 use futures_util::future::join_all;
 use portcullis_types::{AuditSeal, IdentityId, SessionId, TenantId};
@@ -31,6 +31,11 @@ async fn note(store: &Arc<dyn Store>, entries: &[AuditEntry]) {
     let mut tx = write(store).await;
     tx.insert_audits(entries).await.expect("writes");
     tx.commit().await.expect("commits");
+}
+
+/// As if the key-encryption key of this name vouched for it.
+fn marked(seal: &AuditSeal, kek_id: &str) -> SealMark {
+    SealMark { seal: seal.anchor(), sealed_at: seal.sealed_at, mark: [kek_id.as_bytes(), &[7; 32]].concat() }
 }
 
 async fn unsealed(store: &Arc<dyn Store>) -> Vec<AuditRecord> {
@@ -119,7 +124,7 @@ pub async fn a_row_is_sealed_once(subject: &impl Subject) {
     let first = AuditSeal::over(None, seed.now(), rows.clone());
     let mut tx = write(&store).await;
     assert_eq!(tx.last_audit_seal().await.expect("reads"), None);
-    assert!(tx.insert_audit_seal(&first).await.expect("writes"));
+    assert!(tx.insert_audit_seal(&first, &marked(&first, "first")).await.expect("writes"));
     tx.commit().await.expect("commits");
 
     assert_eq!(unsealed(&store).await, []);
@@ -132,11 +137,11 @@ pub async fn a_row_is_sealed_once(subject: &impl Subject) {
     drop(view);
 
     let mut tx = write(&store).await;
-    assert!(!tx.insert_audit_seal(&first).await.expect("answers"), "the number is taken");
+    assert!(!tx.insert_audit_seal(&first, &marked(&first, "first")).await.expect("answers"), "the number is taken");
     drop(tx);
     let again = AuditSeal::over(Some(first.anchor()), seed.now(), rows);
     let mut tx = write(&store).await;
-    let refused = tx.insert_audit_seal(&again).await;
+    let refused = tx.insert_audit_seal(&again, &marked(&again, "again")).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "its rows are sealed: {refused:?}");
 }
 
@@ -150,7 +155,7 @@ pub async fn sealed_rows_go_up_to_a_seal_and_the_trail_begins_there(subject: &im
         let rows = unsealed(&store).await.iter().map(AuditRecord::sealed).collect();
         let seal = AuditSeal::over(seals.last().map(AuditSeal::anchor), seed.now(), rows);
         let mut tx = write(&store).await;
-        assert!(tx.insert_audit_seal(&seal).await.expect("writes"));
+        assert!(tx.insert_audit_seal(&seal, &marked(&seal, "0123456789abcdef")).await.expect("writes"));
         tx.commit().await.expect("commits");
         seals.push(seal);
     }
@@ -172,6 +177,18 @@ pub async fn sealed_rows_go_up_to_a_seal_and_the_trail_begins_there(subject: &im
     assert_eq!(remove(None, &start(1, "kek")).await, Some(4));
     assert_eq!(remove(None, &start(2, "kek")).await, None, "it begins later since");
     assert_eq!(remove(Some(1), &start(2, "kek")).await, Some(2));
+
+    let (kept, kek) = (&seals[3], "0123456789abcdef");
+    let (mark, anew) = (marked(kept, kek), marked(kept, "fedcba9876543210"));
+    let mut tx = write(&store).await;
+    assert_eq!(tx.seal_marks(0, 9).await.expect("reads"), std::slice::from_ref(&mark));
+    assert_eq!(tx.seal_marks(4, 9).await.expect("reads"), []);
+    assert_eq!(tx.seal_marks_not_under(kek, 0, 9).await.expect("reads"), []);
+    assert!(!tx.mark_seal(&anew, &mark).await.expect("answers"), "it is not marked so");
+    assert!(tx.mark_seal(&mark, &anew).await.expect("writes"));
+    assert_eq!(tx.seal_marks_not_under(kek, 0, 9).await.expect("reads"), [anew]);
+    assert_eq!(tx.seal_marks_not_under(kek, 4, 9).await.expect("reads"), []);
+    drop(tx);
 
     let mut tx = write(&store).await;
     let (now, anew) = (start(2, "kek"), AuditStart { mark: [9; 32], ..start(2, "new") });
@@ -203,7 +220,9 @@ pub async fn many_sealers_seal_each_row_once(subject: &impl Subject) {
                 let last = tx.last_audit_seal().await.expect("reads");
                 let seal = AuditSeal::over(last.as_ref().map(AuditSeal::anchor), seed.now(), rows);
                 // Another one may have been faster; then this one leaves no trace.
-                if !seal.rows.is_empty() && matches!(tx.insert_audit_seal(&seal).await, Ok(true)) {
+                if !seal.rows.is_empty()
+                    && matches!(tx.insert_audit_seal(&seal, &marked(&seal, "0123456789abcdef")).await, Ok(true))
+                {
                     tx.commit().await.expect("commits");
                 }
             }

@@ -1,7 +1,8 @@
 //! Removing the oldest rows of the audit trail, where an operator says how long they are kept.
 //!
-//! Guarantees: whole sealed batches go, the oldest first, and only when what is there is what was sealed: a removal never
-//! makes a damaged trail look whole. The newest seal stays, because the next one is chained to it. That rows were removed,
+//! Guarantees: whole sealed batches go, the oldest first, and only when what is there is what was sealed, and a key vouches
+//! for when ([`SealMark`](super::SealMark)): a removal never makes a damaged trail look whole, and takes nothing that was made
+//! to look old. The newest seal stays, because the next one is chained to it. That rows were removed,
 //! and up to which seal, is a row of the trail itself, in the same transaction.
 //! From then on the trail begins after that seal ([`AuditStart`]): its number and hash are kept, marked under a
 //! key-encryption key. So whoever can write rows and has no such key cannot have it begin later without being found out.
@@ -54,6 +55,9 @@ pub enum TrailFault {
     /// A seal or its rows are not what they were.
     #[error("seal {0}, or what it holds, was changed")]
     Changed(u64),
+    /// Nobody knows when a seal was made.
+    #[error("no key-encryption key vouches for it that seal {0} was made when it says")]
+    Unmarked(u64),
 }
 
 impl Authority {
@@ -74,12 +78,16 @@ impl Authority {
             return Err(TrailFault::Changed(begins_after).into());
         }
         // Beside the writers: what is sealed does not change.
+        let marks = view.seal_marks(begins_after, SEALS_AT_ONCE).await?;
         let (mut check, mut count) = (AuditCheck::after(from), 0);
         for seal in going {
             let rows = view.sealed_audit(seal.number, MOST_EXPORTED).await?;
             let rows: Vec<SealedRow> = rows.iter().map(AuditRecord::sealed).collect();
             if !check.next(seal, &rows).is_empty() {
                 return Err(TrailFault::Changed(seal.number).into());
+            }
+            if !marks.iter().any(|mark| mark.vouches_for(seal, self.keks())) {
+                return Err(TrailFault::Unmarked(seal.number).into());
             }
             count += rows.len() as u64;
         }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use portcullis_types::AuditAnchor;
 
-use crate::{AuditRecord, AuditStart, StoreError};
+use crate::{AuditRecord, AuditStart, SealMark, StoreError};
 
 /// Where the trail begins, in one snapshot.
 #[async_trait]
@@ -14,6 +14,13 @@ pub trait AuditRemovalReads: Send {
     /// Rows that carry the number of this seal or an earlier one, by their own numbers. Of seals that were removed there are
     /// none, unless somebody put them there.
     async fn audit_up_to(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// The marks of seals after a number, by their numbers; empty ones too.
+    async fn seal_marks(&mut self, after: u64, limit: u32) -> Result<Vec<SealMark>, StoreError>;
+
+    /// The same, of those that name another key-encryption key than this one.
+    async fn seal_marks_not_under(&mut self, kek_id: &str, after: u64, limit: u32)
+    -> Result<Vec<SealMark>, StoreError>;
 }
 
 /// Deletions of whole batches.
@@ -30,4 +37,7 @@ pub trait AuditRemovalWrites: Send {
 
     /// Changes who vouches for where the trail begins, and nothing else. False where it is not this one any more.
     async fn mark_audit_start(&mut self, start: &AuditStart, anew: &AuditStart) -> Result<bool, StoreError>;
+
+    /// Changes how a seal is vouched for, and nothing else. False where it is not marked so any more.
+    async fn mark_seal(&mut self, mark: &SealMark, anew: &SealMark) -> Result<bool, StoreError>;
 }

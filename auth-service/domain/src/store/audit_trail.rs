@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use portcullis_types::{AuditSeal, IdentityId, TenantId, Timestamp};
 
-use crate::{AuditOutcome, AuditRecord, StoreError};
+use crate::{AuditOutcome, AuditRecord, SealMark, StoreError};
 
 /// Which rows of a tenant; what is absent allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub trait AuditReads: Send {
 /// Writes of this area.
 #[async_trait]
 pub trait AuditWrites: Send {
-    /// A new seal, whose number its rows carry from now on. False when another one has the number;
+    /// A new seal with its mark, whose number its rows carry from now on. False when another one has the number;
     /// [`StoreError::Conflict`] when one of its rows is sealed already.
-    async fn insert_audit_seal(&mut self, seal: &AuditSeal) -> Result<bool, StoreError>;
+    async fn insert_audit_seal(&mut self, seal: &AuditSeal, mark: &SealMark) -> Result<bool, StoreError>;
 }

@@ -1,11 +1,13 @@
 //! Where the audit trail begins, and how it is shortened.
 
 use async_trait::async_trait;
-use auth_domain::{AuditRecord, AuditRemovalReads, AuditRemovalWrites, AuditStart, StoreError};
+use auth_domain::{AuditRecord, AuditRemovalReads, AuditRemovalWrites, AuditStart, SealMark, StoreError};
 use portcullis_types::AuditAnchor;
 
 use super::tx::PgTx;
-use crate::audit_removal::{BEGIN, MARK_ANEW, MOVE_ON, REMOVE_ROWS, REMOVE_SEALS, START};
+use crate::audit_removal::{
+    BEGIN, MARK_ANEW, MARK_SEAL, MARKS, MARKS_NOT_UNDER, MOVE_ON, REMOVE_ROWS, REMOVE_SEALS, START,
+};
 use crate::columns::audit;
 use crate::rows::{self, number};
 
@@ -21,6 +23,21 @@ impl AuditRemovalReads for PgTx {
         let query =
             sqlx::query(audit!("WHERE seal <= $1 ORDER BY id LIMIT $2")).bind(number(seal)).bind(i64::from(limit));
         self.session.all(query).await?.iter().map(rows::audit).collect()
+    }
+
+    async fn seal_marks(&mut self, after: u64, limit: u32) -> Result<Vec<SealMark>, StoreError> {
+        let query = sqlx::query(MARKS).bind(number(after)).bind(i64::from(limit));
+        self.session.all(query).await?.iter().map(rows::seal_mark).collect()
+    }
+
+    async fn seal_marks_not_under(
+        &mut self,
+        kek_id: &str,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<SealMark>, StoreError> {
+        let query = sqlx::query(MARKS_NOT_UNDER).bind(number(after)).bind(i64::from(limit)).bind(kek_id.as_bytes());
+        self.session.all(query).await?.iter().map(rows::seal_mark).collect()
     }
 }
 
@@ -58,6 +75,15 @@ impl AuditRemovalWrites for PgTx {
             .bind(number(start.anchor.number))
             .bind(&start.anchor.hash[..])
             .bind(&start.kek_id);
+        Ok(self.write(query).await?.rows_affected() == 1)
+    }
+
+    async fn mark_seal(&mut self, mark: &SealMark, anew: &SealMark) -> Result<bool, StoreError> {
+        let query = sqlx::query(MARK_SEAL)
+            .bind(&anew.mark[..])
+            .bind(number(mark.seal.number))
+            .bind(&mark.seal.hash[..])
+            .bind(&mark.mark[..]);
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 }

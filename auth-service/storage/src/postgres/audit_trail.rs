@@ -1,7 +1,7 @@
 //! The audit trail as it is read, and its seals.
 
 use async_trait::async_trait;
-use auth_domain::{AuditFilter, AuditReads, AuditRecord, AuditWrites, StoreError};
+use auth_domain::{AuditFilter, AuditReads, AuditRecord, AuditWrites, SealMark, StoreError};
 use portcullis_types::{AuditSeal, TenantId, Timestamp};
 
 use super::tx::PgTx;
@@ -75,15 +75,17 @@ impl AuditReads for PgTx {
 
 #[async_trait]
 impl AuditWrites for PgTx {
-    async fn insert_audit_seal(&mut self, seal: &AuditSeal) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO audit_seals (number, previous, hash, sealed_at, sealed) VALUES ($1, $2, $3, $4, $5)
+    async fn insert_audit_seal(&mut self, seal: &AuditSeal, mark: &SealMark) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO audit_seals (number, previous, hash, sealed_at, sealed, mark)
+                   VALUES ($1, $2, $3, $4, $5, $6)
                    ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql)
             .bind(number(seal.number))
             .bind(&seal.previous[..])
             .bind(&seal.hash[..])
             .bind(seal.sealed_at.as_micros())
-            .bind(sealed(&seal.rows));
+            .bind(sealed(&seal.rows))
+            .bind(&mark.mark[..]);
         if self.write(query).await?.rows_affected() == 0 {
             return Ok(false);
         }

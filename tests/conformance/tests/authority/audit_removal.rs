@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use auth_domain::{
     Actor, AuditBeginning, AuditFilter, AuditRecord, Authority, CompactError, KeyEncryptionKey, KeyEncryptionKeys,
-    Page, RetentionRules, Tidied, TrailFault,
+    Page, RetentionRules, SealMark, Tidied, TrailFault,
 };
-use portcullis_types::{AuditAnchor, AuditCheck, AuditFinding, SealedRow, TenantId};
+use portcullis_types::{AuditAnchor, AuditCheck, AuditFinding, AuditSeal, SealedRow, TenantId};
 
 use super::world::{KEK, SECOND, World, parts};
 
@@ -131,6 +131,39 @@ async fn a_removal_never_makes_a_damaged_trail_look_whole() {
     }
 }
 
+/// Whoever can write the database can make all seals again, in a chain that is whole by itself.
+#[tokio::test]
+async fn seals_that_were_made_again_to_look_old_are_not_removed() {
+    let forgeries: [fn(&SealMark) -> Vec<u8>; 4] =
+        [|_| Vec::new(), |of| of.mark.clone(), |of| [&of.mark[..16], &[7; 32]].concat(), |_| vec![b'x'; 48]];
+    for (n, forge) in forgeries.into_iter().enumerate() {
+        let world = World::new().await;
+        seal(&world).await;
+        for _ in 0..2 {
+            world.log_in().await;
+            seal(&world).await;
+        }
+        let mut view = world.store.read().await.expect("reads");
+        let (seals, marks) = (view.audit_seals(0, 9).await, view.seal_marks(0, 9).await);
+        drop(view);
+        world.data.tamper("UPDATE audit SET seal = NULL WHERE seal > 0").await;
+        world.data.tamper("DELETE FROM audit_seals WHERE number > 0").await;
+        let mut last = None;
+        for (seal, mark) in seals.expect("reads").iter().zip(marks.expect("reads")) {
+            let again = AuditSeal::over(last, seal.sealed_at.saturating_sub(40 * DAY), seal.rows.clone());
+            let mark = SealMark { seal: again.anchor(), sealed_at: again.sealed_at, mark: forge(&mark) };
+            let mut tx = world.store.write().await.expect("begins");
+            assert!(tx.insert_audit_seal(&again, &mark).await.expect("writes"));
+            tx.commit().await.expect("commits");
+            last = Some(again.anchor());
+        }
+        assert_eq!(found(&world).await, [], "by itself it is whole");
+        let refused = world.authority.remove_audit(&rules()).await;
+        assert!(matches!(refused, Err(CompactError::Trail(TrailFault::Unmarked(1)))), "{n}: {refused:?}");
+        assert_eq!(checked(&world.authority, None).await.0, None, "nothing was removed");
+    }
+}
+
 #[tokio::test]
 async fn what_was_planted_before_the_beginning_is_not_removed_unseen() {
     let refused = async |world: &World, at| {
@@ -232,6 +265,13 @@ async fn a_new_key_encryption_key_vouches_for_the_beginning_too() {
     assert!(vouched(&both).await);
     let done = both.reencrypt(&Actor::authority()).await.expect("encrypts anew");
     assert!(done.count >= 2, "the signing key, and this");
-    assert!(vouched(&open(new().into()).await).await);
+    let only_new = open(new().into()).await;
+    assert!(vouched(&only_new).await);
+    let later = seal(&world).await;
+    world.clock.advance(40 * DAY);
+    assert!(
+        matches!(only_new.remove_audit(&rules()).await, Ok(Tidied::Removed { .. })),
+        "it vouches for the seals that were there: {later}"
+    );
     assert!(!vouched(&world.authority).await, "whoever has only the old key cannot tell");
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use auth_domain::{KeyEncryptionKey, SealMark};
 use portcullis_proto::auth::v1;
 use portcullis_types::{AuditSeal, SealedRow, Timestamp};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -86,8 +87,10 @@ async fn a_trail_that_was_cut_off_is_found_by_its_anchor() {
     assert!(found, "{output}");
 }
 
-/// As if every seal had been made so long before: seals are not keyed, so whoever has the file can make them again.
+/// As if every seal had been made so long before, by the authority itself: it takes its key-encryption key.
 async fn age(folder: &Path, days: i64) {
+    let key = std::fs::read(folder.join("data/kek")).expect("it is there").try_into().expect("32 bytes");
+    let kek = KeyEncryptionKey::new(&key);
     let options = SqliteConnectOptions::new().filename(folder.join("data/authority.db"));
     let mut connection = options.connect().await.expect("the file opens");
     let sql = "SELECT number, sealed_at, sealed FROM audit_seals ORDER BY number";
@@ -100,9 +103,15 @@ async fn age(folder: &Path, days: i64) {
         });
         let at = Timestamp::from_micros(at - days * 86_400_000_000);
         let seal = AuditSeal::over(last.as_ref().map(AuditSeal::anchor), at, rows.collect());
-        let sql = "UPDATE audit_seals SET previous = ?1, hash = ?2, sealed_at = ?3 WHERE number = ?4";
+        let sql = "UPDATE audit_seals SET previous = ?1, hash = ?2, sealed_at = ?3, mark = ?4 WHERE number = ?5";
+        let mark = SealMark::new(seal.anchor(), at, &kek).mark;
         let again = sqlx::query(sql).bind(&seal.previous[..]).bind(&seal.hash[..]).bind(at.as_micros());
-        let done = again.bind(row.get::<i64, _>("number")).execute(&mut connection).await.expect("it can be written");
+        let done = again
+            .bind(mark)
+            .bind(row.get::<i64, _>("number"))
+            .execute(&mut connection)
+            .await
+            .expect("it can be written");
         assert_eq!(done.rows_affected(), 1);
         last = Some(seal);
     }
