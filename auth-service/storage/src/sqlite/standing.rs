@@ -118,3 +118,26 @@ impl StandingReads for SqliteTx {
         Ok(with_parent(&mut self.transaction, id).await?.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_types::SeededEntropy;
+    use sqlx::{AssertSqlSafe, Row as _};
+
+    use super::super::SqliteStore;
+    use super::*;
+
+    /// It rides on every verdict: by another index it goes through all credentials of the tenant.
+    #[tokio::test]
+    async fn the_keys_beside_a_credential_are_found_by_their_holder() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = SqliteStore::open(directory.path(), &SeededEntropy::new(1)).await.expect("opens");
+        for statement in [STANDING, CERTIFIED, STANDINGS, WITH_PARENT] {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let plan = sqlx::query(explain).fetch_all(&store.readers).await.expect("explains");
+            let steps = plan.iter().map(|step| step.get::<String, _>("detail"));
+            let keys: Vec<_> = steps.filter(|step| step.split(' ').nth(1) == Some("g")).collect();
+            assert_eq!(keys, ["SEARCH g USING INDEX signature_keys_of_a_holder (signature_holder=?)"]);
+        }
+    }
+}
