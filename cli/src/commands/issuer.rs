@@ -224,12 +224,7 @@ async fn revoke_issuer(args: RevokeArgs, authority: &Authority, printer: &Printe
     let answer = authority
         .call(request, async |channel, request| IssuersServiceClient::new(channel).revoke_issuer(request).await)
         .await?;
-    let answer = v1::RevokeResponse {
-        revision: answer.revision,
-        enforced_within_ms: answer.enforced_within_ms,
-        committed_at: answer.committed_at,
-        sessions: 0,
-    };
+    let answer = revoke::answered(answer.revision, answer.enforced_within_ms, answer.committed_at);
     revoke::tell(&answer, wait.wait, authority, printer).await
 }
 
@@ -239,12 +234,7 @@ async fn remove(args: RemoveArgs, authority: &Authority, printer: &Printer) -> R
     let answer = authority
         .call(request, async |channel, request| IssuersServiceClient::new(channel).remove_issuer(request).await)
         .await?;
-    let answer = v1::RevokeResponse {
-        revision: answer.revision,
-        enforced_within_ms: answer.enforced_within_ms,
-        committed_at: answer.committed_at,
-        sessions: 0,
-    };
+    let answer = revoke::answered(answer.revision, answer.enforced_within_ms, answer.committed_at);
     revoke::tell(&answer, args.wait.wait, authority, printer).await
 }
 

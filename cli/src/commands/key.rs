@@ -137,12 +137,7 @@ async fn kill(args: RevokeArgs, authority: &Authority, printer: &Printer) -> Res
     let answer = authority
         .call(request, async |channel, request| KeysServiceClient::new(channel).revoke_signing_key(request).await)
         .await?;
-    let answer = v1::RevokeResponse {
-        revision: answer.revision,
-        enforced_within_ms: answer.enforced_within_ms,
-        committed_at: answer.committed_at,
-        sessions: 0,
-    };
+    let answer = revoke::answered(answer.revision, answer.enforced_within_ms, answer.committed_at);
     revoke::tell(&answer, args.note.wait, authority, printer).await
 }
 

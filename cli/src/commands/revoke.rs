@@ -211,6 +211,15 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
     tell(&answer, wait, authority, printer).await
 }
 
+/// What a revocation by another call answered, in the words of `Revoke`: it names no sessions.
+pub(super) fn answered(
+    revision: Option<v1::Revision>,
+    enforced_within_ms: i64,
+    committed_at: Option<prost_types::Timestamp>,
+) -> v1::RevokeResponse {
+    v1::RevokeResponse { revision, enforced_within_ms, committed_at, sessions: 0 }
+}
+
 /// Says what was revoked, and follows its receipt for as long as was asked.
 pub(super) async fn tell(
     answer: &v1::RevokeResponse,

@@ -283,12 +283,7 @@ async fn kill(args: RevokeArgs, authority: &Authority, printer: &Printer) -> Res
             SignatureKeysServiceClient::new(channel).revoke_signature_key(request).await
         })
         .await?;
-    let answer = v1::RevokeResponse {
-        revision: answer.revision,
-        enforced_within_ms: answer.enforced_within_ms,
-        committed_at: answer.committed_at,
-        sessions: 0,
-    };
+    let answer = revoke::answered(answer.revision, answer.enforced_within_ms, answer.committed_at);
     revoke::tell(&answer, args.note.wait, authority, printer).await
 }
 

@@ -94,12 +94,7 @@ pub(super) async fn unlink(args: UnlinkArgs, authority: &Authority, printer: &Pr
     let answer = authority
         .call(request, async |channel, request| IssuersServiceClient::new(channel).unlink_subject(request).await)
         .await?;
-    let answer = v1::RevokeResponse {
-        revision: answer.revision,
-        enforced_within_ms: answer.enforced_within_ms,
-        committed_at: answer.committed_at,
-        sessions: 0,
-    };
+    let answer = revoke::answered(answer.revision, answer.enforced_within_ms, answer.committed_at);
     revoke::tell(&answer, args.wait.wait, authority, printer).await
 }
 
