@@ -1,5 +1,6 @@
 //! From rows to the domain's types. A row that means nothing is an error and never a guess.
 
+pub(crate) mod audit_trail;
 pub(crate) mod issuers;
 pub(crate) mod signature_keys;
 
@@ -7,13 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use auth_domain::{
-    Action, Answered, Attributes, AuditRecord, AuditStart, Authentication, Committed, Credential, CredentialKind,
-    Grant, Head, Identity, KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, SealMark, Session,
-    SigningKey, SigningKeyMark, Spent, StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
+    Action, Answered, Attributes, Authentication, Committed, Credential, CredentialKind, Grant, Head, Identity,
+    KeyTerms, Label, LogEntry, Methods, Pattern, Role, Scope, Scopes, Session, SigningKey, SigningKeyMark, Spent,
+    StandingRows, StoreError, StoredPassword, Tenant, TenantState, WithParent,
 };
 use portcullis_types::{
-    AuditAnchor, AuditSeal, Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName,
-    SealedRow, SessionId, SigningKeyId, TenantId, Timestamp,
+    Chain, ClientId, CredentialId, IdentityId, IdentityName, RedemptionId, Revision, RoleName, SessionId, SigningKeyId,
+    TenantId, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -21,9 +22,6 @@ use sqlx::{ColumnIndex, Database, Decode, Row, Type};
 
 use crate::looks::Seen;
 use crate::words::Word;
-
-/// What a sealed row takes in its seal: its number and its digest.
-const SEALED_BYTES: usize = 40;
 
 /// A row of any of the stores: columns are texts, bytes and numbers in all of them.
 pub(crate) trait Cells {
@@ -487,65 +485,4 @@ pub(crate) fn object(attributes: &Attributes) -> String {
 /// Grants as a JSON list.
 pub(crate) fn grants_list(grants: &[Grant]) -> String {
     list(grants.iter().map(|grant| [grant.action.name(), grant.pattern.as_str()]))
-}
-
-/// A row of the audit trail, as it is.
-pub(crate) fn audit(row: &impl Cells) -> Read<AuditRecord> {
-    let row = Columns(row);
-    let text = |column| row.maybe_text(column).map(|text| text.unwrap_or_default().to_owned());
-    Ok(AuditRecord {
-        id: row.seq("id")?,
-        at: row.at("at")?,
-        tenant: text("tenant")?,
-        actor: text("actor")?,
-        action: text("action")?,
-        target: text("target")?,
-        outcome: text("outcome")?,
-        reason: text("reason")?,
-        request: text("request")?,
-        identity: text("identity")?,
-        detail: text("detail")?,
-        address: text("address")?,
-    })
-}
-
-pub(crate) fn audit_seal(row: &impl Cells) -> Read<AuditSeal> {
-    let row = Columns(row);
-    let corrupt = || StoreError::Corrupt { what: "sealed" };
-    let sealed = row.bytes("sealed")?.chunks(SEALED_BYTES).map(|bytes| {
-        let (id, digest) = bytes.split_first_chunk::<8>().ok_or_else(corrupt)?;
-        Ok(SealedRow { id: u64::from_be_bytes(*id), digest: digest.try_into().map_err(|_| corrupt())? })
-    });
-    Ok(AuditSeal {
-        number: row.seq("number")?,
-        previous: row.array("previous")?,
-        hash: row.array("hash")?,
-        sealed_at: row.at("sealed_at")?,
-        rows: sealed.collect::<Read<_>>()?,
-    })
-}
-
-/// How a seal is vouched for.
-pub(crate) fn seal_mark(row: &impl Cells) -> Read<SealMark> {
-    let row = Columns(row);
-    Ok(SealMark {
-        seal: AuditAnchor { number: row.seq("number")?, hash: row.array("hash")? },
-        sealed_at: row.at("sealed_at")?,
-        mark: row.bytes("mark")?.to_vec(),
-    })
-}
-
-/// Where the audit trail begins.
-pub(crate) fn audit_start(row: &impl Cells) -> Read<AuditStart> {
-    let row = Columns(row);
-    Ok(AuditStart {
-        anchor: AuditAnchor { number: row.seq("number")?, hash: row.array("hash")? },
-        kek_id: row.text("kek_id")?.to_owned(),
-        mark: row.array("mark")?,
-    })
-}
-
-/// What [`audit_seal`] reads back.
-pub(crate) fn sealed(rows: &[SealedRow]) -> Vec<u8> {
-    rows.iter().flat_map(|row| row.id.to_be_bytes().into_iter().chain(row.digest)).collect()
 }

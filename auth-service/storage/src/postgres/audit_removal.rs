@@ -9,25 +9,25 @@ use crate::audit_removal::{
     BEGIN, MARK_ANEW, MARK_SEAL, MARKS, MARKS_NOT_UNDER, MOVE_ON, REMOVE_ROWS, REMOVE_SEALS, START,
 };
 use crate::columns::audit;
-use crate::rows::{self, number};
+use crate::rows::{audit_trail, number};
 
 #[async_trait]
 impl AuditRemovalReads for PgTx {
     async fn audit_start(&mut self) -> Result<Option<AuditStart>, StoreError> {
         let query = sqlx::query(START);
         let found = self.session.maybe(query).await?;
-        found.as_ref().map(rows::audit_start).transpose()
+        found.as_ref().map(audit_trail::start).transpose()
     }
 
     async fn audit_up_to(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let query =
             sqlx::query(audit!("WHERE seal <= $1 ORDER BY id LIMIT $2")).bind(number(seal)).bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::audit).collect()
+        self.session.all(query).await?.iter().map(audit_trail::record).collect()
     }
 
     async fn seal_marks(&mut self, after: u64, limit: u32) -> Result<Vec<SealMark>, StoreError> {
         let query = sqlx::query(MARKS).bind(number(after)).bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::seal_mark).collect()
+        self.session.all(query).await?.iter().map(audit_trail::mark).collect()
     }
 
     async fn seal_marks_not_under(
@@ -37,7 +37,7 @@ impl AuditRemovalReads for PgTx {
         limit: u32,
     ) -> Result<Vec<SealMark>, StoreError> {
         let query = sqlx::query(MARKS_NOT_UNDER).bind(number(after)).bind(i64::from(limit)).bind(kek_id.as_bytes());
-        self.session.all(query).await?.iter().map(rows::seal_mark).collect()
+        self.session.all(query).await?.iter().map(audit_trail::mark).collect()
     }
 }
 

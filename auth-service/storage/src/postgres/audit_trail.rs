@@ -6,7 +6,7 @@ use portcullis_types::{AuditSeal, TenantId, Timestamp};
 
 use super::tx::PgTx;
 use crate::columns::audit;
-use crate::rows::{self, number, sealed};
+use crate::rows::{audit_trail, number};
 use crate::words::Word as _;
 
 const OF_A_TENANT: &str = audit!(
@@ -43,33 +43,33 @@ impl AuditReads for PgTx {
             .bind(outcome.map(|outcome| outcome.word()))
             .bind(identity.map(|id| id.to_string()))
             .bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::audit).collect()
+        self.session.all(query).await?.iter().map(audit_trail::record).collect()
     }
 
     async fn unsealed_audit(&mut self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let query = sqlx::query(audit!("WHERE seal IS NULL AND id > $1 ORDER BY id LIMIT $2"))
             .bind(number(after))
             .bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::audit).collect()
+        self.session.all(query).await?.iter().map(audit_trail::record).collect()
     }
 
     async fn sealed_audit(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let query =
             sqlx::query(audit!("WHERE seal = $1 ORDER BY id LIMIT $2")).bind(number(seal)).bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::audit).collect()
+        self.session.all(query).await?.iter().map(audit_trail::record).collect()
     }
 
     async fn audit_seals(&mut self, after: u64, limit: u32) -> Result<Vec<AuditSeal>, StoreError> {
         let sql = "SELECT number, previous, hash, sealed_at, sealed FROM audit_seals
                    WHERE number > $1 ORDER BY number LIMIT $2";
         let query = sqlx::query(sql).bind(number(after)).bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::audit_seal).collect()
+        self.session.all(query).await?.iter().map(audit_trail::seal).collect()
     }
 
     async fn last_audit_seal(&mut self) -> Result<Option<AuditSeal>, StoreError> {
         let sql = "SELECT number, previous, hash, sealed_at, sealed FROM audit_seals ORDER BY number DESC LIMIT 1";
         let found = self.session.maybe(sqlx::query(sql)).await?;
-        found.as_ref().map(rows::audit_seal).transpose()
+        found.as_ref().map(audit_trail::seal).transpose()
     }
 }
 
@@ -84,7 +84,7 @@ impl AuditWrites for PgTx {
             .bind(&seal.previous[..])
             .bind(&seal.hash[..])
             .bind(seal.sealed_at.as_micros())
-            .bind(sealed(&seal.rows))
+            .bind(audit_trail::sealed(&seal.rows))
             .bind(&mark.mark[..]);
         if self.write(query).await?.rows_affected() == 0 {
             return Ok(false);

@@ -7,7 +7,7 @@ use portcullis_types::{AuditSeal, TenantId, Timestamp};
 use super::tx::SqliteTx;
 use super::unavailable;
 use crate::columns::audit;
-use crate::rows::{self, number, sealed};
+use crate::rows::{audit_trail, number};
 use crate::words::Word as _;
 
 const OF_A_TENANT: &str = audit!(
@@ -44,31 +44,31 @@ impl AuditReads for SqliteTx {
             .bind(outcome.map(|outcome| outcome.word()))
             .bind(identity.map(|id| id.to_string()))
             .bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::audit).collect()
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(audit_trail::record).collect()
     }
 
     async fn unsealed_audit(&mut self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let query =
             sqlx::query(audit!("WHERE seal IS NULL AND id > ?1 ORDER BY id LIMIT ?2")).bind(number(after)).bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::audit).collect()
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(audit_trail::record).collect()
     }
 
     async fn sealed_audit(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let query = sqlx::query(audit!("WHERE seal = ?1 ORDER BY id LIMIT ?2")).bind(number(seal)).bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::audit).collect()
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(audit_trail::record).collect()
     }
 
     async fn audit_seals(&mut self, after: u64, limit: u32) -> Result<Vec<AuditSeal>, StoreError> {
         let sql = "SELECT number, previous, hash, sealed_at, sealed FROM audit_seals
                    WHERE number > ?1 ORDER BY number LIMIT ?2";
         let query = sqlx::query(sql).bind(number(after)).bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::audit_seal).collect()
+        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(audit_trail::seal).collect()
     }
 
     async fn last_audit_seal(&mut self) -> Result<Option<AuditSeal>, StoreError> {
         let sql = "SELECT number, previous, hash, sealed_at, sealed FROM audit_seals ORDER BY number DESC LIMIT 1";
         let found = sqlx::query(sql).fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;
-        found.as_ref().map(rows::audit_seal).transpose()
+        found.as_ref().map(audit_trail::seal).transpose()
     }
 }
 
@@ -83,7 +83,7 @@ impl AuditWrites for SqliteTx {
             .bind(&seal.previous[..])
             .bind(&seal.hash[..])
             .bind(seal.sealed_at.as_micros())
-            .bind(sealed(&seal.rows))
+            .bind(audit_trail::sealed(&seal.rows))
             .bind(&mark.mark[..]);
         if self.write(query).await?.rows_affected() == 0 {
             return Ok(false);
