@@ -16,6 +16,9 @@ use super::HashError;
 const SHORTEST_OUTPUT: usize = 16;
 /// How many times the memory limit one evaluation may go through.
 const MOST_PASSES: u64 = 16;
+/// The highest `ln`, `r` and `p` of scrypt; what is used has up to 20, 8 and 1. They are looked at before the library does, which
+/// multiplies them in 32 bits, and bound what comes beside the memory: a buffer of 128 · r · p bytes, here 128 KiB.
+const MOST_SCRYPT: [(&str, u32); 3] = [("ln", 31), ("r", 64), ("p", 16)];
 
 /// Argon2id (RFC 9106) with its parameters.
 #[derive(Clone, Debug)]
@@ -129,18 +132,29 @@ impl PasswordHashes {
 
     fn read_argon2(&self, stored: &str) -> Result<PasswordHash, UnfitHash> {
         let hash = read_phc(stored)?;
+        if hash.version.is_some_and(|version| Version::try_from(version).is_err()) {
+            return Err(UnfitHash::Broken);
+        }
         let params = Params::try_from(&hash).map_err(|_| UnfitHash::Broken)?;
-        let memory = u64::from(params.m_cost());
-        self.within(memory, memory * u64::from(params.t_cost())).map(|()| hash)
+        // It has at least eight blocks for each lane, and is rounded down to whole segments: no lane adds memory.
+        let memory = u64::from(params.m_cost()) << 10;
+        self.within(memory, memory.saturating_mul(u64::from(params.t_cost()))).map(|()| hash)
     }
 
     fn read_scrypt(&self, stored: &str) -> Result<PasswordHash, UnfitHash> {
         let hash = read_phc(stored)?;
+        let is_beyond = |name: &str, value: u32| MOST_SCRYPT.iter().any(|(of, most)| name == *of && value > *most);
+        if hash.params.iter().any(|(name, value)| value.decimal().is_ok_and(|value| is_beyond(name.as_str(), value))) {
+            return Err(UnfitHash::TooCostly);
+        }
         let params = scrypt::Params::try_from(&hash).map_err(|_| UnfitHash::Broken)?;
-        // 128 · N · r bytes, gone through twice for each p.
-        let memory = u64::from(params.r()).checked_shl(u32::from(params.log_n())).map(|blocks| blocks / 8);
-        let memory = memory.filter(|_| params.log_n() < 32).ok_or(UnfitHash::TooCostly)?;
-        self.within(memory, memory.saturating_mul(2 * u64::from(params.p()))).map(|()| hash)
+        if params.log_n() == 0 {
+            return Err(UnfitHash::Broken);
+        }
+        // N blocks of 128 · r bytes, gone through twice for each p. No product comes near the end of the type: 2^31
+        // blocks of 2^13 bytes, 2^5 times.
+        let memory = 128 * u64::from(params.r()) * params.n();
+        self.within(memory, memory * 2 * u64::from(params.p())).map(|()| hash)
     }
 
     fn read_bcrypt(&self, stored: &str) -> Result<(), UnfitHash> {
@@ -151,9 +165,10 @@ impl PasswordHashes {
         if parts.get_cost() <= self.limits.bcrypt_cost { Ok(()) } else { Err(UnfitHash::TooCostly) }
     }
 
-    fn within(&self, memory_kib: u64, passes_kib: u64) -> Result<(), UnfitHash> {
-        let most = u64::from(self.limits.memory_kib);
-        if memory_kib <= most && passes_kib <= most * MOST_PASSES { Ok(()) } else { Err(UnfitHash::TooCostly) }
+    /// Whether so many bytes of memory, gone through so many bytes in all, are within the limits.
+    fn within(&self, memory: u64, passes: u64) -> Result<(), UnfitHash> {
+        let most = u64::from(self.limits.memory_kib) << 10;
+        if memory <= most && passes <= most * MOST_PASSES { Ok(()) } else { Err(UnfitHash::TooCostly) }
     }
 }
 
@@ -231,6 +246,18 @@ mod tests {
             salted("$argon2id$v=19$m=4194304,t=4,p=1"),
             salted("$argon2id$v=19$m=65536,t=17,p=1"),
             salted("$argon2id$v=19$m=8,t=4294967295,p=1"),
+            salted("$argon2id$v=19$m=65544,t=1,p=8193"),
+            salted("$argon2i$m=4294967295,t=4294967295,p=16777215"),
+            // Memory that rounds down to nothing, gone through without end; and a buffer that nobody counted.
+            salted("$scrypt$ln=1,r=1,p=1073741823"),
+            salted("$scrypt$ln=1,r=1,p=17"),
+            salted("$scrypt$ln=1,r=65,p=1"),
+            salted("$scrypt$ln=1,r=1073741823,p=1"),
+            // Whose product is none, in 32 bits.
+            salted("$scrypt$ln=1,r=65536,p=65536"),
+            salted("$scrypt$ln=1,p=1,r=1,p=4294967295"),
+            salted("$scrypt$ln=32,r=1,p=1"),
+            salted("$scrypt$ln=63,r=1,p=1"),
             salted("$scrypt$ln=17,r=8,p=1"),
             salted("$scrypt$ln=16,r=8,p=9"),
             salted("$scrypt$ln=31,r=1,p=1"),
@@ -241,6 +268,23 @@ mod tests {
             assert_eq!(hashes().check(&bomb), Err(UnfitHash::TooCostly), "{bomb}");
             assert!(hashes().verify(&Secret::from("x"), &bomb).is_err(), "{bomb}");
         }
+    }
+
+    /// The limits are those of the bytes: what just fits is taken, and what needs one block more is not.
+    #[test]
+    fn what_a_hash_needs_is_counted_to_the_byte() {
+        let salted = |head: &str| format!("{head}$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8");
+        let hashes = |memory_kib| PasswordHashes::new(argon(), ForeignLimits { memory_kib, ..LIMITS });
+        // 16 KiB.
+        assert_eq!(hashes(16).check(&salted("$scrypt$ln=4,r=8,p=1")), Ok(()));
+        assert_eq!(hashes(15).check(&salted("$scrypt$ln=4,r=8,p=1")), Err(UnfitHash::TooCostly));
+        // 16.125 KiB, which are not 16; and 256 bytes, which are not nothing.
+        assert_eq!(hashes(16).check(&salted("$scrypt$ln=1,r=64,p=8")), Ok(()));
+        assert_eq!(hashes(16).check(&salted("$scrypt$ln=1,r=64,p=9")), Err(UnfitHash::TooCostly));
+        assert_eq!(hashes(32).check(&salted("$scrypt$ln=4,r=9,p=14")), Ok(()));
+        assert_eq!(hashes(32).check(&salted("$scrypt$ln=4,r=9,p=15")), Err(UnfitHash::TooCostly));
+        assert_eq!(hashes(32).check(&salted("$argon2id$v=19$m=32,t=16,p=4")), Ok(()));
+        assert_eq!(hashes(32).check(&salted("$argon2id$v=19$m=32,t=17,p=4")), Err(UnfitHash::TooCostly));
     }
 
     #[test]
@@ -255,6 +299,14 @@ mod tests {
                 "$scrypt$ln=0,r=0,p=0$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
                 UnfitHash::Broken,
             ),
+            (
+                "$scrypt$ln=0,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+                UnfitHash::Broken,
+            ),
+            ("$scrypt$ln=14,r=8,p=1$c29tZQ$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E", UnfitHash::Broken),
+            // A version that there is not: found out here, and not at a login.
+            ("$argon2id$v=18$m=64,t=1,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8", UnfitHash::Broken),
+            ("$argon2id$v=19$m=64,t=1,p=9$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8", UnfitHash::Broken),
             // Four bytes of output.
             ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$iekCnw", UnfitHash::Broken),
             ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ", UnfitHash::Broken),
