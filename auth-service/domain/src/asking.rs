@@ -138,7 +138,7 @@ impl Change {
 
     /// Commits with the entry that the batch makes.
     pub(crate) async fn commit_with(
-        self,
+        mut self,
         mut batch: Batch,
         subject: String,
         at: Timestamp,
@@ -146,11 +146,14 @@ impl Change {
         if let Some((request, content)) = self.named {
             batch = batch.answering(request, content, Some(subject));
         }
-        let committed = self.tx.commit_with(batch, at).await?;
-        if let Some(charge) = self.charge {
-            charge.keep();
+        if let Some(charge) = &mut self.charge {
+            charge.commit();
         }
-        Ok(committed)
+        let committed = self.tx.commit_with(batch, at).await;
+        if let Some(charge) = self.charge {
+            charge.settle(&committed);
+        }
+        committed
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use portcullis_types::{Boottime, TenantId};
 
 use crate::audit::Actor;
-use crate::{Authority, BeginError};
+use crate::{Authority, BeginError, StoreError};
 
 const MOST_TENANTS: usize = 16_384;
 const MINUTE_NANOS: u64 = 60_000_000_000;
@@ -96,7 +96,8 @@ impl fmt::Debug for EventQuota {
     }
 }
 
-/// One event that was taken, and is given back unless it is written.
+/// One event that was taken, and is given back unless it is written. From the moment at which its commit begins it is
+/// given back by nothing but a definite word that it did not take place: whoever leaves meanwhile has written all the same.
 #[derive(Debug)]
 pub(crate) struct Charge {
     quota: Arc<EventQuota>,
@@ -105,9 +106,14 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// The event is written.
-    pub(crate) fn keep(mut self) {
+    /// The commit that writes it begins now.
+    pub(crate) const fn commit(&mut self) {
         self.is_written = true;
+    }
+
+    /// That commit ended so.
+    pub(crate) fn settle<T>(mut self, outcome: &Result<T, StoreError>) {
+        self.is_written = matches!(outcome, Ok(_) | Err(StoreError::UnknownOutcome(_)));
     }
 }
 
@@ -168,6 +174,27 @@ mod tests {
         quota.give_back(&tenant("acme"));
         assert_eq!(quota.take(&tenant("acme"), start), Ok(()));
         assert!(quota.take(&tenant("acme"), start).is_err());
+    }
+
+    #[test]
+    fn only_what_is_known_not_to_be_written_is_given_back() {
+        let quota = Arc::new(EventQuota::new(1));
+        let charge = || {
+            let taken = quota.take(&tenant("acme"), Boottime::from_nanos(0));
+            taken.map(|()| Charge { quota: Arc::clone(&quota), tenant: tenant("acme"), is_written: false })
+        };
+        drop(charge().expect("nothing was taken"));
+        let mut begun = charge().expect("its commit did not begin");
+        begun.commit();
+        begun.settle(&Err::<(), _>(StoreError::Conflict));
+        let unknown = charge().expect("it left no trace");
+        unknown.settle(&Err::<(), _>(StoreError::UnknownOutcome("nobody said".into())));
+        assert!(charge().is_err(), "it may be written");
+        quota.give_back(&tenant("acme"));
+        let mut left = charge().expect("it was given back");
+        left.commit();
+        drop(left);
+        assert!(charge().is_err(), "whoever leaves has written");
     }
 
     #[test]

@@ -137,17 +137,22 @@ impl Authority {
                 decided => decided,
             });
         }
-        let committed = self.write(tx, asked, &decisions).await?;
-        let answers = decisions.into_iter().map(|decision| match decision? {
-            Decision::Before(before, _) => Ok(before),
-            Decision::Kill(.., charge) => {
-                if let Some(charge) = charge.filter(|_| committed.is_some()) {
-                    charge.keep();
+        let outcome = self.write(tx, asked, &mut decisions).await;
+        let mut answers = Vec::with_capacity(decisions.len());
+        for decision in decisions {
+            answers.push(match decision {
+                Ok(Decision::Before(before, _)) => Ok(before),
+                Ok(Decision::Kill(.., charge)) => {
+                    if let Some(charge) = charge {
+                        charge.settle(&outcome);
+                    }
+                    let committed = outcome.as_ref().ok().copied().flatten();
+                    committed.ok_or(RevokeError::Store(StoreError::Corrupt { what: "a kill without entry" }))
                 }
-                committed.ok_or(RevokeError::Store(StoreError::Corrupt { what: "a kill without entry" }))
-            }
-        });
-        Ok(answers.collect())
+                Err(refused) => Err(refused),
+            });
+        }
+        outcome.map(|_| answers)
     }
 
     async fn decide(
@@ -198,11 +203,11 @@ impl Authority {
         &self,
         mut tx: Box<dyn WriteTx>,
         asked: &[Asking],
-        decisions: &[Result<Decision, RevokeError>],
+        decisions: &mut [Result<Decision, RevokeError>],
     ) -> Result<Option<Committed>, StoreError> {
         let (mut audits, mut batch, mut remembered) = (Vec::new(), None::<Batch>, false);
         let shared = asked.len() > 1;
-        for (asking, decision) in asked.iter().zip(decisions) {
+        for (asking, decision) in asked.iter().zip(&*decisions) {
             let content = || content_of(&asking.request);
             match decision {
                 Ok(Decision::Kill(target, about, name, _)) => {
@@ -230,6 +235,11 @@ impl Authority {
             Some(batch) => {
                 tx.insert_audits(&audits).await?;
                 let batch = if shared { batch.shared() } else { batch };
+                for decision in decisions {
+                    if let Ok(Decision::Kill(.., Some(charge))) = decision {
+                        charge.commit();
+                    }
+                }
                 tx.commit_with(batch, self.now()).await.map(Some)
             }
             None if remembered => tx.commit().await.map(|()| None),

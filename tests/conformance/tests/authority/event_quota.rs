@@ -1,13 +1,16 @@
 //! How many events a tenant's services may write.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use auth_domain::{
     Actor, Authority, BeginError, ChangeIdentityError, IdentityKind, KeyEncryptionKey, NewApiKey, NewIdentity, Parts,
-    Reason, RequestId, RevokeError, RevokeRequest, RevokeTarget, Scopes, Settings,
+    Reason, RequestId, RevokeError, RevokeRequest, RevokeSessions, RevokeTarget, Scopes, SessionsBy, Settings,
 };
-use portcullis_types::{IdentityName, SessionId};
+use portcullis_types::{Clock as _, IdentityName, SessionId};
 
 use super::world::{KEK, Shown as _, World, actor, named, parts, tenant};
 
@@ -70,6 +73,65 @@ async fn a_tenant_that_writes_too_many_events_is_refused_and_repeats_cost_nothin
     revoke(&Actor::caller(&world.admin), 4, None).await.expect("nor is whoever is of the system tenant");
     world.clock.advance(retry_after);
     revoke(&service, 3, None).await.expect("one came back");
+}
+
+/// Polls it so often, and leaves.
+async fn leaving_after<T>(polls: u32, call: impl Future<Output = T>) -> Option<T> {
+    let (mut call, mut left) = (pin!(call), polls);
+    poll_fn(|context| {
+        left -= 1;
+        match call.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Wherever it leaves: before the commit nothing is written and nothing counted, and from then on both.
+#[tokio::test]
+async fn whoever_leaves_its_calls_writes_no_more_events_than_whoever_waits() {
+    let world = World::new().await;
+    let (authority, service) = sparing(&world).await;
+    let (mut left, mut refused) = (0, 0);
+    let before = world.store.head().await.expect("reads").seq;
+    for polls in 1.. {
+        let session = world.log_in().await.0.session.id;
+        let call = async {
+            if polls % 2 == 0 {
+                let by = SessionsBy::BegunBefore(world.clock.now() + Duration::from_secs(1));
+                let (tenant, which, reason) = (tenant(), named("alice"), Reason::Administrative);
+                let asked = RevokeSessions { tenant, which, by, reason, pace: None };
+                authority.revoke_sessions(&service, asked).await.map(drop).map_err(|error| format!("{error:?}"))
+            } else {
+                let revoked = authority.revoke(&service, request(session, None)).await;
+                revoked.map(drop).map_err(|error| format!("{error:?}"))
+            }
+        };
+        match leaving_after(polls, call).await {
+            None => left += 1,
+            Some(Ok(())) => {}
+            Some(Err(why)) => {
+                assert!(why.contains("TenantQuota"), "{why}");
+                refused += 1;
+            }
+        }
+        if refused > 3 {
+            break;
+        }
+    }
+    assert!(left > 0, "nobody left");
+    // Nothing else writes any. A commit that was left may still be under way.
+    let written = async || world.store.head().await.expect("reads").seq - before;
+    let all = async {
+        while written().await < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), all).await.expect("three were counted, and fewer were written");
+    drop(world.store.write_urgently().await.expect("it waits for whoever writes"));
+    assert_eq!(written().await, 3, "{left} left");
 }
 
 #[tokio::test]
