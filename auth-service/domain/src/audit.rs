@@ -24,6 +24,7 @@ pub struct Actor {
     who: Box<str>,
     home: TenantId,
     key: Option<CredentialId>,
+    presented: Option<CredentialId>,
     address: Option<IpAddr>,
     asked: Option<Asked>,
 }
@@ -38,6 +39,7 @@ impl Actor {
             who: who.into(),
             home: tenant.clone(),
             key: Some(*credential),
+            presented: None,
             address: *address,
             asked: asked.clone(),
         }
@@ -47,6 +49,14 @@ impl Actor {
     #[must_use]
     pub fn asking(mut self, asked: Option<Asked>) -> Self {
         self.asked = asked;
+        self
+    }
+
+    /// The same, by a credential of its own that was judged a moment ago. What it asks for begins only while that is good:
+    /// nothing is done in a session that was ended while the call waited for a hash.
+    #[must_use]
+    pub(crate) const fn presenting(mut self, credential: CredentialId) -> Self {
+        self.presented = Some(credential);
         self
     }
 
@@ -109,6 +119,11 @@ impl Actor {
         self.key
     }
 
+    /// The credential of its own that must be good when a change begins, where one was presented.
+    pub(crate) const fn presented(&self) -> Option<CredentialId> {
+        self.presented
+    }
+
     /// From where it acts, or whomever it acts for, in one form; none where that is not known.
     pub fn address(&self) -> Option<IpAddr> {
         self.address.map(|address| address.to_canonical())
@@ -121,7 +136,7 @@ impl Actor {
 
     fn of(home: TenantId, text: impl Into<Box<str>>) -> Self {
         let text = text.into();
-        Self { who: text.clone(), text, home, key: None, address: None, asked: None }
+        Self { who: text.clone(), text, home, key: None, presented: None, address: None, asked: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one way to begin a change that somebody asked for.
 //!
 //! Guarantees: whoever asks by a key is judged in the transaction itself, so that a call which waited, for a hash or for
-//! other writers, does not outlive its key. What ends or alters authority goes ahead of what only adds.
+//! other writers, does not outlive its key; and whoever acts in a session, by the credential of it that was presented. What ends or alters authority goes ahead of what only adds.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use portcullis_types::CredentialId;
 use crate::audit::Actor;
 use crate::service_tokens::key_of;
 use crate::standing::Standing;
-use crate::{Authority, ReadView, StoreError, WriteTx};
+use crate::{Authority, DenyReason, ReadView, StoreError, WriteTx};
 
 /// Why a change did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum BeginError {
     /// The caller's key is no longer good.
     #[error("the caller's key is no longer good")]
     CallerRefused,
+    /// What the holder presented is no longer good.
+    #[error("the credential that was presented is no longer good")]
+    HolderRefused(DenyReason),
     /// The request id named another request before.
     #[error("this request id was used for another request")]
     RequestIdReused,
@@ -44,10 +47,22 @@ impl Authority {
     }
 
     async fn let_in(&self, mut tx: Box<dyn WriteTx>, actor: &Actor) -> Result<Box<dyn WriteTx>, BeginError> {
-        match actor.key() {
-            Some(key) if !self.is_good(tx.as_mut(), key).await? => Err(BeginError::CallerRefused),
-            Some(_) | None => Ok(tx),
+        if let Some(key) = actor.key()
+            && !self.is_good(tx.as_mut(), key).await?
+        {
+            return Err(BeginError::CallerRefused);
         }
+        self.judge_holder(tx.as_mut(), actor).await?;
+        Ok(tx)
+    }
+
+    /// Whether what the actor presented is good. Asked again by whoever waited for a row: what ended it meanwhile may be
+    /// older than what is written now.
+    pub(crate) async fn judge_holder(&self, view: &mut dyn ReadView, actor: &Actor) -> Result<(), BeginError> {
+        let Some(presented) = actor.presented() else { return Ok(()) };
+        let gone = BeginError::HolderRefused(DenyReason::Unknown);
+        let standing = Standing::of(view, presented).await?.ok_or(gone)?;
+        standing.judge(self.now()).map_err(|denial| BeginError::HolderRefused(denial.reason))
     }
 
     pub(crate) async fn is_good(&self, view: &mut dyn ReadView, key: CredentialId) -> Result<bool, StoreError> {

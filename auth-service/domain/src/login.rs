@@ -398,6 +398,21 @@ async fn is_open(view: &mut dyn ReadView, tenant: &TenantId) -> Result<bool, Sto
     Ok(view.tenant(tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active))
 }
 
+/// Whether what a session rests on beside its identity was ended since: its tenant's sessions, or its client's.
+pub(crate) async fn is_ended_above(
+    view: &mut dyn ReadView,
+    tenant: &TenantId,
+    client: Option<&ClientId>,
+    issued: Revision,
+) -> Result<bool, StoreError> {
+    let by_tenant = view.tenant(tenant).await?.and_then(|tenant| tenant.revoked_seq);
+    let by_client = match client {
+        Some(client) => view.client_revoked_seq(tenant, client).await?,
+        None => None,
+    };
+    Ok(by_tenant.max(by_client).is_some_and(|seq| issued.seq < seq))
+}
+
 /// The identity as it is now, if it may still log in by this password.
 pub(crate) async fn still_good(
     view: &mut dyn ReadView,

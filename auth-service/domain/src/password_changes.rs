@@ -1,7 +1,8 @@
 //! Passwords that change: by their owner, by an administrator, by a one-time token, by import.
 //!
 //! Guarantees: a changed password ends every session that was made before, in the same transaction; whoever changed it
-//! goes on in a new one. A password that somebody else chose is good for one login, which must replace it. A one-time
+//! goes on in a new one, unless the one that it was done in, or what that rested on, was ended by somebody else meanwhile.
+//! A password that somebody else chose is good for one login, which must replace it. A one-time
 //! token is of one use and one hour, and setting a password in any way ends it. Of two changes at once the later one
 //! judges what the earlier one left.
 
@@ -15,12 +16,12 @@ use crate::asking::{Begun, Change};
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::guard::{AttemptKey, Door, Slot};
-use crate::login::{may_log_in, still_good};
+use crate::login::{is_ended_above, may_log_in, still_good};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
 use crate::tokens::Opening;
 use crate::{
     Authentication, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, LoginError, LoginMode,
-    Method, NewSession, Refusal, StoreError, TenantState, WriteTx,
+    Method, NewSession, Refusal, Session, StoreError, TenantState, WriteTx,
 };
 
 /// How long a one-time token is good.
@@ -169,6 +170,8 @@ impl Authority {
             }
         };
         tx.hold_identity(&tenant, identity.id).await?;
+        // What ended its session before the row was held is older than this change, which could hide it.
+        self.judge_holder(&mut *tx, actor).await?;
         let Some(identity) = still_good(&mut *tx, &identity, password.id).await? else { return Ok(refused) };
         self.give_back(&mut *tx, &slot).await?;
         let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
@@ -227,9 +230,16 @@ impl Authority {
         committed: Committed,
         (before, mode): (SessionId, LoginMode),
     ) -> Result<Option<NewSession>, ChangePasswordError> {
-        let mut tx = self.begin(actor).await?;
+        // What was presented ended with the change, by itself.
+        let mut tx = self.store().write().await?;
         let Some(identity) = still_good(tx.as_mut(), identity, password).await? else { return Ok(None) };
         let before = tx.session(&identity.tenant, before).await?.filter(|session| session.identity == identity.id);
+        if let Some(Session { revoked_seq, client, issued, .. }) = &before
+            && (revoked_seq.is_some()
+                || is_ended_above(tx.as_mut(), &identity.tenant, client.as_ref(), *issued).await?)
+        {
+            return Ok(None);
+        }
         // It goes on: what its login rested on, and when that was. Otherwise the password was shown a moment ago.
         let shown = Authentication { methods: Method::Password.into(), at: self.now() };
         let authentication = before.as_ref().and_then(|session| session.authentication).or(Some(shown));

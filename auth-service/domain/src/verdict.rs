@@ -106,6 +106,14 @@ pub struct Principal {
     pub scopes: Scopes,
 }
 
+impl Principal {
+    /// The identity acting for itself by what it presented: a change that it asks for begins only while that is still good,
+    /// however long the call waits.
+    pub fn acting(&self) -> Actor {
+        Actor::identity(&self.tenant, self.identity).presenting(self.credential)
+    }
+}
+
 /// A verdict that allows.
 #[derive(Clone, Debug)]
 pub struct Allowed {

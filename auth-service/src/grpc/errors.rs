@@ -140,7 +140,10 @@ impl From<Forbidden> for Failure {
 impl From<BeginError> for Failure {
     fn from(error: BeginError) -> Self {
         match error {
-            BeginError::CallerRefused => Self::new(Reason::CallerRevoked, error.to_string()),
+            // Whoever calls here presents a key, and nothing else of its own.
+            BeginError::CallerRefused | BeginError::HolderRefused(_) => {
+                Self::new(Reason::CallerRevoked, error.to_string())
+            }
             BeginError::RequestIdReused => Self::new(Reason::RequestIdReused, error.to_string()),
             BeginError::TenantQuota { retry_after } => {
                 Self::new(Reason::TenantQuota, error.to_string()).retrying_in(retry_after)

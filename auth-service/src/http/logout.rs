@@ -2,7 +2,7 @@
 //! same person.
 
 use auth_domain::{
-    Actor, IdentityRef, Judgement, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
+    IdentityRef, Judgement, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
 };
 use axum::Json;
 use axum::extract::State;
@@ -56,7 +56,7 @@ async fn end(
         }
     };
     let session = principal.session.ok_or(Problem::NoSession)?;
-    let actor = Actor::identity(&principal.tenant, principal.identity).at(from);
+    let actor = principal.acting().at(from);
     let request = RevokeRequest {
         tenant: principal.tenant,
         target: target(principal.identity, session),

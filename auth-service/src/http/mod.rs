@@ -248,6 +248,7 @@ impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::Store(error) => error.into(),
+            BeginError::HolderRefused(reason) => Self::Denied(reason),
             // Nobody changes anything at this edge by a key of the authority's API, but at the token endpoint, which
             // tells it itself.
             BeginError::CallerRefused | BeginError::RequestIdReused | BeginError::TenantQuota { .. } => {

@@ -63,7 +63,7 @@ pub(super) async fn change(
         from,
         goes_on: Some((session, mode)),
     };
-    let actor = Actor::identity(&principal.tenant, principal.identity);
+    let actor = principal.acting();
     match edge.authority.change_password(&actor, change).await? {
         PasswordChange::Changed { committed, session } => {
             let (cookie, session) = match session {

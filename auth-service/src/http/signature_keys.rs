@@ -87,7 +87,7 @@ impl Asker {
             Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
         };
         let session = principal.session.ok_or(Problem::NoSession)?;
-        let actor = Actor::identity(&principal.tenant, principal.identity).at(from);
+        let actor = principal.acting().at(from);
         Ok(Self { tenant: principal.tenant, which: IdentityRef::Id(principal.identity), session, actor })
     }
 

@@ -4,12 +4,14 @@
 //! [`MOST_PROOFS`] times, and however many logins are begun, proofs of one account are counted and delayed together:
 //! but those from a known place alone, so that whoever else has the password does not lock its owner out. It goes on
 //! only for whoever began it, and only while the password that was checked is still the one and nobody has ended the
-//! identity's sessions since.
+//! sessions of the identity, its tenant or the client application since the login began.
 
-use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Secret, Timestamp};
+use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
 use subtle::ConstantTimeEq as _;
 
-use super::{Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, still_good};
+use super::{
+    Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, is_ended_above, still_good,
+};
 use crate::asking::Change;
 use crate::audit::Actor;
 use crate::guard::{AttemptKey, Slot, is_known_place};
@@ -190,23 +192,28 @@ impl Authority {
             return denied;
         }
         let committed = self.replace_password(Change::unnamed(tx), actor, &resumed.identity, &password).await?;
-        let mut progress = resumed.progress(replaces);
-        progress.opening.issued = committed.revision;
         let tx = self.begin(actor).await?;
-        Ok(self.reopen(tx, actor, progress, password.id).await?)
+        Ok(self.reopen(tx, actor, resumed.progress(replaces), (password.id, committed.revision)).await?)
     }
 
-    /// Opens the session of a login whose password was replaced a moment ago.
+    /// Opens the session of a login whose password was replaced a moment ago. From then on it counts as begun, or what
+    /// replaced the password would have ended it; but what was ended while it was under way is asked for once more.
     async fn reopen(
         &self,
         mut tx: Box<dyn WriteTx>,
         actor: &Actor,
-        progress: Progress,
-        password: CredentialId,
+        mut progress: Progress,
+        (password, replaced_at): (CredentialId, Revision),
     ) -> Result<LoginOutcome, StoreError> {
+        let denied = Ok(LoginOutcome::Denied(Refusal::default()));
+        let Opening { issued, client, .. } = &progress.opening;
+        if is_ended_above(tx.as_mut(), &progress.identity.tenant, client.as_ref(), *issued).await? {
+            return denied;
+        }
+        progress.opening.issued = replaced_at;
         match still_good(tx.as_mut(), &progress.identity, password).await? {
             Some(identity) => self.finish(tx, actor, Progress { identity, ..progress }).await,
-            None => Ok(LoginOutcome::Denied(Refusal::default())),
+            None => denied,
         }
     }
 }
@@ -225,8 +232,8 @@ async fn resume(
     }
     let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;
     let identity = identity.ok_or(StoreError::Corrupt { what: "a continuation without its identity" })?;
-    let tenant_ended = view.tenant(&row.tenant).await?.and_then(|tenant| tenant.revoked_seq);
-    if identity.revoked_seq.max(tenant_ended).is_some_and(|seq| row.issued.seq < seq) {
+    let is_ended = identity.revoked_seq.is_some_and(|seq| row.issued.seq < seq);
+    if is_ended || is_ended_above(view, &row.tenant, row.client.as_ref(), row.issued).await? {
         return Ok(None);
     }
     let Some(password) = view.password(&row.tenant, row.identity).await? else { return Ok(None) };

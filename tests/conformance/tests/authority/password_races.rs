@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use auth_domain::{
-    ChangePassword, DenyReason, LoginMode, LoginOutcome, NewSession, PasswordChange, PasswordWasReset, Reset,
-    SessionCredentials,
+    Actor, BeginError, ChangePassword, ChangePasswordError, Committed, DenyReason, FactorCode, IdentityRef, Label,
+    LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange,
+    PasswordWasReset, Proof, Reason, Reset, RevokeSessions, RevokeTarget, SecondFactorError, SessionCredentials,
+    SessionsBy,
 };
-use portcullis_types::{Secret, SessionId};
+use portcullis_types::{ClientId, Clock as _, Secret, SessionId};
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-use super::world::{GUARD, PASSWORD, World, actor, named, tenant};
+use super::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 
 const NEW: &str = "another horse battery";
 const TEMPORARY: &str = "temporary horse";
@@ -26,6 +28,15 @@ async fn change(world: &World, goes_on: SessionId) -> PasswordChange {
 }
 
 async fn change_to(world: &World, new: &str, goes_on: Option<(SessionId, LoginMode)>) -> PasswordChange {
+    change_by(world, &actor(), new, goes_on).await.expect("an outcome")
+}
+
+async fn change_by(
+    world: &World,
+    by: &Actor,
+    new: &str,
+    goes_on: Option<(SessionId, LoginMode)>,
+) -> Result<PasswordChange, ChangePasswordError> {
     let change = ChangePassword {
         tenant: tenant(),
         identity: named("alice"),
@@ -34,7 +45,7 @@ async fn change_to(world: &World, new: &str, goes_on: Option<(SessionId, LoginMo
         from: None,
         goes_on,
     };
-    world.authority.change_password(&actor(), change).await.expect("an outcome")
+    world.authority.change_password(by, change).await
 }
 
 async fn log_in(world: &World, password: &str) -> LoginOutcome {
@@ -93,6 +104,174 @@ async fn a_login_that_was_checked_before_a_change_is_denied() {
     assert!(matches!(change(&world, opened.session.id).await, PasswordChange::Changed { .. }));
     go_on.send(()).expect("it waits");
     assert!(matches!(login.await.expect("no panic"), LoginOutcome::Denied(_)));
+}
+
+fn web() -> ClientId {
+    ClientId::try_from("web").expect("a valid id")
+}
+
+/// What ends a session, and how it is refused then.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Session,
+    Identity,
+    Client,
+    Device,
+    Before,
+    Tenant,
+}
+
+const ENDS: [(End, DenyReason); 6] = [
+    (End::Session, DenyReason::SessionRevoked),
+    (End::Identity, DenyReason::IdentityRevoked),
+    (End::Client, DenyReason::CredentialRevoked),
+    (End::Device, DenyReason::SessionRevoked),
+    (End::Before, DenyReason::SessionRevoked),
+    (End::Tenant, DenyReason::TenantRevoked),
+];
+
+impl End {
+    async fn come_over(self, world: &World, session: SessionId) {
+        let all = |by| {
+            let which = named("alice");
+            RevokeSessions { tenant: tenant(), which, by, reason: Reason::Compromised, pace: None }
+        };
+        let done = |_: Committed| ();
+        let many = match self {
+            Self::Session => return done(world.revoke(RevokeTarget::Session(session)).await),
+            Self::Identity => return done(world.revoke(RevokeTarget::Identity(named("alice"))).await),
+            Self::Client => return done(world.revoke(RevokeTarget::Client(web())).await),
+            Self::Tenant => return done(world.revoke(RevokeTarget::Tenant).await),
+            Self::Device => all(SessionsBy::Device(phone())),
+            Self::Before => all(SessionsBy::BegunBefore(world.clock.now() + SECOND)),
+        };
+        let ended = world.authority.revoke_sessions(&actor(), many).await.expect("ends");
+        assert!(ended.committed.is_some(), "{self:?}");
+    }
+}
+
+fn phone() -> Label {
+    Label::try_from("phone").expect("a valid label")
+}
+
+/// A session of alice on her phone, and how she acts in it.
+async fn on_the_phone(world: &World) -> (NewSession, Actor) {
+    let attempt = LoginAttempt { device: Some(phone()), ..world.attempt("alice", PASSWORD) };
+    let outcome = world.authority.log_in(&actor(), attempt).await.expect("an outcome");
+    let LoginOutcome::Granted(opened) = outcome else { panic!("alice could not log in") };
+    let acting = world.allowed(token_of(&opened)).await.principal.acting();
+    (*opened, acting)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_ended_while_its_password_is_hashed_changes_nothing() {
+    let world = Arc::new(World::new().await);
+    for (end, why) in ENDS {
+        anew(&world).await;
+        let (opened, by) = on_the_phone(&world).await;
+        let id = opened.session.id;
+        let (began, go_on) = world.hasher.hold_next();
+        let slow = Arc::clone(&world);
+        let changing = tokio::spawn(async move { change_by(&slow, &by, NEW, Some((id, LoginMode::Tokens))).await });
+        began.await.expect("the check begins");
+        end.come_over(&world, id).await;
+        let head = world.store.head().await.expect("reads");
+        go_on.send(()).expect("it waits");
+        let answer = changing.await.expect("no panic");
+        let refused = BeginError::HolderRefused(why);
+        let Err(ChangePasswordError::Login(LoginError::Begin(error))) = answer else { panic!("{end:?}: {answer:?}") };
+        assert_eq!(format!("{error:?}"), format!("{refused:?}"), "{end:?}");
+        assert_eq!(world.store.head().await.expect("reads"), head, "nothing was changed: {end:?}");
+        assert!(matches!(log_in(&world, PASSWORD).await, LoginOutcome::Granted(_)), "{end:?}");
+    }
+}
+
+/// Where nothing was presented, by which the change could be refused, the password changes; but nobody goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_ended_while_its_password_is_hashed_has_no_successor() {
+    let world = Arc::new(World::new().await);
+    for (end, _) in ENDS {
+        // The change ends the identity's sessions too, and which of the two came first is not told by its row.
+        if matches!(end, End::Identity) {
+            continue;
+        }
+        anew(&world).await;
+        let id = on_the_phone(&world).await.0.session.id;
+        let (began, go_on) = world.hasher.hold_next();
+        let slow = Arc::clone(&world);
+        let changing = tokio::spawn(async move { change(&slow, id).await });
+        began.await.expect("the check begins");
+        end.come_over(&world, id).await;
+        go_on.send(()).expect("it waits");
+        let answer = changing.await.expect("no panic");
+        assert!(matches!(answer, PasswordChange::Changed { session: None, .. }), "{end:?}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_ended_while_a_password_is_hashed_keeps_no_second_factor_off() {
+    let world = Arc::new(World::new().await);
+    let enrolled = world.authority.enrol_totp(&actor(), &tenant(), &named("alice")).await.expect("enrols");
+    let secret = enrolled.expect("for the first time").secret;
+    let code = super::second_factor::code(&world, &secret);
+    world.authority.confirm_totp(&actor(), &tenant(), &named("alice"), &code).await.expect("confirms");
+    let issued = auth_domain::IssueTokens { tenant: tenant(), identity: named("alice"), device: None, client: None };
+    let auth_domain::IssueOutcome::Opened(opened) =
+        world.authority.issue_tokens(&actor(), issued).await.expect("opens")
+    else {
+        panic!("nobody named it")
+    };
+    let by = world.allowed(token_of(&opened)).await.principal.acting();
+    world.clock.advance(SECOND * 30);
+    let code = FactorCode::Totp(super::second_factor::code(&world, &secret));
+    let proof = OwnProof { password: Secret::from(PASSWORD), code, from: None };
+    let (began, go_on) = world.hasher.hold_next();
+    let slow = Arc::clone(&world);
+    let which: IdentityRef = named("alice");
+    let removing =
+        tokio::spawn(async move { slow.authority.remove_own_second_factor(&by, &tenant(), &which, proof).await });
+    began.await.expect("the check begins");
+    world.revoke(RevokeTarget::Session(opened.session.id)).await;
+    go_on.send(()).expect("it waits");
+    let answer = removing.await.expect("no panic");
+    let Err(OwnFactorError::Factor(SecondFactorError::Begin(BeginError::HolderRefused(why)))) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(why, DenyReason::SessionRevoked);
+    assert!(matches!(log_in(&world, PASSWORD).await, LoginOutcome::Challenged(_)), "it still stands");
+}
+
+/// A client application that is revoked between the steps of a login, or while the last of them is hashed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_must_replace_a_password_does_not_outlive_its_client_or_tenant() {
+    let world = Arc::new(World::new().await);
+    // Else nobody has heard of the client.
+    world.log_in().await;
+    for target in [RevokeTarget::Client(web()), RevokeTarget::Tenant, RevokeTarget::Identity(named("alice"))] {
+        for meanwhile in [false, true] {
+            anew(&world).await;
+            reset(&world, Reset::Temporary(Secret::from(TEMPORARY))).await;
+            let LoginOutcome::Challenged(asked) = log_in(&world, TEMPORARY).await else {
+                panic!("it must be replaced")
+            };
+            let slow = Arc::clone(&world);
+            let proof = Proof::NewPassword(Secret::from(NEW));
+            let going = async move { slow.authority.continue_login(&actor(), &asked.continuation, proof, None).await };
+            let outcome = if meanwhile {
+                let (began, go_on) = world.hasher.hold_next();
+                let going = tokio::spawn(going);
+                began.await.expect("the check begins");
+                world.revoke(target.clone()).await;
+                go_on.send(()).expect("it waits");
+                going.await.expect("no panic")
+            } else {
+                world.revoke(target.clone()).await;
+                going.await
+            };
+            assert!(matches!(outcome, Ok(LoginOutcome::Denied(_))), "{target:?}, {meanwhile}: {outcome:?}");
+            assert!(matches!(log_in(&world, NEW).await, LoginOutcome::Denied(_)), "nothing was replaced");
+        }
+    }
 }
 
 /// The owner changes it, an administrator resets it, and somebody logs in by it.

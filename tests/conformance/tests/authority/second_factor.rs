@@ -18,7 +18,7 @@ use super::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 const STEP: Duration = Duration::from_secs(30);
 
 /// What an authenticator app shows now.
-fn code(world: &World, app: &Secret) -> Secret {
+pub(crate) fn code(world: &World, app: &Secret) -> Secret {
     let key = BASE32_NOPAD.decode(app.expose_bytes()).expect("base 32");
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
     let step = world.clock.now().as_unix_seconds() / 30;
