@@ -1,8 +1,9 @@
 //! What is done to a store from outside the process that serves it: looking, copying, and putting a copy in its place.
 //!
 //! Guarantees: looking and copying change nothing and may be done while another process serves; a copy is one consistent
-//! snapshot, is checked before it has its name, and replaces nothing. Putting one in place takes the directory's lock.
-//! Refuses: a copy whose log is not whole, and to drop what was there: it is moved aside.
+//! snapshot, is checked before it has its name, and replaces nothing. Putting one in place takes the directory's lock; what
+//! is judged is the file that will lie there, and nothing that an earlier store left beside it is read with it.
+//! Refuses: a copy whose log is not whole, one that is not one file, and to drop what was there: it is moved aside.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -57,6 +58,9 @@ pub enum CopyError {
         /// Their numbers.
         unknown: Vec<i64>,
     },
+    /// Part of it is in another file, so that the file alone is not what was copied.
+    #[error("{} lies beside the copy and is not empty: it is no finished copy; make one with `backup`", .0.display())]
+    InParts(PathBuf),
     /// There is a store already.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
@@ -146,28 +150,60 @@ impl SqliteStore {
     /// Puts a copy in place of the store in `directory`. One that is there is moved aside if `replace`, and otherwise in
     /// the way.
     pub async fn restore(from: &Path, directory: &Path, replace: bool, aside: &str) -> Result<Restored, CopyError> {
-        let copy = judged(from).await?;
+        refuse_others(from, 0o077, 0o600)?;
+        refuse_parts(from)?;
         make_directory(directory)?;
         let _lock = DirectoryLock::take(directory)?;
         let place = directory.join(DATABASE);
-        let before = match (place.exists(), replace) {
-            (false, _) => None,
-            (true, false) => return Err(CopyError::Exists(place)),
-            (true, true) => Some(put_aside(directory, &place, aside).await?),
-        };
+        if place.exists() && !replace {
+            return Err(CopyError::Exists(place));
+        }
         let unfinished = beside_name(&place, ".unfinished");
-        let _left_by_an_earlier_one = fs::remove_file(&unfinished);
-        let mut to = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)
-            .map_err(unusable(&unfinished))?;
-        let mut source = File::open(from).map_err(unusable(from))?;
-        io::copy(&mut source, &mut to).map_err(unusable(&unfinished))?;
+        remove_with_parts(&unfinished);
+        let judged = match copy_file(from, &unfinished) {
+            Ok(()) => judged(&unfinished, from).await,
+            Err(error) => Err(error),
+        };
+        for part in PARTS {
+            let _left_by_who_judged = fs::remove_file(beside_name(&unfinished, part));
+        }
+        let copy = match judged {
+            Ok(copy) => copy,
+            Err(error) => {
+                remove_with_parts(&unfinished);
+                return Err(error);
+            }
+        };
+        let before = put_aside(directory, &place, aside).await?;
         settle(&unfinished, &place)?;
         Ok(Restored { head: copy.head, before })
     }
+}
+
+/// What belongs to a database file and has a name of its own.
+const PARTS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A log or journal beside a file holds what the file does not have yet, or takes back what it has.
+fn refuse_parts(file: &Path) -> Result<(), CopyError> {
+    for part in ["-wal", "-journal"] {
+        let part = beside_name(file, part);
+        if fs::metadata(&part).is_ok_and(|found| found.len() > 0) {
+            return Err(CopyError::InParts(part));
+        }
+    }
+    Ok(())
+}
+
+fn remove_with_parts(file: &Path) {
+    for part in [""].into_iter().chain(PARTS) {
+        let _may_not_be_there = fs::remove_file(beside_name(file, part));
+    }
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), CopyError> {
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(unusable(to))?;
+    let mut source = File::open(from).map_err(unusable(from))?;
+    io::copy(&mut source, &mut copy).map(drop).map_err(unusable(to))
 }
 
 async fn copy_into(from: &Path, to: &Path) -> Result<WholeLog, CopyError> {
@@ -175,13 +211,13 @@ async fn copy_into(from: &Path, to: &Path) -> Result<WholeLog, CopyError> {
     let mut connection = options.disable_statement_logging().connect().await?;
     sqlx::query("VACUUM INTO ?1").bind(to.to_string_lossy().into_owned()).execute(&mut connection).await?;
     connection.close().await?;
-    judged(to).await
+    judged(to, to).await
 }
 
-/// A file that holds a whole store.
-async fn judged(file: &Path) -> Result<WholeLog, CopyError> {
+/// A file that holds a whole store, which came from `named`.
+async fn judged(file: &Path, named: &Path) -> Result<WholeLog, CopyError> {
     let store = SqliteStore::only_read(file).await?;
-    let judged = judge(&store, file).await;
+    let judged = judge(&store, named).await;
     store.close().await;
     judged
 }
@@ -198,8 +234,10 @@ async fn judge(store: &SqliteStore, file: &Path) -> Result<WholeLog, CopyError> 
     check_log(store).await.map_err(|source| CopyError::Log { path: path(), source })
 }
 
-/// Moves what is there to a name of its own, with what its write-ahead log still holds.
-async fn put_aside(directory: &Path, place: &Path, aside: &str) -> Result<(PathBuf, Option<Head>), CopyError> {
+/// Moves what is there to a name of its own, with what its write-ahead log still holds; and a log that is left without its
+/// store too, because whoever opens the place would read it into what lies there then. None where there is no store.
+async fn put_aside(directory: &Path, place: &Path, aside: &str) -> Result<Option<(PathBuf, Option<Head>)>, CopyError> {
+    let is_there = place.exists();
     // What cannot be read is moved all the same: that may be why a copy is put in its place.
     let head = match SqliteStore::only_read(place).await {
         Err(_) => None,
@@ -210,14 +248,14 @@ async fn put_aside(directory: &Path, place: &Path, aside: &str) -> Result<(PathB
         }
     };
     let to = directory.join(format!("{DATABASE}.{aside}"));
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in [""].into_iter().chain(PARTS) {
         let (from, to) = (beside_name(place, suffix), beside_name(&to, suffix));
         match fs::rename(&from, &to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&from)(error)),
             Ok(()) | Err(_) => {}
         }
     }
-    Ok((to, head))
+    Ok(is_there.then_some((to, head)))
 }
 
 /// Gives a finished file its name, durably.
@@ -272,6 +310,83 @@ mod tests {
         let copied = SqliteStore::copy(directory.path(), &to).await;
         assert!(matches!(copied, Err(CopyError::Log { .. })), "{copied:?}");
         assert!(!to.exists(), "what is not whole gets no name");
+    }
+
+    /// The store in a folder as it is while a process serves it, most of it in its write-ahead log; with how many entries.
+    async fn in_parts(directory: &Path) -> u64 {
+        let served = tempfile::tempdir().expect("a temporary directory");
+        let store = with_entries(served.path()).await;
+        for part in ["", "-wal"] {
+            let (from, to) = (served.path().join(DATABASE), directory.join(DATABASE));
+            fs::copy(beside_name(&from, part), beside_name(&to, part)).expect("copies");
+        }
+        store.head().await.expect("reads").seq
+    }
+
+    async fn a_copy(of: &Path) -> PathBuf {
+        let to = of.join("copy.db");
+        SqliteStore::copy(of, &to).await.expect("it is whole");
+        to
+    }
+
+    /// Read with a copy in its store's place, it would make entries of both.
+    #[tokio::test]
+    async fn a_log_that_lost_its_store_is_not_read_with_what_is_put_there() {
+        let (source, target) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        drop(with_entries(source.path()).await);
+        let copy = a_copy(source.path()).await;
+        in_parts(target.path()).await;
+        let place = target.path().join(DATABASE);
+        fs::remove_file(&place).expect("somebody lost it");
+        let restored = SqliteStore::restore(&copy, target.path(), false, "aside").await.expect("nothing is in the way");
+        assert!(restored.before.is_none(), "{restored:?}");
+        assert!(!beside_name(&place, "-wal").exists());
+        let kept = target.path().join(format!("{DATABASE}.aside-wal"));
+        assert!(fs::metadata(kept).expect("it is moved aside").len() > 0);
+        let store = SqliteStore::open(target.path(), &SeededEntropy::new(1)).await.expect("opens");
+        assert_eq!(store.head().await.expect("reads"), restored.head);
+    }
+
+    #[tokio::test]
+    async fn a_store_in_parts_is_no_copy() {
+        let (source, target) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        assert_eq!(in_parts(source.path()).await, 3);
+        let from = source.path().join(DATABASE);
+        let refused = SqliteStore::restore(&from, target.path(), false, "aside").await;
+        assert!(matches!(refused, Err(CopyError::InParts(_))), "{refused:?}");
+        assert!(!target.path().join(DATABASE).exists());
+        let copy = a_copy(source.path()).await;
+        let restored = SqliteStore::restore(&copy, target.path(), false, "aside").await.expect("it is whole");
+        assert_eq!(restored.head.seq, 3);
+        let mut left: Vec<_> =
+            fs::read_dir(target.path()).expect("reads").map(|file| file.expect("reads").file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["authority.db", "authority.lock"], "nothing of the way there is left");
+    }
+
+    /// What was there stays where it was, and nothing is left beside it.
+    #[tokio::test]
+    async fn what_cannot_be_put_in_place_moves_nothing() {
+        let (source, target) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let store = with_entries(source.path()).await;
+        let copy = a_copy(source.path()).await;
+        store.close().await;
+        drop(with_entries(target.path()).await);
+        let damaged = SqliteConnectOptions::new().filename(&copy).disable_statement_logging();
+        let mut connection = damaged.connect().await.expect("opens");
+        sqlx::query("DELETE FROM revocation_log WHERE seq = 2").execute(&mut connection).await.expect("a row goes");
+        connection.close().await.expect("closes");
+        let refused = SqliteStore::restore(&copy, target.path(), true, "aside").await;
+        assert!(matches!(refused, Err(CopyError::Log { .. })), "{refused:?}");
+        assert!(
+            refused.expect_err("just seen").to_string().contains("copy.db"),
+            "it is named as whoever asks knows it"
+        );
+        assert!(target.path().join(DATABASE).exists());
+        for part in ["", "-wal", "-shm", "-journal"] {
+            let left = target.path().join(format!("{DATABASE}.unfinished{part}"));
+            assert!(!left.exists(), "{}", left.display());
+        }
     }
 
     #[tokio::test]
