@@ -5,6 +5,7 @@ use portcullis_types::{RoleName, TenantId};
 use crate::asking::Begun;
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Target};
+use crate::outrun::{Outrun, unless_outrun};
 use crate::{Authority, BeginError, Committed, Etag, Grant, MAX_GRANTS, ReadView, StoreError};
 
 /// The most roles that a tenant has.
@@ -106,10 +107,29 @@ pub enum PutRoleError {
     Store(#[from] StoreError),
 }
 
+impl Outrun for PutRoleError {
+    fn is_outrun(&self) -> bool {
+        match self {
+            Self::Begin(error) => error.is_outrun(),
+            Self::Store(error) => error.is_outrun(),
+            _ => false,
+        }
+    }
+}
+
 impl Authority {
     /// Makes a role, or gives an existing one other grants and has its holders judged again; if it is still what it was,
     /// where that is said.
     pub async fn put_role(
+        &self,
+        actor: &Actor,
+        role: Role,
+        from: Option<Etag>,
+    ) -> Result<(Role, Option<Committed>), PutRoleError> {
+        unless_outrun(|| self.put_role_once(actor, role.clone(), from)).await
+    }
+
+    async fn put_role_once(
         &self,
         actor: &Actor,
         role: Role,
@@ -143,7 +163,10 @@ impl Authority {
         if others + role.bytes() > MAX_TENANT_GRANT_BYTES {
             return Err(PutRoleError::TenantTooLarge);
         }
-        tx.put_role(&role).await?;
+        // Another transaction made it meanwhile, so that somebody may hold it already: that is a change, with its entry.
+        if tx.put_role(&role).await? == existed {
+            return Err(StoreError::Conflict.into());
+        }
         let entry = self.audit(actor, &role.tenant, "role.put", About::Role(role.name.clone()));
         let detail = Detail::default().and_grants("grants", &role.grants);
         let detail = match &before {

@@ -313,7 +313,7 @@ pub trait WriteTx:
         identity: IdentityId,
         state: IdentityState,
     ) -> Result<bool, StoreError>;
-    /// Other roles, which exist; then one version on.
+    /// Other roles, which exist; then one version on. Of an identity that was deleted meanwhile it is a conflict.
     async fn set_identity_roles(
         &mut self,
         tenant: &TenantId,
@@ -336,8 +336,8 @@ pub trait WriteTx:
         password: &StoredPassword,
     ) -> Result<bool, StoreError>;
 
-    /// A role in place of the one before.
-    async fn put_role(&mut self, role: &Role) -> Result<(), StoreError>;
+    /// A role, in place of the one before. False where there was one, whoever made it and however lately.
+    async fn put_role(&mut self, role: &Role) -> Result<bool, StoreError>;
 
     /// A new session.
     async fn insert_session(&mut self, session: &Session) -> Result<(), StoreError>;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth_domain::{
     Actor, Answered, Attributes, Batch, CredentialFilter, CredentialKind, Identity, IdentityFilter, IdentityKind,
     IdentityRef, IdentityState, Label, Reason, Request, RequestId, Role, Scope, Session, SessionFilter, Store,
-    StoredPassword, Target, TenantState,
+    StoreError, StoredPassword, Target, TenantState,
 };
 use portcullis_types::{ClientId, CredentialId, IdentityId, IdentityName, RoleName, SessionId};
 
@@ -209,6 +209,8 @@ pub async fn a_buried_identity_leaves_its_id_and_nothing_else(subject: &impl Sub
     let active = IdentityState::Active;
     assert!(!tx.set_identity_state(&seed.tenant, seed.identity, active).await.expect("answers"), "for ever");
     assert!(!tx.update_identity(&alice, 4).await.expect("answers"), "for ever");
+    let roles = tx.set_identity_roles(&seed.tenant, seed.identity, &[role("speaker")]).await;
+    assert!(matches!(roles, Err(StoreError::Conflict)), "for ever: {roles:?}");
     let another = seed.identity_row("alice", IdentityId::new(seed.ids()));
     assert!(tx.insert_identity(&another).await.expect("answers"), "the name is free again");
     let deleted = IdentityFilter { state: Some(IdentityState::Deleted), ..IdentityFilter::default() };

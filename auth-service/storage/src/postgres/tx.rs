@@ -135,8 +135,12 @@ impl WriteTx for PgTx {
         roles: &[RoleName],
     ) -> Result<(), StoreError> {
         // Whoever sets them at the same time comes after, and sees what was set here.
-        let sql = "UPDATE identities SET version = version + 1 WHERE tenant = $1 AND id = $2";
-        self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
+        let sql = "UPDATE identities SET version = version + 1
+                   WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL";
+        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]);
+        if self.write(query).await?.rows_affected() == 0 {
+            return Err(StoreError::Conflict);
+        }
         let sql = "DELETE FROM identity_roles WHERE tenant = $1 AND identity = $2";
         self.write(sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..])).await?;
         self.add_roles(tenant, identity, roles).await
@@ -177,15 +181,18 @@ impl WriteTx for PgTx {
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 
-    async fn put_role(&mut self, role: &Role) -> Result<(), StoreError> {
+    async fn put_role(&mut self, role: &Role) -> Result<bool, StoreError> {
+        let with = |sql: &'static str| {
+            let query = sqlx::query(sql).bind(role.tenant.as_str()).bind(role.name.as_str());
+            query.bind(grants_list(&role.grants)).bind(number(role.bytes()))
+        };
         let sql = "INSERT INTO roles (tenant, name, grants, bytes) VALUES ($1, $2, $3, $4)
-                   ON CONFLICT (tenant, name) DO UPDATE SET grants = excluded.grants, bytes = excluded.bytes";
-        let query = sqlx::query(sql)
-            .bind(role.tenant.as_str())
-            .bind(role.name.as_str())
-            .bind(grants_list(&role.grants))
-            .bind(number(role.bytes()));
-        self.write(query).await.map(drop)
+                   ON CONFLICT (tenant, name) DO NOTHING";
+        if self.write(with(sql)).await?.rows_affected() == 1 {
+            return Ok(true);
+        }
+        let sql = "UPDATE roles SET grants = $3, bytes = $4 WHERE tenant = $1 AND name = $2";
+        self.write(with(sql)).await.map(|_| false)
     }
 
     async fn insert_session(&mut self, session: &SessionRow) -> Result<(), StoreError> {

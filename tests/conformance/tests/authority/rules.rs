@@ -28,6 +28,7 @@ mod refresh;
 mod restore;
 mod retention;
 mod revocation;
+mod role_races;
 mod second_factor;
 mod service_tokens;
 mod signature_keys;
