@@ -18,6 +18,12 @@ pub const MAX_ROLES_HELD: usize = 64;
 /// How the names of deleted identities begin; no other name does.
 pub const TOMBSTONE: &str = "deleted:";
 
+/// Whether a name is a tombstone's, and nobody else may have it: whoever took that of an identity that lives would keep it
+/// from being deleted.
+pub(crate) fn is_reserved(name: &IdentityName) -> bool {
+    name.as_str().starts_with(TOMBSTONE)
+}
+
 /// What an identity is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IdentityKind {
@@ -224,7 +230,7 @@ pub(crate) enum Unholdable {
 impl Authority {
     /// Makes an identity.
     pub async fn create_identity(&self, actor: &Actor, new: NewIdentity) -> Result<Identity, CreateIdentityError> {
-        if new.name.as_str().starts_with(TOMBSTONE) {
+        if is_reserved(&new.name) {
             return Err(CreateIdentityError::NameReserved);
         }
         let roles = distinct(new.roles).ok_or(CreateIdentityError::TooManyRoles)?;

@@ -6,6 +6,8 @@
 use portcullis_types::{IdentityName, InvalidName, RoleName};
 use serde_json::{Map, Value};
 
+use crate::identities::is_reserved;
+
 /// The most role rules that an issuer has.
 pub const MAX_RULES: usize = 64;
 
@@ -79,7 +81,7 @@ impl NameTemplate {
         &self.text
     }
 
-    /// The name that the claims make, if they make one.
+    /// The name that the claims make, if they make one. None is a tombstone's: claims are what a user of the issuer says.
     pub(crate) fn name(&self, claims: &Map<String, Value>) -> Option<IdentityName> {
         let mut name = String::new();
         for part in &self.parts {
@@ -88,7 +90,7 @@ impl NameTemplate {
                 Part::Claim(claim) => name.push_str(claim.of(claims)?.as_str().filter(|value| !value.is_empty())?),
             }
         }
-        IdentityName::try_from(&*name).ok()
+        IdentityName::try_from(&*name).ok().filter(|name| !is_reserved(name))
     }
 }
 
