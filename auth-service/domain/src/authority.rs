@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_types::{Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
+use portcullis_types::{Boottime, Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
 
 use crate::audit::{About, Actor, AuditEntry, AuditOutcome, Detail};
 use crate::key_uses::KeyUses;
@@ -97,6 +97,8 @@ pub struct Authority {
     key_uses: KeyUses,
     quota: Arc<EventQuota>,
     dummy_phc: String,
+    /// Both clocks when it was opened.
+    opened: (Timestamp, Boottime),
 }
 
 impl Authority {
@@ -110,7 +112,8 @@ impl Authority {
         let nobody: [u8; 32] = parts.entropy.array();
         let dummy_phc = parts.passwords.hash(Secret::new(nobody)).await?;
         let quota = Arc::new(EventQuota::new(parts.settings.events_per_minute));
-        Ok(Self { parts, keyring, key_uses: KeyUses::default(), quota, dummy_phc })
+        let opened = (parts.clock.now(), parts.clock.boottime());
+        Ok(Self { parts, keyring, key_uses: KeyUses::default(), quota, dummy_phc, opened })
     }
 
     /// Rows and log.
@@ -135,6 +138,11 @@ impl Authority {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.parts.clock.now()
+    }
+
+    /// What the clocks said when it was opened.
+    pub(crate) const fn opened_at(&self) -> (Timestamp, Boottime) {
+        self.opened
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

@@ -2,6 +2,8 @@
 //!
 //! Guarantees: a deletion never turns a denial into an admission. Everything goes in small transactions, one process at a
 //! time, each of which is whole: a process that is killed between two has removed a little less.
+//! Age is told by the wall clock, but only up to what has passed since the process began, and [`CLOCKS`]: a clock that is
+//! set ahead while it runs makes nothing old.
 //! Refuses to remove what it does not understand: a log that is not whole stays as it is, for whoever looks into it.
 //!
 //! # The log (PROTOCOL 1.6, I17)
@@ -16,7 +18,9 @@
 //!   by hand) is denied by its position, so before a position is forgotten, the sessions and credentials that claim it and are
 //!   not of this log are marked as dead: of a position which is no longer known the row can be believed.
 //! - **Tokens of external issuers** carry no revision: the time of a revocation is read from its entry. One that is gone is
-//!   taken for a day old, which is never earlier than it was, and a token lives for a day at most ([`MAX_AGE`]).
+//!   taken for a day old, which is never earlier than it was, and a token lives for a day at most ([`MAX_AGE`]). A clock
+//!   that was ahead when it was forgotten, and was set back, would make that untrue, so how young the youngest was that is
+//!   gone is kept with the horizon, and counts where it is later.
 //! - **Answers to named requests** name an entry, and are kept for a day ([`ANSWERS_KEPT`]).
 //! - **Receipts** of an entry that is gone are refused as gone; B is over since long.
 //!
@@ -63,7 +67,7 @@ mod trail;
 
 use std::time::Duration;
 
-use portcullis_types::Boottime;
+use portcullis_types::{Boottime, Timestamp};
 
 pub use self::compaction::CompactError;
 pub use self::ending::{Ended, Lives};
@@ -147,6 +151,13 @@ impl Authority {
         let mut tx = self.store().write().await?;
         let since = self.clock().boottime();
         Ok(tx.take_turn().await?.then_some(Turn { tx, since }))
+    }
+
+    /// What was over at this instant has been over for so long, whatever happened to the wall clock since the start.
+    fn over_for(&self, kept: Duration) -> Timestamp {
+        let (wall, boot) = self.opened_at();
+        let passed = self.clock().boottime().saturating_since(boot);
+        self.now().min(wall + passed + CLOCKS).saturating_sub(kept)
     }
 
     async fn end_turn(&self, turn: Turn, rows: u64) -> Result<Tidied, StoreError> {

@@ -208,6 +208,13 @@ pub(crate) const SIGNING_KEYS_OVER: &str = "SELECT k.id AS id FROM signing_keys 
       AND (k.revoked_seq IS NULL OR k.revoked_seq <= (SELECT h.horizon_seq FROM revocation_head h WHERE h.shard = 0))
       AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.signing_key = k.id)";
 
+/// The latest commit of the entries that are about to be forgotten.
+pub(crate) const LATEST_COMMIT: &str =
+    "SELECT max(committed_at) AS latest FROM revocation_log WHERE shard = 0 AND seq > $1 AND seq <= $2";
+
+/// The latest commit of those that are.
+pub(crate) const FORGOTTEN_UNTIL: &str = "SELECT horizon_committed_at AS latest FROM revocation_head WHERE shard = 0";
+
 pub(crate) const REMOVE_SIGNING_KEY: &str =
     "DELETE FROM signing_keys WHERE id = $1 AND state IN ('retained', 'revoked')";
 

@@ -136,6 +136,7 @@ macro_rules! suite {
             a_password_that_was_judged_is_replaced_by_one_of_many,
             a_session_cookie_has_one_successor,
             entries_that_are_forgotten_and_the_horizon_go_together,
+            how_young_the_youngest_forgotten_entry_was_is_kept,
             a_log_that_was_compacted_goes_on,
             what_another_branch_issued_is_marked_before_its_position_is_forgotten,
             readers_beside_a_compaction_see_it_whole_or_not_at_all,

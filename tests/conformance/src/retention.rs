@@ -105,6 +105,7 @@ pub async fn entries_that_are_forgotten_and_the_horizon_go_together(subject: &im
     // The next transaction begins when the one before has ended.
     drop(write(&store).await);
     assert_eq!((store.horizon().await.expect("reads"), first_kept(&store).await), (0, 1), "it left no trace");
+    assert_eq!(store.read().await.expect("reads").forgotten_until().await.expect("reads"), None);
 
     assert!(move_horizon(&store, 0, 3).await);
     assert_eq!((store.horizon().await.expect("reads"), first_kept(&store).await), (3, 4));
@@ -112,10 +113,27 @@ pub async fn entries_that_are_forgotten_and_the_horizon_go_together(subject: &im
         let known = (seq >= 3).then_some(*position);
         assert_eq!(store.revision_at(seq).await.expect("reads"), known, "{seq}");
     }
+    let until = async || store.read().await.expect("reads").forgotten_until().await.expect("reads");
+    assert_eq!(until().await, Some(seed.now()), "as young as the youngest that is gone");
     assert!(!move_horizon(&store, 0, 4).await, "it has moved since");
     assert_eq!((store.horizon().await.expect("reads"), first_kept(&store).await), (3, 4));
     let whole = check_log(&*store).await.expect("what is kept is whole");
     assert_eq!((whole.horizon, whole.head.seq), (3, 5));
+}
+
+/// Whatever order they were committed in, by whichever clock: the latest of all that are gone stays.
+pub async fn how_young_the_youngest_forgotten_entry_was_is_kept(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let at = |seconds| Timestamp::from_unix_seconds(seconds);
+    for seconds in [100, 300, 200, 250, 400, 500] {
+        write(&store).await.commit_with(seed.kill(), at(seconds)).await.expect("appends");
+    }
+    let until = async || store.read().await.expect("reads").forgotten_until().await.expect("reads");
+    for (from, to, expected) in [(0, 1, 100), (1, 3, 300), (3, 4, 300), (4, 5, 400)] {
+        assert!(move_horizon(&store, from, to).await);
+        assert_eq!(until().await, Some(at(expected)), "up to {to}");
+    }
 }
 
 /// The chain goes on over it, and over a restart.

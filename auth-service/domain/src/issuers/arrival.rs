@@ -129,10 +129,14 @@ impl Authority {
         }
     }
 
-    /// When an entry was committed. One that is no longer kept is older than every token that could be presented.
+    /// When an entry was committed. One that is no longer kept is older than every token that could be presented; unless a
+    /// clock was ahead when it was forgotten, and is no more: so it is taken to be as young as the youngest of those.
     async fn revoked_at(&self, view: &mut dyn ReadView, seq: u64) -> Result<Timestamp, StoreError> {
-        let entry = view.log_entry(seq).await?;
-        Ok(entry.map_or_else(|| self.now().saturating_sub(MAX_AGE), |entry| entry.committed_at))
+        if let Some(entry) = view.log_entry(seq).await? {
+            return Ok(entry.committed_at);
+        }
+        let a_day_ago = self.now().saturating_sub(MAX_AGE);
+        Ok(view.forgotten_until().await?.map_or(a_day_ago, |latest| latest.max(a_day_ago)))
     }
 
     async fn take_in(

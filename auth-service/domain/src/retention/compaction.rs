@@ -43,7 +43,7 @@ impl Authority {
         let horizon = self.store().horizon().await?;
         // Beside the writers: entries that are there do not change. One more, because the last one of a page stays.
         let page = self.store().log_after(horizon, AT_ONCE + 1).await?;
-        let before = self.now().saturating_sub(rules.log());
+        let before = self.over_for(rules.log());
         let next = match next_horizon(horizon, &page, before) {
             Ok(Some(next)) => next,
             Ok(None) => return Ok(Tidied::Nothing),

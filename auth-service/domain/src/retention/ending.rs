@@ -97,7 +97,7 @@ impl Authority {
         let lives = Lives { guesses: self.settings().guard.forget_after, session: self.settings().session_ttl };
         let Some(kept) = rules.kept(what, lives) else { return Ok(Tidied::Nothing) };
         let now = self.now();
-        let before = now.saturating_sub(kept);
+        let before = self.over_for(kept);
         // In a snapshot first, so that looking for what is not there keeps no writer waiting. API keys are noted first.
         if what != Ended::ApiKeys && self.store().read().await?.count_ended(what, before, 1).await? == 0 {
             return Ok(Tidied::Nothing);
@@ -118,7 +118,7 @@ impl Authority {
     pub async fn remove_signing_keys(&self, rules: &RetentionRules) -> Result<Tidied, StoreError> {
         let Some(kept) = rules.signing_keys else { return Ok(Tidied::Nothing) };
         // Beside the writers: a key that signs no more never does again, so that nothing comes to rest on it.
-        let over = self.store().read().await?.signing_keys_over(self.now().saturating_sub(kept)).await?;
+        let over = self.store().read().await?.signing_keys_over(self.over_for(kept)).await?;
         if over.is_empty() {
             return Ok(Tidied::Nothing);
         }

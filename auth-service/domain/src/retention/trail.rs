@@ -68,7 +68,7 @@ impl Authority {
         let start = view.audit_start().await?;
         let from = start.as_ref().map(|start| start.anchor);
         let seals = view.audit_seals(from.map_or(0, |from| from.number), SEALS_AT_ONCE + 1).await?;
-        let going = going(&seals, self.now().saturating_sub(kept));
+        let going = going(&seals, self.over_for(kept));
         let Some(last) = going.last().map(AuditSeal::anchor) else { return Ok(Tidied::Nothing) };
         if let Some(start) = start.filter(|start| !start.is_vouched_for(self.keks())) {
             return Err(TrailFault::Unvouched(start.anchor.number).into());

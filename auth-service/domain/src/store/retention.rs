@@ -22,6 +22,10 @@ pub trait RetentionReads: Send {
     /// not on this log, and do not say that they are dead. At most `limit` of either are counted. Every entry after `from`
     /// is there, and one after `to`.
     async fn count_lost(&mut self, from: u64, to: u64, limit: u32) -> Result<u64, StoreError>;
+
+    /// The latest commit of an entry that the log no longer keeps, whatever the clock said when it was forgotten; none
+    /// where none is, or only such as a release before this one forgot.
+    async fn forgotten_until(&mut self) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// Deletions. Each transaction begins with [`RetentionWrites::take_turn`].

@@ -6,8 +6,8 @@ use portcullis_types::{SigningKeyId, Timestamp};
 
 use super::tx::PgTx;
 use crate::retention::{
-    EXTERNAL_SESSIONS_AT_ONCE, NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, count_lost, mark_lost,
-    removal,
+    EXTERNAL_SESSIONS_AT_ONCE, FORGOTTEN_UNTIL, LATEST_COMMIT, NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER,
+    count, count_lost, mark_lost, removal,
 };
 use crate::rows::{Columns, number, yes};
 
@@ -43,6 +43,10 @@ impl RetentionReads for PgTx {
         let query = sqlx::query(COUNT_LOST).bind(number(from)).bind(number(to)).bind(i64::from(limit));
         Columns(&self.session.one(query).await?).seq("found")
     }
+
+    async fn forgotten_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Columns(&self.session.one(sqlx::query(FORGOTTEN_UNTIL)).await?).maybe_at("latest")
+    }
 }
 
 #[async_trait]
@@ -63,12 +67,17 @@ impl RetentionWrites for PgTx {
     }
 
     async fn move_horizon(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {
+        let latest = self.session.one(sqlx::query(LATEST_COMMIT).bind(number(from)).bind(number(to))).await?;
+        let latest = Columns(&latest).maybe_at("latest")?.map(Timestamp::as_micros);
         // The entries first, because whoever appends waits for the head row.
         let sql = "DELETE FROM revocation_log WHERE shard = 0 AND seq > $1 AND seq <= $2
                    AND EXISTS (SELECT 1 FROM revocation_head WHERE shard = 0 AND horizon_seq = $1)";
         self.write(sqlx::query(sql).bind(number(from)).bind(number(to))).await?;
-        let sql = "UPDATE revocation_head SET horizon_seq = $2 WHERE shard = 0 AND horizon_seq = $1";
-        Ok(self.write(sqlx::query(sql).bind(number(from)).bind(number(to))).await?.rows_affected() == 1)
+        let sql = "UPDATE revocation_head SET horizon_seq = $2,
+                       horizon_committed_at = greatest(horizon_committed_at, $3::bigint)
+                   WHERE shard = 0 AND horizon_seq = $1";
+        let query = sqlx::query(sql).bind(number(from)).bind(number(to)).bind(latest);
+        Ok(self.write(query).await?.rows_affected() == 1)
     }
 
     async fn remove_ended(&mut self, what: Ended, before: Timestamp, limit: u32) -> Result<u64, StoreError> {

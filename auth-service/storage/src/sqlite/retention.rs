@@ -6,7 +6,10 @@ use portcullis_types::{SigningKeyId, Timestamp};
 
 use super::tx::SqliteTx;
 use super::unavailable;
-use crate::retention::{NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, count_lost, mark_lost, removal};
+use crate::retention::{
+    FORGOTTEN_UNTIL, LATEST_COMMIT, NOTE_API_KEYS, REMOVE_SIGNING_KEY, SIGNING_KEYS_OVER, count, count_lost, mark_lost,
+    removal,
+};
 use crate::rows::{Columns, number};
 
 const COUNT_LOST: &str = count_lost!("hex(substr(l.prev_chain, 1, 8)) = printf('%016X', r.issue_chain)");
@@ -38,6 +41,11 @@ impl RetentionReads for SqliteTx {
         let query = sqlx::query(COUNT_LOST).bind(number(from)).bind(number(to)).bind(limit);
         Columns(&query.fetch_one(&mut *self.transaction).await.map_err(unavailable)?).seq("found")
     }
+
+    async fn forgotten_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let found = sqlx::query(FORGOTTEN_UNTIL).fetch_one(&mut *self.transaction).await;
+        Columns(&found.map_err(unavailable)?).maybe_at("latest")
+    }
 }
 
 #[async_trait]
@@ -56,8 +64,15 @@ impl RetentionWrites for SqliteTx {
     }
 
     async fn move_horizon(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {
-        let sql = "UPDATE revocation_head SET horizon_seq = ?2 WHERE shard = 0 AND horizon_seq = ?1";
-        if self.write(sqlx::query(sql).bind(number(from)).bind(number(to))).await?.rows_affected() == 0 {
+        let latest = sqlx::query(LATEST_COMMIT).bind(number(from)).bind(number(to));
+        let latest = latest.fetch_one(&mut *self.transaction).await.map_err(unavailable)?;
+        let latest = Columns(&latest).maybe_at("latest")?.map(Timestamp::as_micros);
+        let sql = "UPDATE revocation_head SET horizon_seq = ?2, horizon_committed_at =
+                       CASE WHEN horizon_committed_at > ?3 THEN horizon_committed_at
+                            ELSE coalesce(?3, horizon_committed_at) END
+                   WHERE shard = 0 AND horizon_seq = ?1";
+        let query = sqlx::query(sql).bind(number(from)).bind(number(to)).bind(latest);
+        if self.write(query).await?.rows_affected() == 0 {
             return Ok(false);
         }
         let sql = "DELETE FROM revocation_log WHERE shard = 0 AND seq > ?1 AND seq <= ?2";

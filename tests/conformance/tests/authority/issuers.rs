@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use auth_domain::{
-    Audience, DenyReason, IdentityKind, Issuer, IssuerAlgorithm, IssuerKey, IssuerKeys, IssuerSilent, IssuerUrl,
-    KeySet, Mapping, NameTemplate, NewIdentity, NewIssuer, PresentationContext, Presented, PutIssuerError, Reason,
-    RevokeTarget, RoleRule, StoreError, VerifyError,
+    Audience, Authority, DenyReason, IdentityKind, Issuer, IssuerAlgorithm, IssuerKey, IssuerKeys, IssuerSilent,
+    IssuerUrl, KeyEncryptionKey, KeySet, Mapping, NameTemplate, NewIdentity, NewIssuer, PresentationContext, Presented,
+    PutIssuerError, Reason, RetentionRules, RevokeTarget, RoleRule, StoreError, Tidied, VerifyError,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
@@ -21,7 +21,7 @@ use portcullis_types::{
 };
 use serde_json::{Value, json};
 
-use super::world::{World, actor, allowed, denied, named, role, tenant};
+use super::world::{KEK, World, actor, allowed, denied, named, parts, role, tenant};
 
 pub(crate) const URL: &str = "https://id.example";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -328,6 +328,46 @@ async fn revoking_the_identity_kills_what_was_seen_and_what_was_issued_before() 
     assert_eq!(world.denied(&seen).await, (DenyReason::IdentityRevoked, true));
 }
 
+/// It is ahead for a while, in which the log is compacted, and set back: what was issued before the revocation and was not
+/// seen since stays dead, and what is issued later is taken.
+async fn a_clock_was_ahead(restarts: bool) {
+    const DAYS: Duration = Duration::from_secs(10 * 86_400);
+    let (mut world, _) = World::trusting().await;
+    world.allowed(&world.token(json!({}))).await;
+    let unseen = world.token(json!({"jti": "never presented"}));
+    world.pass(MINUTE);
+    let revoked = world.revoke(RevokeTarget::Identity(named("corp:u1"))).await;
+    for _ in 0..2 {
+        world.revoke(RevokeTarget::Identity(named("alice"))).await;
+    }
+    let now = world.clock.now();
+    world.clock.set_wall(now + DAYS);
+    if restarts {
+        let kek = KeyEncryptionKey::new(&KEK);
+        let parts = parts(Arc::clone(&world.store), &world.clock, &world.hasher, kek);
+        world.authority = Arc::new(Authority::open(parts).await.expect("opens"));
+    }
+    while let Tidied::Removed { .. } = world.authority.compact_log(&RetentionRules::default()).await.expect("compacts")
+    {
+    }
+    let is_gone = world.store.horizon().await.expect("reads") >= revoked.revision.seq;
+    assert_eq!(is_gone, restarts, "a process that began before it knows that no time has passed");
+    world.clock.set_wall(now + MINUTE);
+    assert_eq!(world.denied(&unseen).await, (DenyReason::IdentityRevoked, true));
+    world.pass(MINUTE);
+    world.allowed(&world.token(json!({"jti": "new"}))).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_while_brings_no_revoked_token_back() {
+    a_clock_was_ahead(false).await;
+}
+
+#[tokio::test]
+async fn nor_does_a_process_that_began_while_the_clock_was_ahead() {
+    a_clock_was_ahead(true).await;
+}
+
 #[tokio::test]
 async fn a_session_that_was_revoked_does_not_come_back() {
     let (world, _) = World::trusting().await;
@@ -421,6 +461,8 @@ async fn a_subject_takes_no_name_that_is_somebody_elses() {
     assert_eq!(world.denied(&as_name("u1", "alice")).await, refused, "alice is from here, and linking is not allowed");
     world.allowed(&as_name("u2", "bob")).await;
     assert_eq!(world.denied(&as_name("u3", "bob")).await, refused, "bob is another subject");
+    let tombstone = format!("deleted:{}", world.alice.id);
+    assert_eq!(world.denied(&as_name("u7", &tombstone)).await, refused, "it is kept for alice, when she is deleted");
     let moved = world.allowed(&as_name("u2", "robert")).await;
     assert_eq!(moved.principal.identity_name.as_str(), "bob", "a subject stays who it is");
 
@@ -434,6 +476,7 @@ async fn a_subject_takes_no_name_that_is_somebody_elses() {
     let robot = NewIdentity::plain(tenant(), IdentityKind::Service, robot);
     world.authority.create_identity(&actor(), robot).await.expect("a new identity");
     assert_eq!(world.denied(&as_name("u6", "robot")).await, refused, "a service is nobody's to vouch for");
+    world.authority.delete_identity(&actor(), &tenant(), &named("alice")).await.expect("nobody has its last name");
 }
 
 #[tokio::test]
