@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use self::fetch::{FetchError, Fetcher};
 use crate::config::Issuers;
+use crate::metrics::Metrics;
 use crate::tailer::SourceText as _;
 
 const MOST_REMEMBERED: usize = 1_024;
@@ -31,6 +32,7 @@ pub(crate) use self::fetch::RootsError;
 pub(crate) struct PublishedKeys {
     fetcher: Arc<Fetcher>,
     rules: KeyRules,
+    metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     lines: Mutex<HashMap<IssuerUrl, Arc<Line>>>,
@@ -45,9 +47,14 @@ struct Line {
 
 impl PublishedKeys {
     /// Knows nothing yet.
-    pub(crate) fn new(config: &Issuers, clock: Arc<dyn Clock>, shutdown: Shutdown) -> Result<Self, RootsError> {
+    pub(crate) fn new(
+        config: &Issuers,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+    ) -> Result<Self, RootsError> {
         let fetcher = Arc::new(Fetcher::new(config)?);
-        Ok(Self { fetcher, rules: config.key_rules(), clock, shutdown, lines: Mutex::default() })
+        Ok(Self { fetcher, rules: config.key_rules(), metrics, clock, shutdown, lines: Mutex::default() })
     }
 
     fn line(&self, issuer: &IssuerUrl) -> Arc<Line> {
@@ -67,7 +74,8 @@ impl PublishedKeys {
     /// The book has noted that it began.
     fn fetch(&self, issuer: &IssuerUrl, line: &Arc<Line>) {
         let flight = Flight { line: Arc::clone(line), keys: None, clock: Arc::clone(&self.clock) };
-        self.shutdown.track(flight.fly(Arc::clone(&self.fetcher), issuer.clone()));
+        let (fetcher, metrics) = (Arc::clone(&self.fetcher), Arc::clone(&self.metrics));
+        self.shutdown.track(flight.fly(fetcher, metrics, issuer.clone()));
     }
 }
 
@@ -85,8 +93,10 @@ struct Flight {
 }
 
 impl Flight {
-    async fn fly(mut self, fetcher: Arc<Fetcher>, issuer: IssuerUrl) {
-        match keys_of(&fetcher, &issuer).await {
+    async fn fly(mut self, fetcher: Arc<Fetcher>, metrics: Arc<Metrics>, issuer: IssuerUrl) {
+        let fetched = keys_of(&fetcher, &issuer).await;
+        metrics.issuer_fetch(fetched.as_ref().map_or_else(FetchError::word, |_| "fetched"));
+        match fetched {
             Ok(keys) => self.keys = Some(keys),
             Err(error) => {
                 tracing::warn!(issuer = issuer.as_str(), %error, cause = error.source_text(), "no keys of an issuer");

@@ -5,6 +5,7 @@
 mod config;
 mod denial;
 mod denials;
+mod denied_logins;
 mod doctor;
 mod forks;
 mod grpc;

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 mod gateways;
+pub(crate) mod logins;
 #[cfg(test)]
 mod table;
 
@@ -22,6 +23,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use self::gateways::GatewayMetrics;
+use self::logins::LoginMetrics;
 use crate::listen::Refused;
 
 /// The media type of [`Metrics::encode`].
@@ -91,6 +93,12 @@ struct BeatLabels {
     outcome: &'static str,
 }
 
+/// How a fetch of an issuer's keys ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    outcome: &'static str,
+}
+
 /// A fact of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EffectLabels {
@@ -125,6 +133,9 @@ pub(crate) struct Metrics {
     refused: Family<RefusedLabels, Counter>,
     watch_ends: Family<Ending, Counter>,
     registrations: Family<Standing, Gauge>,
+    /// By method and outcome.
+    pub(crate) logins: LoginMetrics,
+    issuer_fetches: Family<FetchLabels, Counter>,
     /// Under the gateways' names.
     pub(crate) gateways: GatewayMetrics,
     /// Gateways that came from a branch of the log that is gone.
@@ -197,6 +208,8 @@ impl Metrics {
             refused: Family::default(),
             watch_ends: Family::default(),
             registrations: Family::default(),
+            logins: LoginMetrics::default(),
+            issuer_fetches: Family::default(),
             gateways: GatewayMetrics::new(),
             forks: Counter::default(),
             bound: Gauge::default(),
@@ -271,6 +284,9 @@ impl Metrics {
             self.forks.clone(),
         );
         self.gateways.register(registry);
+        self.logins.register(registry);
+        let fetches = self.issuer_fetches.clone();
+        registry.register("issuer_fetches", "Fetches of the keys of external issuers, by outcome", fetches);
         registry.register("enforced_seconds", "Commit to the last acknowledgement of an entry", self.enforced.clone());
         registry.register(
             "revocations_at_once",
@@ -308,8 +324,12 @@ impl Metrics {
     }
 
     /// A gRPC call ended.
-    pub(crate) fn call(&self, method: &'static str, code: &'static str, took: Duration) {
+    pub(crate) fn ended(&self, method: &'static str, code: &'static str) {
         self.calls.get_or_create(&Call { method, code }).inc();
+    }
+
+    /// A gRPC call was answered.
+    pub(crate) fn took(&self, method: &'static str, took: Duration) {
         self.latency.get_or_create(&Method { method }).observe(took.as_secs_f64());
     }
 
@@ -344,6 +364,11 @@ impl Metrics {
     pub(crate) fn refused(&self, listener: &'static str) -> Refused {
         let counted = |reason| self.refused.get_or_create_owned(&RefusedLabels { listener, reason });
         Refused { too_many: counted("too_many"), unauthenticated: counted("unauthenticated") }
+    }
+
+    /// A fetch of an issuer's keys ended.
+    pub(crate) fn issuer_fetch(&self, outcome: &'static str) {
+        self.issuer_fetches.get_or_create(&FetchLabels { outcome }).inc();
     }
 
     /// A verdict was given.
@@ -410,7 +435,8 @@ mod tests {
     #[test]
     fn what_is_counted_can_be_read() {
         let metrics = Metrics::new();
-        metrics.call("Verify", "OK", Duration::from_millis(1));
+        metrics.ended("Verify", "OK");
+        metrics.took("Verify", Duration::from_millis(1));
         metrics.verdict("denied_permanent", "expired");
         metrics.answer("/health", 200, Duration::from_millis(1));
         let in_flight = metrics.begin("Verify");

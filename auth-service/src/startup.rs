@@ -28,7 +28,7 @@ use crate::revoker::Revoker;
 use crate::store::StoreStartError;
 use crate::tailer::{LogTail, SourceText as _};
 use crate::tls::{Shown, TlsError};
-use crate::{grpc, http, key_tending, key_uses, private_file, sealer, store};
+use crate::{denied_logins, grpc, http, key_tending, key_uses, private_file, sealer, store};
 
 /// How long the last calls may take on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -170,6 +170,8 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     receipts.catch_up().await?;
     vital.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), vital.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
+    let denied = denied_logins::write_down(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
+    shutdown.spawn("refused logins", denied);
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
     let house = sealer::keep_house(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
     shutdown.spawn("audit sealer", house);
@@ -320,13 +322,18 @@ pub(crate) async fn open_authority(
 ) -> Result<Authority, StartError> {
     let source = Source::find(config, Source::from_environment())?;
     let keks = source.read(&*store, &*around.entropy).await?;
-    let passwords = HashPool::new(config, around.clone(), metrics)?;
+    let passwords = HashPool::new(config, around.clone(), Arc::clone(&metrics))?;
     let parts = auth_domain::Parts {
         store,
         clock: Arc::clone(&around.clock),
         entropy: Arc::clone(&around.entropy),
         passwords: Arc::new(passwords),
-        issuer_keys: Arc::new(PublishedKeys::new(&config.issuers, Arc::clone(&around.clock), around.shutdown.clone())?),
+        issuer_keys: Arc::new(PublishedKeys::new(
+            &config.issuers,
+            metrics,
+            Arc::clone(&around.clock),
+            around.shutdown.clone(),
+        )?),
         keks,
         settings: settings(config)?,
     };

@@ -129,6 +129,11 @@ impl Actor {
         self.address.map(|address| address.to_canonical())
     }
 
+    /// The same, from where nobody says.
+    pub(crate) fn nowhere(self) -> Self {
+        Self { address: None, ..self }
+    }
+
     /// What the caller names what it asks for, when it does.
     pub(crate) const fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_types::{Boottime, Clock, Entropy, LeaseTerms, Secret, SigningKeyId, TenantId, Timestamp, UuidSource};
 
 use crate::audit::{About, Actor, AuditEntry, AuditOutcome, Detail};
+use crate::denied_logins::DeniedLogins;
 use crate::key_uses::KeyUses;
 use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
@@ -96,6 +97,7 @@ pub struct Authority {
     keyring: Keyring,
     key_uses: KeyUses,
     quota: Arc<EventQuota>,
+    denied_logins: DeniedLogins,
     dummy_phc: String,
     /// Both clocks when it was opened.
     opened: (Timestamp, Boottime),
@@ -113,7 +115,8 @@ impl Authority {
         let dummy_phc = parts.passwords.hash(Secret::new(nobody)).await?;
         let quota = Arc::new(EventQuota::new(parts.settings.events_per_minute));
         let opened = (parts.clock.now(), parts.clock.boottime());
-        Ok(Self { parts, keyring, key_uses: KeyUses::default(), quota, dummy_phc, opened })
+        let (key_uses, denied_logins) = (KeyUses::default(), DeniedLogins::default());
+        Ok(Self { parts, keyring, key_uses, quota, denied_logins, dummy_phc, opened })
     }
 
     /// Rows and log.
@@ -171,6 +174,10 @@ impl Authority {
 
     pub(crate) fn quota(&self) -> &Arc<EventQuota> {
         &self.quota
+    }
+
+    pub(crate) fn denied_logins(&self) -> &DeniedLogins {
+        &self.denied_logins
     }
 
     pub(crate) fn keyring(&self) -> &Keyring {

@@ -24,6 +24,7 @@ mod constraints;
 mod cookies;
 mod credential_listing;
 mod credentials;
+mod denied_logins;
 mod etag;
 mod event_quota;
 pub mod faults;

@@ -23,6 +23,7 @@ pub use self::continuing::{ContinueError, Proof};
 
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
+use crate::denied_logins::{Because, Denied};
 use crate::guard::{AttemptKey, Door, Slot};
 use crate::passwords::{HashError, StoredPassword};
 use crate::tokens::Opening;
@@ -186,6 +187,8 @@ pub(crate) struct Progress {
 /// What one snapshot says before the hash is computed.
 struct Looked {
     issued: Revision,
+    /// Of whom the name is, with or without a password.
+    who: Option<IdentityId>,
     found: Option<(Identity, StoredPassword)>,
     /// Checked where nothing was found.
     decoy: String,
@@ -201,18 +204,30 @@ impl Authority {
         let door = Door::new(&attempt.tenant, &attempt.name, attempt.from);
         let looked = self.look_up(&attempt, &door).await?;
         let slot = self.knock(&door, looked.known_place).await?;
+        let (whose, open) = (looked.who, looked.open);
+        let refuse = |because| {
+            // No row is of a tenant that is not there.
+            if open || whose.is_some() {
+                let denied = Denied { actor: actor.clone(), whose, action: "login.deny", because };
+                self.note_denied(&attempt.tenant, denied);
+            }
+            Ok(LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() }))
+        };
         let found = looked.found.filter(|_| slot.is_taken());
         let phc = found.as_ref().map_or(looked.decoy, |(_, password)| password.phc.clone());
         let matches = self.verify_or_give_back(&slot, attempt.password.clone(), phc).await?;
-        let denied = LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() });
-        let right = found.filter(|(identity, _)| matches && looked.open && may_log_in(identity));
-        let Some((identity, password)) = right else {
-            return Ok(denied);
+        let (identity, password) = match found {
+            Some(found) if matches && open && may_log_in(&found.0) => found,
+            Some(_) if matches => return refuse(Because::NotAllowed),
+            Some(_) => return refuse(Because::WrongPassword),
+            None if !slot.is_taken() => return refuse(Because::TooEarly),
+            None if whose.is_none() => return refuse(Because::NobodysName),
+            None => return refuse(Because::NoPassword),
         };
 
         let mut tx = self.begin(actor).await?;
         let Some(identity) = still_good(tx.as_mut(), &identity, password.id).await? else {
-            return Ok(denied);
+            return refuse(Because::NotAllowed);
         };
         self.give_back(tx.as_mut(), &slot).await?;
         let Door { account, place, .. } = door;
@@ -367,11 +382,12 @@ impl Authority {
         let decoy = self.decoy(view.as_mut(), &attempt.tenant, &door.account).await?;
         let open = is_open(view.as_mut(), &attempt.tenant).await?;
         let identity = view.identity(&attempt.tenant, &IdentityRef::Name(attempt.name.clone())).await?;
+        let who = identity.as_ref().map(|identity| identity.id);
         let found = match identity {
             Some(identity) => view.password(&attempt.tenant, identity.id).await?.map(|password| (identity, password)),
             None => None,
         };
-        Ok(Looked { issued, found, decoy, known_place, open })
+        Ok(Looked { issued, who, found, decoy, known_place, open })
     }
 
     /// A hash of the tenant, always the same for one account; none of its passwords opens anything by it.

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 use crate::asking::{Begun, Change};
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
+use crate::denied_logins::{Because, Denied};
 use crate::guard::{AttemptKey, Door, Slot};
 use crate::login::{is_ended_above, may_log_in, still_good};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
@@ -158,7 +159,7 @@ impl Authority {
         if new == current {
             return Err(InvalidPassword::Unchanged.into());
         }
-        let Guess { slot, right } = self.guess(&identity, current, from).await?;
+        let Guess { slot, right } = self.guess(actor, &identity, current, from).await?;
         let refused = PasswordChange::Refused(Refusal { retry_after: slot.retry_after() });
         let Some(password) = right else { return Ok(refused) };
         let renewed = self.new_password(new).await?;
@@ -172,7 +173,10 @@ impl Authority {
         tx.hold_identity(&tenant, identity.id).await?;
         // What ended its session before the row was held is older than this change, which could hide it.
         self.judge_holder(&mut *tx, actor).await?;
-        let Some(identity) = still_good(&mut *tx, &identity, password.id).await? else { return Ok(refused) };
+        let Some(identity) = still_good(&mut *tx, &identity, password.id).await? else {
+            self.note_refused_password(actor, &identity, Because::NotAllowed);
+            return Ok(refused);
+        };
         self.give_back(&mut *tx, &slot).await?;
         let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
         let session = match goes_on {
@@ -192,7 +196,8 @@ impl Authority {
         from: Option<IpAddr>,
     ) -> Result<Result<(), Refusal>, ChangePasswordError> {
         let identity = self.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
-        let Guess { slot, right } = self.guess(&identity, password, from).await?;
+        let actor = Actor::identity(tenant, identity.id).at(from);
+        let Guess { slot, right } = self.guess(&actor, &identity, password, from).await?;
         if right.is_none() {
             return Ok(Err(Refusal { retry_after: slot.retry_after() }));
         }
@@ -203,6 +208,7 @@ impl Authority {
     /// One counted guess at a password, and one evaluation whatever comes of it.
     async fn guess(
         &self,
+        actor: &Actor,
         identity: &Identity,
         password: Secret,
         from: Option<IpAddr>,
@@ -215,10 +221,26 @@ impl Authority {
         let open = view.tenant(&identity.tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active);
         drop(view);
         let slot = self.knock(&door, known).await?;
+        let has_one = stored.is_some();
         let stored = stored.filter(|_| slot.is_taken());
         let phc = stored.as_ref().map_or(decoy, |stored| stored.phc.clone());
         let matches = self.verify_or_give_back(&slot, password, phc).await?;
-        Ok(Guess { slot, right: stored.filter(|_| matches && open && may_log_in(identity)) })
+        let right = stored.filter(|_| matches && open && may_log_in(identity));
+        if right.is_none() {
+            let because = match (slot.is_taken(), has_one, matches) {
+                (false, _, _) => Because::TooEarly,
+                (true, false, _) => Because::NoPassword,
+                (true, true, false) => Because::WrongPassword,
+                (true, true, true) => Because::NotAllowed,
+            };
+            self.note_refused_password(actor, identity, because);
+        }
+        Ok(Guess { slot, right })
+    }
+
+    fn note_refused_password(&self, actor: &Actor, identity: &Identity, because: Because) {
+        let denied = Denied { actor: actor.clone(), whose: Some(identity.id), action: "password.deny", because };
+        self.note_denied(&identity.tenant, denied);
     }
 
     /// A session in place of one that was just ended; none when something else was ended meanwhile.

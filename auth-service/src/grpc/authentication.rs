@@ -12,6 +12,7 @@ use super::caller::admitted;
 use super::credentials::tokens_of;
 use super::errors::Failure;
 use super::{Api, wire};
+use crate::metrics::logins;
 
 impl Api {
     async fn log_in(
@@ -36,7 +37,9 @@ impl Api {
             from: client_address(&asked.client_address)?,
             replaces: None,
         };
-        let outcome = match self.authority.log_in(&actor, attempt).await? {
+        let outcome = self.authority.log_in(&actor, attempt).await;
+        self.metrics.logins.ended(logins::PASSWORD, &outcome);
+        let outcome = match outcome? {
             LoginOutcome::Granted(session) => Outcome::Authenticated(authenticated(*session)?),
             LoginOutcome::Challenged(challenged) => Outcome::Challenged(challenge(*challenged)?),
             LoginOutcome::Denied(refusal) => Outcome::Denied(denied(refusal)),
@@ -60,7 +63,10 @@ impl Api {
             Given::RecoveryCode(code) => Proof::RecoveryCode(Secret::from(code)),
             Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
         };
-        let outcome = match self.authority.continue_login(&actor, &continuation, proof, None).await? {
+        let method = logins::method_of(&proof);
+        let outcome = self.authority.continue_login(&actor, &continuation, proof, None).await;
+        self.metrics.logins.ended(method, &outcome);
+        let outcome = match outcome? {
             LoginOutcome::Granted(session) => Outcome::Authenticated(authenticated(*session)?),
             LoginOutcome::Challenged(challenged) => Outcome::Challenged(challenge(*challenged)?),
             LoginOutcome::Denied(refusal) => Outcome::Denied(denied(refusal)),

@@ -21,6 +21,7 @@ use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
 use super::caller::Admitted;
+use super::ended::{self, Counted};
 use super::errors::{Failure, Reason};
 use super::scopes::{self, Access, Method};
 use super::standing::Standing;
@@ -104,21 +105,28 @@ impl Gate {
             Err(_) => refusal(Failure::new(Reason::DeadlineExceeded, "the call took longer than its deadline")),
         };
         let took = self.clock.boottime().saturating_since(began);
-        let code = code_of(&response);
+        let status = ended::status_in(response.headers());
+        let code = ended::word(status.unwrap_or(Code::Ok));
         span.say("rpc.system.name", "grpc");
         span.say("rpc.response.status_code", code);
-        self.metrics.call(method, code, took);
+        self.metrics.took(method, took);
         if let Some(caller) = caller.as_ref().filter(|_| code == "PERMISSION_DENIED") {
             self.note_denial(caller, method, response.headers()).await;
         }
         tracing::debug!(method, code, micros = took.as_micros(), "call");
         let certificate = caller.as_ref().and_then(|caller| caller.certificate());
-        Ok(match (access, certificate) {
+        let response = match (access, certificate) {
             (Access::Scoped(Method { streams: true, path, .. }), Some(certificate)) => {
                 response.map(|says| Standing::on(Arc::clone(certificate), path, says))
             }
             _ => response,
-        })
+        };
+        if status.is_some() {
+            self.metrics.ended(method, code);
+            return Ok(response);
+        }
+        // What failed before its first message says so in the headers; the rest at its end, also where it is cut.
+        Ok(response.map(|body| Counted::body(body, Arc::clone(&self.metrics), method)))
     }
 
     async fn answer<S>(
@@ -171,30 +179,6 @@ impl Gate {
 
 fn refusal(failure: Failure) -> Response<Body> {
     Status::from(failure).into_http()
-}
-
-/// An error before the first message is in the headers; one after it is the stream's own.
-fn code_of(response: &Response<Body>) -> &'static str {
-    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. What cannot be read asks for nothing.

@@ -10,6 +10,7 @@ mod authentication;
 mod caller;
 mod certificates;
 mod credentials;
+mod ended;
 mod enforced;
 mod errors;
 mod gate;

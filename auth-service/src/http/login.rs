@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::client::ClientAddress;
 use super::problem::Problem;
 use super::{Edge, body, credential, seconds_up, session_cookie, text_of};
+use crate::metrics::logins;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +126,9 @@ pub(super) async fn login(
 ) -> Result<Response, Problem> {
     let replaces = credential::take_before_login(&edge, &headers, matches!(asked.mode, Mode::Cookie))?;
     let attempt = LoginAttempt { from, replaces, ..attempt(asked)? };
-    answer(edge.authority.log_in(&Actor::edge(), attempt).await?)
+    let outcome = edge.authority.log_in(&Actor::edge(), attempt).await;
+    edge.metrics.logins.ended(logins::PASSWORD, &outcome);
+    answer(outcome?)
 }
 
 /// Goes on with a login that was asked for more.
@@ -143,7 +146,10 @@ pub(super) async fn go_on(
         Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
     };
     let continuation = Secret::from(asked.continuation);
-    answer(edge.authority.continue_login(&Actor::edge().at(from), &continuation, proof, replaces).await?)
+    let method = logins::method_of(&proof);
+    let outcome = edge.authority.continue_login(&Actor::edge().at(from), &continuation, proof, replaces).await;
+    edge.metrics.logins.ended(method, &outcome);
+    answer(outcome?)
 }
 
 fn answer(outcome: LoginOutcome) -> Result<Response, Problem> {

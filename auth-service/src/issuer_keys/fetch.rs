@@ -61,6 +61,24 @@ pub(super) enum FetchError {
     Document(#[from] InvalidDocument),
 }
 
+impl FetchError {
+    /// As it is counted.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Name(_) => "name",
+            Self::PrivateAddress => "private_address",
+            Self::Plaintext => "plaintext",
+            Self::Connection(_) => "connection",
+            Self::Exchange(_) => "exchange",
+            Self::Status(_) => "status",
+            Self::Body(_) => "body",
+            Self::Late => "late",
+            Self::Document(_) => "document",
+        }
+    }
+}
+
 /// The file of additional roots cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("`issuers.ca_file` {} holds no certificate authorities in PEM", .0.display())]

@@ -56,7 +56,8 @@ impl StandIn {
     async fn key(&self) -> Result<Option<Arc<IssuerKey>>, IssuerSilent> {
         let config = Issuers { allow_loopback_http: true, fetch_timeout_ms: 300, ..Issuers::default() };
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_000)));
-        let keys = PublishedKeys::new(&config, clock, Shutdown::new()).expect("no file is named");
+        let keys =
+            PublishedKeys::new(&config, Arc::new(Metrics::new()), clock, Shutdown::new()).expect("no file is named");
         let first = keys.key(&self.issuer, "k1").await;
         let asked = self.asked.load(Ordering::Relaxed);
         assert_eq!(keys.key(&self.issuer, "k2").await.is_err(), first.is_err());
@@ -103,7 +104,7 @@ async fn two_issuers_that_call_their_keys_alike_have_each_its_own() {
     let issuers = [StandIn::answering(honest).await, StandIn::answering(other).await];
     let config = Issuers { allow_loopback_http: true, ..Issuers::default() };
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_000)));
-    let keys = PublishedKeys::new(&config, clock, Shutdown::new()).expect("no file is named");
+    let keys = PublishedKeys::new(&config, Arc::new(Metrics::new()), clock, Shutdown::new()).expect("no file is named");
     let mut told = Vec::new();
     for issuer in issuers.iter().chain(&issuers) {
         told.push(keys.key(&issuer.issuer, "k1").await.expect("it answers").expect("it publishes it"));
@@ -174,7 +175,9 @@ async fn all_who_ask_at_once_share_one_fetch() {
     let issuer = StandIn::answering(honest).await;
     let config = Issuers { allow_loopback_http: true, ..Issuers::default() };
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_unix_seconds(1_000)));
-    let keys = Arc::new(PublishedKeys::new(&config, clock, Shutdown::new()).expect("no file is named"));
+    let keys = Arc::new(
+        PublishedKeys::new(&config, Arc::new(Metrics::new()), clock, Shutdown::new()).expect("no file is named"),
+    );
     let asking: Vec<_> = (0..100)
         .map(|n| {
             let (keys, url) = (Arc::clone(&keys), issuer.issuer.clone());

@@ -13,7 +13,9 @@ use super::{ClassLabel, Metrics};
 fn the_table_in_the_documentation_is_complete_and_true() {
     let metrics = Metrics::new();
     // A family is not there before it has a member.
-    metrics.call("", "", Duration::ZERO);
+    metrics.ended("", "");
+    metrics.took("", Duration::ZERO);
+    metrics.issuer_fetch("");
     metrics.verdict("", "");
     metrics.refused("");
     metrics.revocation("");

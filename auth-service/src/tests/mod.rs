@@ -13,6 +13,7 @@ mod job;
 mod lifecycle;
 mod limits;
 mod linking;
+mod logins;
 mod openapi;
 mod page_tokens;
 mod pages;

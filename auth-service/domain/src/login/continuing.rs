@@ -6,14 +6,15 @@
 //! only for whoever began it, and only while the password that was checked is still the one and nobody has ended the
 //! sessions of the identity, its tenant or the client application since the login began.
 
-use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
+use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::{
     Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, is_ended_above, still_good,
 };
 use crate::asking::Change;
-use crate::audit::Actor;
+use crate::audit::{Actor, Detail};
+use crate::denied_logins::{Because, Denied};
 use crate::guard::{AttemptKey, Slot, is_known_place};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword};
 use crate::second_factors::FactorCode;
@@ -128,6 +129,8 @@ impl Authority {
         let denied = LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() });
         // Too early: the continuation is as good as before.
         if matches!(slot, Slot::Delayed { .. }) {
+            let Identity { tenant, id, .. } = &resumed.identity;
+            self.note_denied(tenant, refused_login(actor, *id, Because::TooEarly));
             return Ok(denied);
         }
         let mut tx = self.begin(actor).await?;
@@ -142,12 +145,15 @@ impl Authority {
             progress.proved = progress.proved.and(shown.method());
             return Ok(self.after_second_factor(tx, actor, progress).await?);
         }
+        let Identity { tenant, id, .. } = &resumed.identity;
+        // Whoever comes here has the password, so this row is no news to them, and the guard bounds how many there are.
+        let entry = self.denied_entry(tenant, refused_login(actor, *id, Because::WrongSecondFactor));
+        tx.insert_audit(&entry.telling(Detail::default().and("method", shown.method().name()))).await?;
         let refused = resumed.row.refused + 1;
         if refused >= MOST_PROOFS || !slot.retry_after().is_zero() {
             tx.commit().await?;
             return Ok(denied);
         }
-        let Identity { tenant, id, .. } = &resumed.identity;
         let recovery_codes_left = tx.recovery_codes_left(tenant, *id).await?;
         let challenge = Challenge::SecondFactor { recovery_codes_left };
         Ok(self.challenge(tx, actor, resumed.progress(None), challenge, refused).await?)
@@ -216,6 +222,10 @@ impl Authority {
             None => denied,
         }
     }
+}
+
+fn refused_login(actor: &Actor, whose: IdentityId, because: Because) -> Denied {
+    Denied { actor: actor.clone(), whose: Some(whose), action: "login.deny", because }
 }
 
 /// The continuation that this token names, if it is good now and was begun by whoever goes on, with any of its keys.

@@ -2,7 +2,7 @@
 //! there are of each kind of credential holds for every store; what a look is told without a statement is its own matter.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use auth_domain::{
@@ -12,7 +12,7 @@ use auth_domain::{
 use portcullis_types::{CredentialId, RedemptionId, Revision, Secret};
 
 use super::callers::{new_key, service};
-use super::world::{KEK, PASSWORD, Shown as _, World, actor, allowed, parts, tenant};
+use super::world::{KEK, PASSWORD, Shown as _, World, actor, allowed, named, parts, tenant};
 
 /// How often a store was asked what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,19 +23,26 @@ struct Asked {
     others: usize,
 }
 
+/// A store that counts, and that can be away.
 #[derive(Debug)]
-struct Counted {
+pub(crate) struct Counted {
     store: Arc<dyn Store>,
     looks: AtomicUsize,
     snapshots: AtomicUsize,
     transactions: AtomicUsize,
     others: AtomicUsize,
+    is_away: AtomicBool,
 }
 
 impl Counted {
     fn new(store: Arc<dyn Store>) -> Self {
         let zero = AtomicUsize::default;
-        Self { store, looks: zero(), snapshots: zero(), transactions: zero(), others: zero() }
+        Self { store, looks: zero(), snapshots: zero(), transactions: zero(), others: zero(), is_away: false.into() }
+    }
+
+    /// Whether nothing can be written from now on.
+    pub(crate) fn is_away(&self, away: bool) {
+        self.is_away.store(away, Ordering::Relaxed);
     }
 
     /// Since the last time.
@@ -77,6 +84,9 @@ impl Store for Counted {
 
     async fn write(&self) -> Result<Box<dyn WriteTx>, StoreError> {
         count(&self.transactions);
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("it is away".into()));
+        }
         self.store.write().await
     }
 
@@ -126,7 +136,7 @@ impl Store for Counted {
 }
 
 /// An authority over the same rows, and what it asks for.
-async fn counted(world: &World) -> (Arc<Counted>, Authority) {
+pub(crate) async fn counted(world: &World) -> (Arc<Counted>, Authority) {
     let counted = Arc::new(Counted::new(Arc::clone(&world.store)));
     let store = Arc::clone(&counted) as Arc<dyn Store>;
     let parts = parts(store, &world.clock, &world.hasher, KeyEncryptionKey::new(&KEK));
@@ -176,6 +186,24 @@ async fn a_ticket_takes_a_look_and_the_transaction_that_spends_it() {
     let redemption = RedemptionId::from_bytes([1; 16]);
     allowed(verify(&authority, Presented::Ticket { ticket: &ticket, redemption }).await);
     assert_eq!(counted.taken(), Asked { looks: 1, transactions: 1, ..Asked::default() });
+}
+
+/// Those of identities are noted, and in no transaction more.
+#[tokio::test]
+async fn a_refused_login_takes_the_same_whoever_it_is_about() {
+    let world = World::new().await;
+    service(&world, "robot").await;
+    service(&world, "backend").await;
+    world.authority.disable_identity(&actor(), &tenant(), &named("backend")).await.expect("disables");
+    let (counted, authority) = counted(&world).await;
+    let mut taken = Vec::new();
+    for name in ["nobody", "alice", "robot", "backend"] {
+        counted.taken();
+        let outcome = authority.log_in(&actor(), world.attempt(name, "wrong horse battery")).await.expect("an outcome");
+        assert!(matches!(outcome, LoginOutcome::Denied(_)), "{name}");
+        taken.push(counted.taken());
+    }
+    assert!(taken.iter().all(|one| *one == taken[0] && one.transactions == 1), "{taken:?}");
 }
 
 /// A transaction more would tell by its time that the password is right.

@@ -12,6 +12,7 @@ mod certificates;
 mod cookies;
 mod costs;
 pub(crate) mod data;
+mod denied_logins;
 mod etags;
 mod event_quota;
 mod fuzz;

@@ -28,7 +28,7 @@ pub(crate) fn code(world: &World, app: &Secret) -> Secret {
     Secret::from(format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000))
 }
 
-fn wrong(world: &World, app: &Secret) -> Secret {
+pub(crate) fn wrong(world: &World, app: &Secret) -> Secret {
     let right = code(world, app);
     let first = if right.expose_bytes()[0] == b'0' { b'1' } else { b'0' };
     let mut digits = right.expose_bytes().to_vec();
@@ -37,7 +37,7 @@ fn wrong(world: &World, app: &Secret) -> Secret {
 }
 
 /// Alice gets an app and recovery codes, and time passes, so that the app shows another code.
-async fn enrol(world: &World) -> (Secret, Vec<Secret>) {
+pub(crate) async fn enrol(world: &World) -> (Secret, Vec<Secret>) {
     let app = world
         .authority
         .enrol_totp(&actor(), &tenant(), &named("alice"))
@@ -52,14 +52,14 @@ async fn enrol(world: &World) -> (Secret, Vec<Secret>) {
     (app, codes)
 }
 
-async fn begin(world: &World) -> Box<Challenged> {
+pub(crate) async fn begin(world: &World) -> Box<Challenged> {
     match world.authority.log_in(&actor(), world.attempt("alice", PASSWORD)).await.expect("an outcome") {
         LoginOutcome::Challenged(challenged) => challenged,
         other => panic!("not asked for more: {other:?}"),
     }
 }
 
-async fn go_on(world: &World, continuation: &Secret, proof: Proof) -> LoginOutcome {
+pub(crate) async fn go_on(world: &World, continuation: &Secret, proof: Proof) -> LoginOutcome {
     world.authority.continue_login(&actor(), continuation, proof, None).await.expect("an outcome")
 }
 
