@@ -68,7 +68,12 @@ enum Command {
     /// Bring the schema up to date, making the store if there is none, and do not serve. A start does this too.
     Migrate,
     /// Make the first administrator, and write its key to `admin.key` in the data directory. The first start does this too.
-    Bootstrap,
+    Bootstrap {
+        /// Make another key for it instead, for whoever lost theirs; also enables it again. May run beside `serve` on
+        /// PostgreSQL; on SQLite stop the server first.
+        #[arg(long)]
+        new_key: bool,
+    },
     /// Look for what is wrong with this installation and say how to mend it. Changes nothing; may run beside `serve`.
     Doctor {
         /// How to print it.
@@ -80,6 +85,9 @@ enum Command {
         /// The file to write, which must not be there.
         to: PathBuf,
     },
+    /// Have gateways judge every socket again, after a database was restored by its own tools: they may not notice by
+    /// themselves. May run beside `serve` on PostgreSQL, not on SQLite, where `restore` does this too.
+    Restored,
     /// Put a backup in the place of the store, while nothing serves it. SQLite only.
     Restore {
         /// The backup.
@@ -136,7 +144,9 @@ async fn look_after(config: &Config, command: Command) -> Result<ExitCode, Box<d
     let said = match command {
         Command::Serve | Command::CheckConfig => return Ok(ExitCode::SUCCESS),
         Command::Migrate => upkeep::migrate(config, &around).await?,
-        Command::Bootstrap => upkeep::bootstrap(config, &around).await?,
+        Command::Bootstrap { new_key: false } => upkeep::bootstrap(config, &around).await?,
+        Command::Bootstrap { new_key: true } => upkeep::new_key(config, &around).await?,
+        Command::Restored => upkeep::restored(config, &around).await?,
         Command::Backup { to } => upkeep::backup(config, &to).await?,
         Command::Restore { from, replace } => upkeep::restore(config, &from, replace, &around).await?,
         Command::Doctor { output } => {

@@ -3,24 +3,39 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use portcullis_types::Secret;
 
 /// Writes a file of mode 0600, all of it or nothing, durably. One that is there is replaced.
 pub(crate) fn write(file: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = unfinished(file, content)?;
+    fs::rename(unfinished, file)?;
+    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// As [`write`], where no such file is there yet; one that is stays as it is.
+pub(crate) fn create(file: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = unfinished(file, content)?;
+    // A link is never made over something.
+    let made = fs::hard_link(&unfinished, file);
+    fs::remove_file(&unfinished)?;
+    made?;
+    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn unfinished(file: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let mut name = file.as_os_str().to_owned();
     name.push(".new");
-    let unfinished = Path::new(&name);
-    match fs::remove_file(unfinished) {
+    let unfinished = PathBuf::from(name);
+    match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished)?;
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     out.write_all(content)?;
     out.sync_all()?;
-    fs::rename(unfinished, file)?;
-    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    Ok(unfinished)
 }
 
 /// Reads a file that only its owner may read; absent when it is not there.
@@ -50,6 +65,17 @@ mod tests {
         assert_eq!(read(&file).expect("it is private"), Some(Secret::from("two")));
         let mode = fs::metadata(&file).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_there_is_not_overwritten_where_it_must_not_be() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let file = folder.path().join("key");
+        create(&file, b"one").expect("it can be made");
+        let error = create(&file, b"two").expect_err("it is there");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(read(&file).expect("it is private"), Some(Secret::from("one")));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing else is left");
     }
 
     #[test]

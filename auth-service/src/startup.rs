@@ -372,12 +372,17 @@ pub(crate) async fn first_start(config: &Config, around: &Surroundings) -> Resul
     made
 }
 
+/// Where an administrator's key is handed over.
+pub(crate) fn admin_key_file(data_dir: &Path) -> PathBuf {
+    let path = data_dir.join("admin.key");
+    // Whoever reads the ready file may stand elsewhere.
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 /// On the first start, makes the administrator and hands its key over in a file: its path is logged, never the key.
 /// Where it is, and whether this is the first start.
 async fn bootstrap(authority: &Authority, data_dir: &Path) -> Result<(PathBuf, bool), StartError> {
-    let path = data_dir.join("admin.key");
-    // Whoever reads the ready file may stand elsewhere.
-    let path = std::path::absolute(&path).unwrap_or(path);
+    let path = admin_key_file(data_dir);
     // A file that is there belongs to a store that is gone, or to a first start that did not end: its key opens nothing.
     let keep = |key: &Secret| private_file::write(&path, key.expose_bytes()).map_err(Into::into);
     let is_first_start = authority.bootstrap(keep).await?.is_some();

@@ -4,11 +4,14 @@
 //! Refuses to copy a PostgreSQL database: its own tools do that, and know how.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use auth_domain::{Head, StoreError};
-use auth_storage::{CopyError, Restored, SqliteStore};
+use auth_domain::{Head, NewKeyError, Store, StoreError};
+use auth_storage::{CopyError, OpenStoreError, Restored, SqliteStore};
+use portcullis_types::Secret;
 
 use crate::config::{Config, StoreKind};
+use crate::private_file;
 use crate::startup::{self, StartError, Surroundings};
 use crate::store::{self, StoreStartError};
 
@@ -18,15 +21,27 @@ pub(crate) enum UpkeepError {
     /// The store did not open.
     #[error(transparent)]
     Store(#[from] StoreStartError),
+    /// One process writes a SQLite store, and it is another one.
+    #[error("{} is in use by another process: stop the server first, and start it again afterwards", .0.display())]
+    Served(PathBuf),
     /// The first administrator could not be made.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No other key was made.
+    #[error(transparent)]
+    NewKey(#[from] NewKeyError),
+    /// There is a key where the new one would go.
+    #[error("{} is there already: keep what it holds elsewhere, or remove it, and try again", .0.display())]
+    KeyInTheWay(PathBuf),
     /// The copy was not made, or not put in place.
     #[error(transparent)]
     Copy(#[from] CopyError),
     /// The copy is in its place, and gateways may not notice.
     #[error("the copy is in its place, but no entry of the log says so: restore it again")]
     JudgeAgain(#[source] StoreError),
+    /// Gateways may not notice what was restored.
+    #[error("no entry of the log says that the store was restored: try again")]
+    NotTold(#[source] StoreError),
     /// There is a store where the copy would go.
     #[error(
         "{} is there already; `--replace` moves it aside, and what was committed after the backup is then lost", .0.display()
@@ -53,8 +68,40 @@ pub(crate) async fn bootstrap(config: &Config, around: &Surroundings) -> Result<
     Ok(if is_first {
         format!("the administrator's key is in {path}: keep it where secrets are kept, and remove the file")
     } else {
-        "there is an administrator already; nothing was changed".to_owned()
+        "there is an administrator already; nothing was changed (whoever lost its keys: `bootstrap --new-key`)".to_owned()
     })
+}
+
+/// Makes another key for the administrator, for whoever has lost all of them. On PostgreSQL also while the store is served.
+pub(crate) async fn new_key(config: &Config, around: &Surroundings) -> Result<String, UpkeepError> {
+    let path = startup::admin_key_file(&config.data_dir);
+    if path.exists() {
+        return Err(UpkeepError::KeyInTheWay(path));
+    }
+    let store = open(config, around).await?;
+    let mut is_kept = false;
+    let keep = |key: &Secret| {
+        private_file::create(&path, key.expose_bytes())?;
+        is_kept = true;
+        Ok(())
+    };
+    let made = auth_domain::new_administrator_key(&*store, &*around.clock, &*around.entropy, keep).await;
+    store.close().await;
+    match made {
+        Ok(id) => Ok(format!(
+            "another key of the administrator, {id}, is in {}: keep it where secrets are kept, and remove the file\nrevoke \
+             the keys that are lost: `portcullis credential list --tenant system --name admin` shows them",
+            path.display()
+        )),
+        Err(error) => {
+            // It opens nothing and would be in the way; unless nobody knows whether it was committed.
+            let is_unknown = matches!(error, NewKeyError::Store(StoreError::UnknownOutcome(_)));
+            if is_kept && !is_unknown {
+                let _ = std::fs::remove_file(&path);
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// Copies the store, whether or not it is served.
@@ -89,6 +136,25 @@ pub(crate) async fn restore(
     store.close().await;
     judged_again.map_err(UpkeepError::JudgeAgain)?;
     Ok(told(&restored))
+}
+
+/// Has every gateway judge its sockets again, after other tools than this one put a copy in the place of the store.
+pub(crate) async fn restored(config: &Config, around: &Surroundings) -> Result<String, UpkeepError> {
+    let store = open(config, around).await?;
+    let judged_again = auth_domain::reauthorize_everybody(&*store, around.clock.now()).await;
+    store.close().await;
+    Ok(match judged_again.map_err(UpkeepError::NotTold)? {
+        Some(committed) => format!("at revision {} every gateway judges every socket again", committed.revision),
+        None => "there is no tenant, and so nobody to judge again".to_owned(),
+    })
+}
+
+/// The store, to change it. A server of a SQLite store rests on nobody else doing that: it keeps what it has read.
+async fn open(config: &Config, around: &Surroundings) -> Result<Arc<dyn Store>, UpkeepError> {
+    match store::open(config, store::from_environment(), &*around.entropy).await {
+        Err(StoreStartError::Sqlite(OpenStoreError::InUse { path })) => Err(UpkeepError::Served(path)),
+        opened => Ok(opened?),
+    }
 }
 
 fn refuse_postgres(config: &Config) -> Result<(), UpkeepError> {

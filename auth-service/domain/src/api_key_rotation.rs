@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the successor may do what the old one may, and has one predecessor. An old key whose end was moved forward
 //! is judged again where it is in use, so that its sockets end with it.
-//! Refuses to exchange a key twice while its successor lives: whoever lost the successor's secret exchanges the successor.
+//! Refuses to leave nobody who can administer once the successor has ended, and to exchange a key twice while its successor lives: whoever lost the successor's secret exchanges the successor.
 
 use std::time::Duration;
 
@@ -63,6 +63,9 @@ pub enum RotateApiKeyError {
     /// It is good from where the caller is not.
     #[error("a key is never good from addresses that its maker's key is not good from")]
     AddressesBeyondCaller,
+    /// Nobody could administer any more, once the successor has ended.
+    #[error("no other administrator's key of the system tenant is without an end, and the successor would have one")]
+    LastAdministrator,
     /// The old one would live beside its successor for longer than it may.
     #[error("an exchanged key lives at most 90 days more")]
     OverlapTooLong,
@@ -100,6 +103,10 @@ impl Authority {
         };
         let (standing, before) = self.exchangeable(&mut *tx, caller, &asked).await?;
         let (row, secret) = self.draw_successor(&mut *tx, caller, &standing, asked.expires_in).await?;
+        let gains_an_end = standing.credential.expires_at.is_none() && row.expires_at.is_some();
+        if gains_an_end && self.is_last_administrators_key(&mut *tx, &asked.tenant, asked.id).await? {
+            return Err(RotateApiKeyError::LastAdministrator);
+        }
         let now = self.now();
         let end = if asked.old_ends_in.is_zero() { None } else { Some(now + asked.old_ends_in) };
         if !tx.replace_api_key(asked.id, before, row.id, end).await? {

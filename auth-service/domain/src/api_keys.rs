@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use portcullis_types::{
-    AddressRange, CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, TenantId, Timestamp,
+    AddressRange, Clock, CredentialId, Entropy, IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, TenantId,
+    Timestamp, UuidSource,
 };
 
 use crate::api_key_rotation::earlier;
@@ -208,31 +209,43 @@ impl Authority {
         scopes: Scopes,
         issued: Revision,
     ) -> (Credential, Secret) {
-        let now = self.now();
-        let token = OpaqueToken::generate(OpaqueKind::ApiKey, CredentialId::new(self.ids()), self.entropy());
-        let row = Credential {
-            id: token.id,
-            tenant: identity.tenant.clone(),
-            identity: identity.id,
-            session: None,
-            kind: CredentialKind::ApiKey,
-            digest: Some(token.digest()),
-            parent: None,
-            label,
-            scopes,
-            audiences: Vec::new(),
-            origins: Vec::new(),
-            issued,
-            signing_key: None,
-            created_at: now,
-            expires_at: None,
-            spent: None,
-            key_terms: Some(KeyTerms::default()),
-            certificate: None,
-            revoked_seq: None,
-        };
-        (row, token.reveal())
+        draw_key(identity, label, scopes, issued, self.clock(), self.entropy())
     }
+}
+
+/// A new key with its secret, which is nowhere else.
+pub(crate) fn draw_key(
+    identity: &Identity,
+    label: Option<Label>,
+    scopes: Scopes,
+    issued: Revision,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> (Credential, Secret) {
+    let now = clock.now();
+    let token = OpaqueToken::generate(OpaqueKind::ApiKey, CredentialId::new(UuidSource::new(clock, entropy)), entropy);
+    let row = Credential {
+        id: token.id,
+        tenant: identity.tenant.clone(),
+        identity: identity.id,
+        session: None,
+        kind: CredentialKind::ApiKey,
+        digest: Some(token.digest()),
+        parent: None,
+        label,
+        scopes,
+        audiences: Vec::new(),
+        origins: Vec::new(),
+        issued,
+        signing_key: None,
+        created_at: now,
+        expires_at: None,
+        spent: None,
+        key_terms: Some(KeyTerms::default()),
+        certificate: None,
+        revoked_seq: None,
+    };
+    (row, token.reveal())
 }
 
 /// What a key may do, from where and until when.

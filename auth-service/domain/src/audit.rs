@@ -178,6 +178,21 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
+    /// What the authority does by itself, or at the word of whoever may use its machine.
+    pub(crate) fn of_the_authority(at: Timestamp, tenant: &TenantId, action: &'static str, about: About) -> Self {
+        Self {
+            at,
+            tenant: tenant.clone(),
+            actor: Actor::authority(),
+            action,
+            about,
+            outcome: AuditOutcome::Done,
+            reason: None,
+            detail: Detail::default(),
+            request: None,
+        }
+    }
+
     /// The same, saying more closely what was done.
     #[must_use]
     pub fn telling(self, detail: Detail) -> Self {

@@ -5,14 +5,13 @@
 //! said of a person is gone (name, display name, attributes, roles, password). Its name is free again: authority rests on
 //! ids, so whoever has the name next has nothing of the one before.
 
-use portcullis_types::{CredentialId, IdentityName, TenantId};
+use portcullis_types::{IdentityName, TenantId};
 
 use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::{
-    Authority, BeginError, Committed, CredentialKind, Identity, IdentityRef, IdentityState, Scope, StoreError,
-    TOMBSTONE, WriteTx,
+    Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, StoreError, TOMBSTONE, WriteTx,
 };
 
 /// Why an identity was not changed.
@@ -25,7 +24,7 @@ pub enum ChangeIdentityError {
     #[error("the identity is deleted")]
     Deleted,
     /// Nobody could administer any more.
-    #[error("the last administrator of the system tenant cannot be disabled or deleted")]
+    #[error("nobody else of the system tenant has an administrator's key without an end: make one first")]
     LastAdministrator,
     /// It did not begin.
     #[error(transparent)]
@@ -113,33 +112,10 @@ impl Authority {
         if identity.state == IdentityState::Deleted {
             return Err(ChangeIdentityError::Deleted);
         }
-        if tenant.is_system() {
-            tx.hold_tenant(tenant).await?;
-            let holders = tx.live_holders(tenant, Scope::Admin, self.now(), 2).await?;
-            if holders == [identity.id] {
-                return Err(ChangeIdentityError::LastAdministrator);
-            }
+        if self.is_last_administrator(tx, tenant, identity.id).await? {
+            return Err(ChangeIdentityError::LastAdministrator);
         }
         Ok(identity)
-    }
-
-    /// Whether nobody of `system` could administer any more without this API key, which somebody can with it. Nothing else
-    /// is one: what counts for nothing when the others are counted must not be what cannot be revoked.
-    pub(crate) async fn is_last_administrators_key(
-        &self,
-        tx: &mut dyn WriteTx,
-        tenant: &TenantId,
-        key: CredentialId,
-    ) -> Result<bool, StoreError> {
-        if !tenant.is_system() {
-            return Ok(false);
-        }
-        tx.hold_tenant(tenant).await?;
-        let holds = tx
-            .credential(key)
-            .await?
-            .is_some_and(|row| row.kind == CredentialKind::ApiKey && row.scopes.contains(Scope::Admin));
-        Ok(holds && !tx.is_held_without(tenant, Scope::Admin, self.now(), key).await?)
     }
 }
 

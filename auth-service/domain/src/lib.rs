@@ -7,6 +7,7 @@
 //! Refuses: any transport, any database, any clock or random source of its own.
 
 mod access_token;
+mod administrators;
 mod api_key_rotation;
 mod api_keys;
 mod asking;
@@ -69,6 +70,7 @@ mod verdict;
 mod verification;
 pub mod watch;
 
+pub use administrators::{NewKeyError, new_administrator_key};
 pub use api_key_rotation::{MAX_KEY_OVERLAP, RotateApiKey, RotateApiKeyError, RotatedApiKey};
 pub use api_keys::{ApiKey, CreateApiKeyError, IssuedApiKey, MAX_API_KEY_LIFE, MAX_API_KEYS, NewApiKey};
 pub use asking::{ANSWERS_KEPT, Asked};

@@ -5,9 +5,9 @@
 
 use portcullis_types::Timestamp;
 
-use crate::audit::{About, Actor, AuditOutcome, Detail};
+use crate::audit::{About, AuditEntry};
 use crate::batch::{Batch, Effect, Fact, Reason, Target};
-use crate::{AuditEntry, Committed, MAX_PAGE, Store, StoreError, Tenant};
+use crate::{Committed, MAX_PAGE, Store, StoreError, Tenant};
 
 /// Has the sockets of every tenant judged again: an entry for each thousand of tenants. The last one; none where there
 /// is no tenant.
@@ -18,24 +18,11 @@ pub async fn reauthorize_everybody(store: &dyn Store, at: Timestamp) -> Result<O
         let tenants = tx.tenants(after.as_deref(), MAX_PAGE).await?;
         let Some(batch) = of_all(&tenants) else { return Ok(last) };
         for tenant in &tenants {
-            tx.insert_audit(&noted(tenant, at)).await?;
+            let about = About::Tenant(tenant.name.clone());
+            tx.insert_audit(&AuditEntry::of_the_authority(at, &tenant.name, "store.restored", about)).await?;
         }
         last = Some(tx.commit_with(batch, at).await?);
         after = tenants.last().map(|tenant| tenant.name.to_string());
-    }
-}
-
-fn noted(tenant: &Tenant, at: Timestamp) -> AuditEntry {
-    AuditEntry {
-        at,
-        tenant: tenant.name.clone(),
-        actor: Actor::authority(),
-        action: "store.restored",
-        about: About::Tenant(tenant.name.clone()),
-        outcome: AuditOutcome::Done,
-        reason: None,
-        detail: Detail::default(),
-        request: None,
     }
 }
 

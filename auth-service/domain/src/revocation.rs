@@ -101,7 +101,7 @@ pub enum RevokeError {
     #[error("this request id was used for another request")]
     RequestIdReused,
     /// Nobody could administer any more.
-    #[error("the key of the last administrator of the system tenant cannot be revoked")]
+    #[error("no other administrator's key of the system tenant is without an end: make one first")]
     LastAdministrator,
     /// The keys of the token's issuer are not known.
     #[error(transparent)]

@@ -445,29 +445,6 @@ async fn revoking_a_registration_cuts_the_watch_that_rests_on_it() {
 }
 
 #[tokio::test]
-async fn an_administrators_certificate_can_be_revoked_when_nobody_administers_by_key() {
-    let world = World::new().await;
-    let made = world.register("system", "gateway", SPIFFE, &["admin", "revoke"]).await;
-    let keys = v1::ListApiKeysRequest { identity: Some(named("system", "admin")) };
-    let mut api_keys = ApiKeysServiceClient::new(world.line(None));
-    let listed = api_keys.list_api_keys(by(&world.admin, keys)).await.expect("it may").into_inner();
-    let rotate = v1::RotateApiKeyRequest {
-        tenant: "system".to_owned(),
-        id: listed.api_keys[0].id.clone(),
-        expires_in_ms: 86_400_000,
-        ..Default::default()
-    };
-    api_keys.rotate_api_key(by(&world.admin, rotate)).await.expect("it may");
-    world.clock.set(2030, 6, 3);
-    // Whoever has the certificate holds on to it; only itself is left to end it.
-    let line = world.line_as(uri(SPIFFE));
-    let target = Some(v1::revoke_request::Target::CredentialId(made.id));
-    let request = v1::RevokeRequest { tenant: "system".to_owned(), target, ..Default::default() };
-    CredentialsServiceClient::new(line.clone()).revoke(request).await.expect("a certificate is no last administrator");
-    assert_eq!(refused(&line, Request::new(())).await, "CREDENTIAL_REFUSED");
-}
-
-#[tokio::test]
 async fn an_authority_that_is_taken_out_of_the_bundle_takes_its_callers_with_it() {
     let world = World::new().await;
     world.register("demo", "backend", SPIFFE, &["verify"]).await;

@@ -38,6 +38,7 @@ impl From<RotateApiKeyError> for Failure {
             RotateApiKeyError::AddressesBeyondCaller => {
                 Self::field("id", "must be a key with addresses within those of the caller's own key")
             }
+            RotateApiKeyError::LastAdministrator => Self::new(Reason::LastAdministrator, error.to_string()),
             RotateApiKeyError::OverlapTooLong => Self::field("old_ends_in_ms", "must be at most 90 days"),
             RotateApiKeyError::TooLong => Self::field("expires_in_ms", "must be at most ten years"),
             RotateApiKeyError::TooMany => Self::new(Reason::TooMany, error.to_string()),

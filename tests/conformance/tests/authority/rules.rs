@@ -2,6 +2,7 @@
 //! program of its own that runs all of this, `sqlite.rs` and `postgres.rs`.
 
 mod access_tokens;
+mod administrators;
 mod api_keys;
 mod at_rest;
 mod attacks;

@@ -172,6 +172,59 @@ async fn a_store_can_be_prepared_before_anything_serves_it() {
     assert!(authority.admin().await.tenants().list_tenants(v1::ListTenantsRequest::default()).await.is_ok());
 }
 
+/// On SQLite while nothing serves it, on PostgreSQL beside the process that does.
+#[tokio::test]
+async fn whoever_lost_the_administrators_key_makes_another_one_on_the_machine() {
+    let database = Database::create();
+    for (more, has_one_writer) in [(String::new(), true), (database.toml(), false)] {
+        let mut site = Site::start_with(&more).await;
+        let folder = site.authority_folder();
+        let file = site.authority.admin_key_file().to_owned();
+        let lost = std::fs::read_to_string(&file).expect("the first start wrote it");
+        let (status, said) = run(&folder, &["bootstrap", "--new-key"]).await;
+        assert!(!status.success() && said.contains("is there already"), "{said}");
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), lost, "it was overwritten");
+        std::fs::remove_file(&file).expect("it is ours");
+        if has_one_writer {
+            for refused in [&["bootstrap", "--new-key"][..], &["restored"]] {
+                let (status, said) = run(&folder, refused).await;
+                assert!(!status.success() && said.contains("stop the server first"), "{said}");
+            }
+            assert!(!file.exists(), "a key that opens nothing");
+            assert!(site.authority.process.stop().await.success());
+        }
+        let (status, said) = run(&folder, &["bootstrap", "--new-key"]).await;
+        assert!(status.success() && said.contains("admin.key"), "{said}");
+        let key = std::fs::read_to_string(&file).expect("it was written");
+        assert!(!said.contains(&key) && key != lost, "another one, and not told");
+        let mode = std::fs::metadata(&file).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "others may read it");
+        if has_one_writer {
+            site.restart_authority().await;
+        }
+        let admin = site.authority.admin().await;
+        admin.tenants().list_tenants(v1::ListTenantsRequest::default()).await.expect("it is good at once");
+    }
+}
+
+/// After tools that know nothing of gateways put a copy in place.
+#[tokio::test]
+async fn a_database_that_was_restored_by_its_own_tools_has_everybody_judged_again_while_it_is_served() {
+    let database = Database::create();
+    let site = Site::start_with(&database.toml()).await;
+    let folder = site.authority_folder();
+    let mut socket = site.gateways[0].open().await;
+    socket.connect(Some(&site.log_in("alice").await.access_token)).await;
+    let before = site.admin.log().await.len();
+    let (status, said) = run(&folder, &["restored"]).await;
+    assert!(status.success() && said.contains("judges every socket again"), "{said}");
+    let log = site.admin.log().await;
+    assert_eq!(log.len(), before + 1);
+    let facts = &log[before].facts;
+    assert!(facts.iter().all(|fact| fact.effect() == v1::Effect::Reauthorize) && facts.len() == 2, "{facts:?}");
+    assert!(socket.is_alive().await, "what is good stays");
+}
+
 #[tokio::test]
 async fn a_doctor_says_what_a_database_server_does_not_promise_and_copies_are_left_to_its_tools() {
     let database = Database::create();
