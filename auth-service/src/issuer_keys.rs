@@ -27,6 +27,11 @@ const MOST_REMEMBERED: usize = 1_024;
 
 pub(crate) use self::fetch::RootsError;
 
+/// Whether the file of additional roots can be used, where one is named.
+pub(crate) fn check_roots(config: &Issuers) -> Result<(), RootsError> {
+    Fetcher::new(config).map(drop)
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct PublishedKeys {

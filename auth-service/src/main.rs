@@ -19,6 +19,7 @@ mod key_uses;
 mod leases_given;
 mod listen;
 mod metrics;
+mod named_files;
 mod private_file;
 mod receipts;
 mod replica;
@@ -63,7 +64,7 @@ struct Arguments {
 enum Command {
     /// Serve until SIGTERM or SIGINT (the default).
     Serve,
-    /// Say whether the configuration is valid, with the certificates that it names, and do nothing else.
+    /// Say whether the configuration is valid, with the files that it names, and do nothing else: nobody is connected to.
     CheckConfig,
     /// Bring the schema up to date, making the store if there is none, and do not serve. A start does this too.
     Migrate,
@@ -116,9 +117,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     match arguments.command.clone().unwrap_or(Command::Serve) {
         Command::CheckConfig => {
             config.log.check()?;
-            if let Some(files) = &config.grpc.tls {
-                tls::Shown::open(files, Arc::new(SystemClock))?;
-            }
+            named_files::check(&config, named_files::Given::here())?;
             println!("the configuration is valid");
             Ok(ExitCode::SUCCESS)
         }

@@ -68,7 +68,8 @@ pub(crate) async fn bootstrap(config: &Config, around: &Surroundings) -> Result<
     Ok(if is_first {
         format!("the administrator's key is in {path}: keep it where secrets are kept, and remove the file")
     } else {
-        "there is an administrator already; nothing was changed (whoever lost its keys: `bootstrap --new-key`)".to_owned()
+        "there is an administrator already; nothing was changed (whoever lost its keys: `bootstrap --new-key`)"
+            .to_owned()
     })
 }
 

@@ -8,7 +8,9 @@
 
 use std::error::Error;
 
-use portcullis_types::{Clock, CredentialId, Entropy, IdentityId, IdentityName, Secret, TenantId, Timestamp, UuidSource};
+use portcullis_types::{
+    Clock, CredentialId, Entropy, IdentityId, IdentityName, Secret, TenantId, Timestamp, UuidSource,
+};
 
 use crate::api_keys::draw_key;
 use crate::audit::{About, AuditEntry};

@@ -10,9 +10,7 @@ use portcullis_types::{IdentityName, TenantId};
 use crate::asking::Begun;
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
-use crate::{
-    Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, StoreError, TOMBSTONE, WriteTx,
-};
+use crate::{Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, StoreError, TOMBSTONE, WriteTx};
 
 /// Why an identity was not changed.
 #[derive(Debug, thiserror::Error)]

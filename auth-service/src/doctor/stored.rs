@@ -54,6 +54,7 @@ pub(super) async fn examine(config: &Config, store: &dyn Store, clock: &dyn Cloc
         Ok(Some(keks)) => {
             signing_keys(store, &keks, report).await;
             trail(store, &keks, report).await;
+            authenticator_apps(store, &keks, report).await;
         }
         Ok(None) => report.good("signing keys", "there is no key-encryption key yet"),
         Err(error) => {
@@ -136,12 +137,6 @@ async fn overdue_seal(
     Ok(seals.first().filter(|first| seals.len() > 1 && first.sealed_at < before).map(|first| first.number))
 }
 
-async fn keks(config: &Config) -> Result<Option<KeyEncryptionKeys>, String> {
-    let source = Source::find(config, Source::from_environment());
-    let found = source.and_then(|source| source.given());
-    found.map_err(|error| format!("{error}: {}", error.source_text()).trim_end_matches(": ").to_owned())
-}
-
 async fn signing_keys(store: &dyn Store, keks: &KeyEncryptionKeys, report: &mut Report) {
     match open_all(store, keks).await {
         Ok((good, bad)) if bad.is_empty() => {
@@ -153,6 +148,30 @@ async fn signing_keys(store: &dyn Store, keks: &KeyEncryptionKeys, report: &mut 
         }
         Err(error) => unanswered("signing keys", &error, report),
     }
+}
+
+/// Whose secret does not open cannot log in. They may be many, so they are counted by what they are sealed under.
+async fn authenticator_apps(store: &dyn Store, keks: &KeyEncryptionKeys, report: &mut Report) {
+    const CHECK: &str = "authenticator apps";
+    let counted = async { store.read().await?.totp_factors_by_kek().await };
+    let (good, bad): (Vec<_>, Vec<_>) = match counted.await {
+        Ok(counted) => counted.into_iter().partition(|(kek_id, _)| keks.named(kek_id).is_ok()),
+        Err(error) => return unanswered(CHECK, &error, report),
+    };
+    if bad.is_empty() {
+        let good: u64 = good.iter().map(|(_, count)| count).sum();
+        return report.good(CHECK, format!("{good} are sealed under the key-encryption keys"));
+    }
+    let bad: Vec<_> = bad.iter().map(|(kek_id, count)| format!("{count} under {kek_id}")).collect();
+    let finding = format!("nobody can log in by them: {}, which was not given", bad.join(", "));
+    let mend = "give that key-encryption key too, and take it away after `portcullis key reencrypt`";
+    report.bad(CHECK, Severity::Error, finding, mend);
+}
+
+async fn keks(config: &Config) -> Result<Option<KeyEncryptionKeys>, String> {
+    let source = Source::find(config, Source::from_environment());
+    let found = source.and_then(|source| source.given());
+    found.map_err(|error| format!("{error}: {}", error.source_text()).trim_end_matches(": ").to_owned())
 }
 
 /// Where the audit trail begins. Whether the rest is whole is for `portcullis audit verify` to say.

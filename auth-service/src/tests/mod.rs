@@ -5,6 +5,7 @@ mod attacks;
 mod audit;
 mod calling;
 mod certificates;
+mod doctor;
 mod edge;
 mod gate;
 mod guard;

@@ -52,6 +52,12 @@ pub(crate) fn totp_factor<R: Cells>(row: &R) -> Result<TotpFactor, StoreError> {
     })
 }
 
+/// How many are under a key-encryption key.
+pub(crate) fn sealed_count<R: Cells>(row: &R) -> Result<(String, u64), StoreError> {
+    let row = Columns(row);
+    Ok((row.text("kek_id")?.to_owned(), row.seq("number")?))
+}
+
 pub(crate) fn continuation<R: Cells>(row: &R) -> Result<Continuation, StoreError> {
     let row = Columns(row);
     Ok(Continuation {

@@ -376,6 +376,7 @@ pub async fn an_apps_secret_is_sealed_anew_once(subject: &impl Subject) {
     assert!(tx.put_totp_factor(&factor).await.expect("writes"));
     assert_eq!(tx.totp_factors_not_under("new", 10).await.expect("reads"), std::slice::from_ref(&factor));
     assert_eq!(tx.totp_factors_not_under("kek", 10).await.expect("reads"), []);
+    assert_eq!(tx.totp_factors_by_kek().await.expect("reads"), [("kek".to_owned(), 1)]);
     let another = TotpFactor { id: CredentialId::new(seed.ids()), ..factor.clone() };
     assert!(!tx.reseal_totp_factor(&another, "new", &[1]).await.expect("answers"), "another enrolment");
     assert!(tx.reseal_totp_factor(&factor, "new", &[1, 2]).await.expect("answers"));

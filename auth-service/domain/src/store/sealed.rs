@@ -8,11 +8,14 @@ use async_trait::async_trait;
 
 use crate::{StoreError, TotpFactor};
 
-/// Which rows are sealed under another key-encryption key than the one of this name.
+/// Which rows are sealed under which key-encryption key.
 #[async_trait]
 pub trait SealedReads: Send {
-    /// Authenticator apps; at most `limit`.
+    /// Authenticator apps that are under another key-encryption key than the one of this name; at most `limit`.
     async fn totp_factors_not_under(&mut self, kek_id: &str, limit: u32) -> Result<Vec<TotpFactor>, StoreError>;
+
+    /// How many authenticator apps are under each key-encryption key, by its name.
+    async fn totp_factors_by_kek(&mut self) -> Result<Vec<(String, u64)>, StoreError>;
 }
 
 /// Changes of nothing but what a secret is sealed under. Each says whether it took place.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use auth_domain::{SealedReads, SealedWrites, StoreError, TotpFactor};
 
 use super::tx::PgTx;
-use crate::login_rows::totp_factor;
+use crate::login_rows::{sealed_count, totp_factor};
 
 #[async_trait]
 impl SealedReads for PgTx {
@@ -13,6 +13,11 @@ impl SealedReads for PgTx {
                    FROM totp_factors WHERE kek_id <> $1 ORDER BY tenant, identity LIMIT $2";
         let query = sqlx::query(sql).bind(kek_id).bind(i64::from(limit));
         self.session.all(query).await?.iter().map(totp_factor).collect()
+    }
+
+    async fn totp_factors_by_kek(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT kek_id, count(*) AS number FROM totp_factors GROUP BY kek_id ORDER BY kek_id";
+        self.session.all(sqlx::query(sql)).await?.iter().map(sealed_count).collect()
     }
 }
 

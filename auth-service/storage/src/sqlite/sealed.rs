@@ -5,7 +5,7 @@ use auth_domain::{SealedReads, SealedWrites, StoreError, TotpFactor};
 
 use super::tx::SqliteTx;
 use super::unavailable;
-use crate::login_rows::totp_factor;
+use crate::login_rows::{sealed_count, totp_factor};
 
 #[async_trait]
 impl SealedReads for SqliteTx {
@@ -15,6 +15,17 @@ impl SealedReads for SqliteTx {
         let query = sqlx::query(sql).bind(kek_id).bind(limit);
         let found = query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?;
         found.iter().map(totp_factor).collect()
+    }
+
+    async fn totp_factors_by_kek(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT kek_id, count(*) AS number FROM totp_factors GROUP BY kek_id ORDER BY kek_id";
+        sqlx::query(sql)
+            .fetch_all(&mut *self.transaction)
+            .await
+            .map_err(unavailable)?
+            .iter()
+            .map(sealed_count)
+            .collect()
     }
 }
 
