@@ -202,6 +202,26 @@ async fn a_commit_whose_replication_was_cancelled_is_not_acknowledged() {
     assert_eq!(next.expect("appends").revision.seq, 2, "what follows is on a connection that is good");
 }
 
+/// Nobody says whether a commit took place whose connection ended before it was answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_connection_ends_has_an_unknown_outcome() {
+    let (server, store) = own().await;
+    let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
+    let seed = Seed::plant(&dynamic).await;
+    lose_standbys(&server);
+    let (request, batch) = named(&seed);
+    let tx = store.write().await.expect("writes");
+    let commit = tokio::spawn(tx.commit_with(batch, seed.now()));
+    let waiting = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    server.until("own", waiting, |count| count != "0");
+    let error = commit.await.expect("it does not panic").expect_err("it is acknowledged");
+    assert!(matches!(error, StoreError::UnknownOutcome(_)), "{error:?}");
+    forget_standbys(&server);
+    let answered = store.write().await.expect("writes").answered(&request).await.expect("reads");
+    let committed = answered.and_then(|answered| answered.committed).expect("this one took place");
+    assert_eq!(committed.revision, store.head().await.expect("reads").revision());
+}
+
 /// The server does not bound how long a commit waits for its replication: the client does. Whoever asks again under the
 /// same name learns what became of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

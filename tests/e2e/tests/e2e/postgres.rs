@@ -168,11 +168,12 @@ async fn write(api: Api, writer: usize, over: Arc<AtomicBool>) -> Vec<v1::Revisi
     acknowledged
 }
 
-/// Sixteen writers while the primary dies and its standby takes its place: what was acknowledged is there, once.
+/// Sixteen writers while the standby goes away, so that nothing may be acknowledged, and the primary dies then: what was
+/// acknowledged is there, once, when the standby takes its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_that_takes_over_under_load_has_everything_that_was_acknowledged() {
     const WRITERS: usize = 16;
-    let (mut primary, standby) = primary_and_standby();
+    let (mut primary, mut standby) = primary_and_standby();
     let (link, _database, mut site) = site_on(&primary).await;
     for writer in 0..WRITERS {
         site.admin.create_identity("acme", &format!("victim-{writer}"), v1::IdentityKind::User, "", &[]).await;
@@ -186,7 +187,11 @@ async fn a_standby_that_takes_over_under_load_has_everything_that_was_acknowledg
     // In the middle of it.
     let facts = |log: &[v1::LogEntry]| log.iter().skip(before).flat_map(killed).count();
     eventually("some entries", || async { (facts(&log_of(&site).await) > WRITERS).then_some(()) }).await;
+    standby.crash();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    primary.until("site", waiting, |count| count != "0");
     primary.crash();
+    standby.start_again();
     standby.promote();
     link.retarget(([127, 0, 0, 1], standby.port()).into());
     link.cut();
@@ -259,8 +264,12 @@ async fn a_failover_that_loses_the_tail_is_seen_as_a_fork() {
 
     assert!(!site.authority.process.ended().await.success(), "it went on upon another log");
     assert!(site.authority.process.log().contains("not the one that was read before"));
-    // One that never knew of the tail. Who comes to it with the tail is told.
+    // One that never knew of the tail, with a longer log by now. Who comes to it with the tail is told all the same.
     let (_other, second) = replica_on(&standby, &database, &site, "authority-2").await;
+    let of_second = site.backend_at(&second).await;
+    for name in ["another", "and-more"] {
+        revoked(&of_second, &of_second.open_session("acme", "bob").await, name).await;
+    }
     for link in [&site.link, &apart] {
         link.retarget(second.grpc);
     }
@@ -277,7 +286,7 @@ async fn a_failover_that_loses_the_tail_is_seen_as_a_fork() {
     let log: Vec<_> = log_of(&site).await.into_iter().filter_map(|entry| entry.revision).collect();
     assert!(log.contains(&kept) && !log.contains(&lost));
     // Either of both revokes, and what they say of it is one.
-    let revision = revoked(&site.backend_at(&second).await, &alice.session, "after").await;
+    let revision = revoked(&of_second, &alice.session, "after").await;
     assert_eq!(of_alice.closed().await.code, 4511);
     until_enforced(&site.backend, revision).await;
 }
