@@ -7,6 +7,7 @@ mod calling;
 mod certificates;
 mod doctor;
 mod edge;
+mod forgeries;
 mod gate;
 mod guard;
 mod held_rows;

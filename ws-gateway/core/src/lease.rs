@@ -313,6 +313,16 @@ mod tests {
     }
 
     #[test]
+    fn each_class_ages_from_half_of_its_own_time_on() {
+        let lease = renewed();
+        for (class, half) in
+            [(LeaseClass::Strict, 2), (LeaseClass::Standard, 5), (LeaseClass::Tolerant, 20), (LeaseClass::Hold, 30)]
+        {
+            assert!(!lease.is_ageing(class, at(100 + half - 1)) && lease.is_ageing(class, at(100 + half)), "{class}");
+        }
+    }
+
+    #[test]
     fn a_shorter_length_counts_at_once_and_a_longer_one_from_the_next_checkpoint() {
         let mut lease = renewed();
         lease.set_terms(terms(5, 60));
