@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_types::Secret;
 use serde_json::{Value, json};
 
+use super::issuers::{fresh, public_half};
 use super::world::World;
 
 struct Parts {
@@ -131,14 +132,14 @@ async fn the_public_key_is_no_shared_secret() {
 }
 
 /// Signs with the authority's own key what the authority never would.
-async fn signed_by_us(world: &World, header: &Header, claims: &Value) -> Secret {
+pub(crate) async fn signed_by_us(world: &World, header: &Header, claims: &Value) -> Secret {
     let key = world.store.read().await.expect("reads").signing_keys().await.expect("reads").remove(0);
     let private = world.unseal(&key);
     Secret::from(jsonwebtoken::encode(header, claims, &EncodingKey::from_ec_der(&private)).expect("signs"))
 }
 
 /// A header as JSON, as the library writes it.
-fn header(json: &Value) -> Header {
+pub(crate) fn header(json: &Value) -> Header {
     serde_json::from_value(json.clone()).expect("a header")
 }
 
@@ -161,6 +162,19 @@ async fn a_good_signature_does_not_excuse_a_header_that_says_more() {
         let token = signed_by_us(&world, &header(&json), &parts.claims).await;
         assert!(Parts::of(&token).header.get(parameter).is_some(), "the library dropped {parameter}");
         assert_invalid(&world, &token, parameter).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_brings_the_key_of_its_signature_is_refused() {
+    let world = World::new().await;
+    let parts = Parts::of(&world.log_in().await.1.access);
+    let own = fresh();
+    for brings in [true, false] {
+        let mut header = header(&parts.header);
+        header.jwk = brings.then(|| public_half(&own));
+        let forged = jsonwebtoken::encode(&header, &parts.claims, &own).expect("signs");
+        assert_invalid(&world, &Secret::from(forged), "signed by somebody else").await;
     }
 }
 

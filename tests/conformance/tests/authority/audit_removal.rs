@@ -247,16 +247,40 @@ async fn nobody_goes_on_from_a_beginning_that_no_key_vouches_for() {
     assert!(matches!(refused, Err(CompactError::Trail(TrailFault::Unvouched(2)))), "{refused:?}");
 }
 
+fn new_key() -> KeyEncryptionKey {
+    KeyEncryptionKey::new(&[8; 32])
+}
+
+/// The authority on the same store, with these keys.
+async fn opened(world: &World, keks: KeyEncryptionKeys) -> Authority {
+    let parts = parts(Arc::clone(&world.store), &world.clock, &world.hasher, keks);
+    Authority::open(parts).await.expect("opens")
+}
+
+async fn with_both_keys(world: &World) -> Authority {
+    opened(world, KeyEncryptionKeys::new(new_key(), vec![KeyEncryptionKey::new(&KEK)])).await
+}
+
+/// Or whoever can write the database would only have to wait for it.
+#[tokio::test]
+async fn a_new_key_encryption_key_vouches_for_no_seal_that_none_vouched_for() {
+    let world = old().await;
+    let mark = world.store.read().await.expect("reads").seal_marks(0, 1).await.expect("reads").remove(0);
+    let forged = SealMark { mark: [&mark.mark[..16], &[7; 32]].concat(), ..mark.clone() };
+    let mut tx = world.store.write().await.expect("begins");
+    assert!(tx.mark_seal(&mark, &forged).await.expect("writes"));
+    tx.commit().await.expect("commits");
+    let both = with_both_keys(&world).await;
+    both.reencrypt(&Actor::authority()).await.expect("encrypts the others anew");
+    let refused = both.remove_audit(&rules()).await;
+    assert!(matches!(refused, Err(CompactError::Trail(TrailFault::Unmarked(1)))), "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_new_key_encryption_key_vouches_for_the_beginning_too() {
     let world = old().await;
     assert!(removed(&world.authority).await > 0);
-    let new = || KeyEncryptionKey::new(&[8; 32]);
-    let open = async |keks: KeyEncryptionKeys| {
-        let parts = parts(Arc::clone(&world.store), &world.clock, &world.hasher, keks);
-        Authority::open(parts).await.expect("opens")
-    };
-    let both = open(KeyEncryptionKeys::new(new(), vec![KeyEncryptionKey::new(&KEK)])).await;
+    let both = with_both_keys(&world).await;
     let vouched = async |authority: &Authority| {
         let (begins, findings) = checked(authority, None).await;
         assert_eq!(findings.is_empty(), begins.expect("it begins later").is_vouched_for);
@@ -265,7 +289,7 @@ async fn a_new_key_encryption_key_vouches_for_the_beginning_too() {
     assert!(vouched(&both).await);
     let done = both.reencrypt(&Actor::authority()).await.expect("encrypts anew");
     assert!(done.count >= 2, "the signing key, and this");
-    let only_new = open(new().into()).await;
+    let only_new = opened(&world, new_key().into()).await;
     assert!(vouched(&only_new).await);
     let later = seal(&world).await;
     world.clock.advance(40 * DAY);

@@ -11,7 +11,7 @@ use auth_domain::{
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
@@ -46,17 +46,29 @@ impl IssuerKeys for PublishedSet {
     }
 }
 
-/// Two issuers with a key each, which they call by the same name.
+/// Two issuers with a key each, which they call by the same name. Both publish one more, of another algorithm.
 fn keys(which: usize) -> &'static (EncodingKey, KeySet) {
     static KEYS: OnceLock<[(EncodingKey, KeySet); 2]> = OnceLock::new();
     let made = KEYS.get_or_init(|| {
         [(); 2].map(|()| {
             let key = fresh();
-            let set = KeySet::parse(json!({"keys": [public_half(&key)]}).to_string().as_bytes()).expect("is a set");
-            (key, set)
+            let set = json!({"keys": [public_half(&key), ed25519().1]}).to_string();
+            (key, KeySet::parse(set.as_bytes()).expect("is a set"))
         })
     });
     &made[which]
+}
+
+/// That key, and its public half.
+fn ed25519() -> &'static (EncodingKey, Value) {
+    static KEY: OnceLock<(EncodingKey, Value)> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("makes a key");
+        let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).expect("it was just made");
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+        let public = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "ed25519", "x": x});
+        (EncodingKey::from_ed_der(private.as_ref()), public)
+    })
 }
 
 pub(crate) fn sign(which: usize, header: impl FnOnce(&mut Header), claims: &Value) -> Secret {
@@ -208,13 +220,25 @@ async fn a_header_does_not_say_how_it_is_verified() {
     assert_eq!(world.denied(&unknown).await, (DenyReason::Unknown, false), "it may be published in a moment");
 }
 
-fn fresh() -> EncodingKey {
+#[tokio::test]
+async fn an_issuer_signs_by_the_algorithms_that_the_tenant_takes_and_by_no_others() {
+    let (world, _) = World::trusting().await;
+    let claims = world.claims(json!({}));
+    let header = Header { kid: Some("ed25519".to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let token = Secret::from(jsonwebtoken::encode(&header, &claims, &ed25519().0).expect("signs"));
+    assert_eq!(world.denied(&token).await, (DenyReason::Invalid, true));
+    let both = NewIssuer { algorithms: vec![IssuerAlgorithm::Es256, IssuerAlgorithm::EdDsa], ..corp() };
+    world.authority.put_issuer(&actor(), both).await.expect("trusts");
+    world.allowed(&token).await;
+}
+
+pub(crate) fn fresh() -> EncodingKey {
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let private = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).expect("makes a key");
     EncodingKey::from_ec_der(private.as_ref())
 }
 
-fn public_half(key: &EncodingKey) -> Jwk {
+pub(crate) fn public_half(key: &EncodingKey) -> Jwk {
     let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256).expect("has a public half");
     jwk.common.key_id = Some("k1".to_owned());
     jwk
