@@ -13,8 +13,10 @@ const SECONDS: &str = "PORTCULLIS_FUZZ_SECONDS";
 /// The crates with targets, and where they are in each.
 const TARGETS: [&[&str]; 2] = [
     &["--package", "portcullis-fuzz", "--test", "targets"],
-    &["--package", "storage-conformance", "--test", "authority"],
+    &["--package", "storage-conformance", "--test", AUTHORITY],
 ];
+/// Other tests of the authority are no targets. On the store in this process more inputs are tried than over a connection.
+const AUTHORITY: &str = "authority-sqlite";
 
 /// How long, and which.
 #[derive(Debug, clap::Args)]
@@ -51,14 +53,15 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<(), FuzzError> {
 fn command(args: &FuzzArgs, crate_of: &[&str]) -> Command {
     let mut cargo = workspace::cargo();
     cargo.arg("test").args(crate_of).args(["--", "--nocapture"]);
-    // Other tests of the authority are no targets.
-    let filter = args.target.as_deref().or_else(|| crate_of.contains(&"authority").then_some("fuzz::"));
+    let filter = args.target.as_deref().or_else(|| crate_of.contains(&AUTHORITY).then_some("fuzz::"));
     cargo.args(filter).env(SECONDS, args.seconds.to_string());
     cargo
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -72,5 +75,19 @@ mod tests {
         };
         assert!(line(None).ends_with("-- --nocapture fuzz::"));
         assert!(line(Some("ticket")).ends_with("-- --nocapture ticket"));
+    }
+
+    #[test]
+    fn the_programs_with_targets_are_there() {
+        let metadata = workspace::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output();
+        let workspace: Value = serde_json::from_slice(&metadata.expect("cargo can be called").stdout).expect("JSON");
+        let has = |list: &Value, kind: &str, name: &str| {
+            let found = list[kind].as_array().into_iter().flatten().find(|one| one["name"] == name);
+            found.unwrap_or_else(|| panic!("{name} is not among the {kind}")).clone()
+        };
+        for target in TARGETS {
+            let [_, package, _, program] = target else { panic!("{target:?}") };
+            has(&has(&workspace, "packages", package), "targets", program);
+        }
     }
 }

@@ -257,3 +257,19 @@ fn report(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/benchmarks.md");
+
+    #[test]
+    fn the_page_says_what_each_row_measures() {
+        for row in Row::value_variants() {
+            let row = row.to_possible_value().expect("no row is hidden");
+            let begins = format!("| `{}` |", row.get_name());
+            assert!(DOCUMENT.lines().any(|line| line.starts_with(&begins)), "{begins}");
+        }
+    }
+}
