@@ -26,9 +26,13 @@ impl Default for Password {
     }
 }
 
+/// The least that protects a password (OWASP, Password Storage Cheat Sheet): with so much memory, so many passes.
+const ENOUGH: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
+
 impl Password {
     /// Which of its keys may not be used.
-    pub(super) fn rules(&self) -> [Rule; 4] {
+    pub(super) fn rules(&self) -> [Rule; 5] {
+        let is_enough = ENOUGH.iter().any(|(memory, passes)| self.memory_kib >= *memory && self.iterations >= *passes);
         [
             (
                 self.parallelism > 0 && (8 * self.parallelism..=1 << 20).contains(&self.memory_kib),
@@ -36,6 +40,11 @@ impl Password {
                 "must be 8 × `password.parallelism` to 1048576",
             ),
             ((1..=64).contains(&self.iterations), "password.iterations", "must be 1 to 64"),
+            (
+                is_enough,
+                "password.memory_kib",
+                "is too weak: at least 47104 with 1 of `password.iterations`, 19456 with 2, 12288 with 3, 9216 with 4, or 7168 with 5",
+            ),
             ((1..=64).contains(&self.workers), "password.workers", "must be 1 to 64"),
             ((1..=65_536).contains(&self.queue), "password.queue", "must be 1 to 65536"),
         ]

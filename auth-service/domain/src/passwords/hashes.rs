@@ -39,13 +39,19 @@ impl Argon2id {
         Ok(hash.to_string())
     }
 
-    /// Whether a hash was made with these parameters.
+    /// Whether a hash is no weaker than one that is made with these parameters: argon2id of the same version, with as much
+    /// memory and as much of it gone through in all. Lanes are no measure: they share the memory and the passes.
     pub fn is_current(&self, phc: &str) -> bool {
-        let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        let costs = |params: &Params| {
+            let memory = u64::from(params.m_cost());
+            (memory, memory * u64::from(params.t_cost()))
+        };
+        let (memory, passes) = costs(self.0.params());
+        let is_no_weaker = |made_with: Params| costs(&made_with).0 >= memory && costs(&made_with).1 >= passes;
         let Ok(hash) = PasswordHash::new(phc) else { return false };
         hash.algorithm == Algorithm::Argon2id.ident()
             && hash.version == Some(Version::V0x13.into())
-            && Params::try_from(&hash).is_ok_and(|made_with| costs(&made_with) == costs(self.0.params()))
+            && Params::try_from(&hash).is_ok_and(is_no_weaker)
     }
 }
 
@@ -123,7 +129,7 @@ impl PasswordHashes {
     fn read(&self, stored: &str) -> Result<Form, UnfitHash> {
         let scheme = stored.strip_prefix('$').and_then(|rest| rest.split('$').next()).ok_or(UnfitHash::Unknown)?;
         match scheme {
-            "argon2id" | "argon2i" | "argon2d" => self.read_argon2(stored).map(Form::Argon2),
+            "argon2id" | "argon2i" | "argon2d" => self.read_argon2(stored).map(versioned).map(Form::Argon2),
             "scrypt" => self.read_scrypt(stored).map(Form::Scrypt),
             "2a" | "2b" | "2x" | "2y" => self.read_bcrypt(stored).map(|()| Form::Bcrypt),
             _ => Err(UnfitHash::Unknown),
@@ -179,6 +185,11 @@ enum Form {
     Bcrypt,
 }
 
+/// Of argon2: a hash that names no version is of the first one, as the reference implementation reads it.
+fn versioned(hash: PasswordHash) -> PasswordHash {
+    PasswordHash { version: hash.version.or(Some(Version::V0x10.into())), ..hash }
+}
+
 fn read_phc(stored: &str) -> Result<PasswordHash, UnfitHash> {
     let hash = PasswordHash::new(stored).map_err(|_| UnfitHash::Broken)?;
     let long = hash.hash.as_ref().is_some_and(|output| output.len() >= SHORTEST_OUTPUT);
@@ -210,10 +221,41 @@ mod tests {
         assert!(!hashes.verify(&Secret::from("battery staple"), &phc).expect("a hash"));
         assert!(hashes.verify(&Secret::from("x"), "$argon2id$").is_err());
         assert!(hashes.is_current(&phc) && !hashes.is_current(&phc.replace("argon2id", "argon2i")));
-        for (memory, iterations, parallelism) in [(16, 1, 1), (8, 2, 1), (16, 1, 2)] {
-            let other = Argon2id::new(memory, iterations, parallelism).expect("small parameters");
-            assert!(!other.is_current(&phc), "m={memory} t={iterations} p={parallelism}");
+    }
+
+    #[test]
+    fn a_hash_is_replaced_only_where_the_next_is_stronger() {
+        let new = Argon2id::new(16, 2, 1).expect("small parameters");
+        for (memory, iterations, lanes, version, is_kept) in [
+            (16, 2, 1, "v=19$", true),
+            (16, 2, 2, "v=19$", true),
+            (64, 3, 4, "v=19$", true),
+            (32, 1, 1, "v=19$", true),
+            (24, 1, 1, "v=19$", false),
+            (16, 1, 1, "v=19$", false),
+            (8, 100, 1, "v=19$", false),
+            (64, 3, 1, "v=16$", false),
+            (64, 3, 1, "", false),
+        ] {
+            let output = "c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8";
+            let phc = format!("$argon2id${version}m={memory},t={iterations},p={lanes}${output}");
+            assert_eq!(new.is_current(&phc), is_kept, "{phc}");
+            assert!(!new.is_current(&phc.replace("argon2id", "argon2d")));
         }
+    }
+
+    /// From the reference implementation's own tests of its first version, whose hashes name none.
+    #[test]
+    fn a_hash_without_a_version_is_of_the_first_one() {
+        let argon = Argon2::new(Algorithm::Argon2i, Version::V0x10, Params::new(64, 2, 1, None).expect("small"));
+        let made: PasswordHash = argon.hash_password_with_salt(b"password", b"somesalt").expect("hashes");
+        let phc = made.to_string().replace("$v=16", "");
+        assert!(!phc.contains("v="), "{phc}");
+        assert_eq!(hashes().check(&phc), Ok(()));
+        assert!(hashes().verify(&Secret::from("password"), &phc).expect("a hash"));
+        assert!(!hashes().verify(&Secret::from("not it"), &phc).expect("a hash"));
+        let known = "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY";
+        assert!(hashes().verify(&Secret::from("password"), known).expect("a hash"), "made by another program");
     }
 
     /// Hashes that other programs made: argon2-cffi, passlib, PHP and htpasswd.

@@ -155,7 +155,7 @@ async fn a_store_can_be_prepared_before_anything_serves_it() {
     std::fs::create_dir_all(&folder).expect("a folder");
     let data = folder.join("prepared");
     let config = format!(
-        "data_dir = {data:?}\n[grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n[password]\nmemory_kib = 64\niterations = 1\n"
+        "data_dir = {data:?}\n[grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n[password]\nmemory_kib = 7168\niterations = 5\n"
     );
     std::fs::write(folder.join("auth-service.toml"), config).expect("it can be written");
     let (status, said) = run(&folder, &["migrate"]).await;
