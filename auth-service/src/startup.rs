@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::watch::{Registrations, Terms};
-use auth_domain::{Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError};
+use auth_domain::{
+    Audience, Authority, BootstrapError, HashError, OpenError, Settings, Store, StoreError, TicketRules,
+};
 use portcullis_observe::{MetricsListener, announce};
 use portcullis_types::{Clock, Entropy, InvalidName, InvalidTerms, LeaseClass, Secret, Shutdown};
 use serde::Serialize;
@@ -349,6 +351,7 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         refresh_ttl: Duration::from_millis(tokens.refresh_ttl_ms),
         session_ttl: Duration::from_millis(tokens.session_ttl_ms),
         ticket_ttl: Duration::from_millis(tokens.ticket_ttl_ms),
+        ticket_rules: TicketRules { per_session: tokens.tickets_per_session, per_key: tokens.tickets_per_key },
         cache_ttl: CACHE_TTL,
         refresh_grace: REFRESH_GRACE,
         keys: config.keys.settings()?,

@@ -15,8 +15,8 @@ use crate::audit::{About, Actor, Detail};
 use crate::service_tokens::key_of;
 use crate::{
     Authority, BeginError, Caller, Credential, CredentialKind, Grant, Identity, IdentityKind, IdentityRef,
-    IdentityState, KeyTerms, Label, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS, ReadView, Scopes,
-    StoreError,
+    IdentityState, KeyTerms, Label, ListSessionsError, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS, Page,
+    Paged, ReadView, Scopes, StoreError,
 };
 
 /// The most keys, not revoked and not expired, that an identity has.
@@ -24,9 +24,6 @@ pub const MAX_API_KEYS: u64 = 100;
 
 /// The longest that a key with an end lives: ten years.
 pub const MAX_API_KEY_LIFE: Duration = Duration::from_secs(10 * 366 * 86_400);
-
-/// How many rows a list shows at most, dead keys included: the newest.
-const LISTED: u32 = 1_000;
 
 /// A key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,12 +185,21 @@ impl Authority {
         Ok(identity)
     }
 
-    /// Reads an identity's newest keys, newest first; none when there is no such identity.
-    pub async fn api_keys(&self, tenant: &TenantId, which: &IdentityRef) -> Result<Option<Vec<ApiKey>>, StoreError> {
+    /// Reads an identity's keys, newest first; where it is asked, only those that are neither revoked nor over.
+    pub async fn api_keys(
+        &self,
+        tenant: &TenantId,
+        which: &IdentityRef,
+        only_active: bool,
+        page: Page,
+    ) -> Result<Paged<ApiKey>, ListSessionsError> {
         let mut view = self.store().read().await?;
-        let Some(identity) = view.identity(tenant, which).await? else { return Ok(None) };
-        let rows = view.api_keys(tenant, identity.id, LISTED).await?;
-        Ok(Some(rows.into_iter().map(ApiKey::from).collect()))
+        let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
+        let query = format!("api keys:{tenant}/{}:{only_active}", identity.id);
+        let (live_at, before) = (only_active.then(|| self.now()), page.id(&query)?);
+        let rows = view.api_keys(tenant, identity.id, live_at, before, page.fetch()).await?;
+        let keys = rows.into_iter().map(ApiKey::from).collect();
+        Ok(page.cut_to_fit(&query, keys, |key| key.terms.bytes(), |key| key.id.to_string()))
     }
 
     /// Reads a key of a tenant.

@@ -12,7 +12,7 @@ use crate::keyring::{self, Keyring};
 use crate::passwords::{HashError, PasswordHasher};
 use crate::{
     Audience, CookieRules, EventQuota, GuardRules, IssuerKeys, KekMissing, KeyEncryptionKey, KeyEncryptionKeys,
-    KeySettings, PasswordPolicy, SignatureKeyRules, Store, StoreError,
+    KeySettings, PasswordPolicy, SignatureKeyRules, Store, StoreError, TicketRules,
 };
 
 /// What an operator decides.
@@ -30,6 +30,8 @@ pub struct Settings {
     pub session_ttl: Duration,
     /// How long a ticket lives, unless its parent ends before.
     pub ticket_ttl: Duration,
+    /// How many tickets there may be at once.
+    pub ticket_rules: TicketRules,
     /// For how long a verdict may be reused.
     pub cache_ttl: Duration,
     /// For how long a spent refresh token still names its successor.

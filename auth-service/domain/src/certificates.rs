@@ -23,14 +23,12 @@ use crate::callers::caller;
 use crate::standing::Standing;
 use crate::{
     Authority, BeginError, Caller, CallerError, Credential, CredentialKind, Identity, IdentityKind, IdentityRef,
-    IdentityState, KeyTerms, Label, MAX_API_KEY_LIFE, MAX_KEY_ADDRESSES, ReadView, Scopes, StoreError, WriteTx,
+    IdentityState, KeyTerms, Label, ListSessionsError, MAX_API_KEY_LIFE, MAX_KEY_ADDRESSES, Page, Paged, ReadView,
+    Scopes, StoreError, WriteTx,
 };
 
 /// The most names, not revoked and not expired, that an identity has.
 pub const MAX_CERTIFICATES: u64 = 100;
-
-/// How many rows a list shows at most, dead ones included: the newest.
-const LISTED: u32 = 1_000;
 
 /// A certificate that a caller showed and that an authority vouched for, as far as the rules need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +76,11 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
+    /// How many bytes it takes in an answer, at most and roughly.
+    fn bytes(&self) -> usize {
+        1_024 + self.name.as_str().len() + self.addresses.len() * 48
+    }
+
     /// None of another kind of credential.
     fn of(row: Credential) -> Option<Self> {
         let name = row.certificate?;
@@ -205,16 +208,21 @@ impl Authority {
         ClientCertificate::of(row).ok_or_else(|| StoreError::Corrupt { what: "a certificate without a name" }.into())
     }
 
-    /// Reads an identity's newest registrations, newest first; none when there is no such identity.
+    /// Reads an identity's registrations, newest first; where it is asked, only those that are neither revoked nor over.
     pub async fn client_certificates(
         &self,
         tenant: &TenantId,
         which: &IdentityRef,
-    ) -> Result<Option<Vec<ClientCertificate>>, StoreError> {
+        only_active: bool,
+        page: Page,
+    ) -> Result<Paged<ClientCertificate>, ListSessionsError> {
         let mut view = self.store().read().await?;
-        let Some(identity) = view.identity(tenant, which).await? else { return Ok(None) };
-        let rows = view.certificates(tenant, identity.id, LISTED).await?;
-        Ok(Some(rows.into_iter().filter_map(ClientCertificate::of).collect()))
+        let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
+        let query = format!("certificates:{tenant}/{}:{only_active}", identity.id);
+        let (live_at, before) = (only_active.then(|| self.now()), page.id(&query)?);
+        let rows = view.certificates(tenant, identity.id, live_at, before, page.fetch()).await?;
+        let found = rows.into_iter().filter_map(ClientCertificate::of).collect();
+        Ok(page.cut_to_fit(&query, found, ClientCertificate::bytes, |one| one.id.to_string()))
     }
 
     /// Reads a registration of a tenant.

@@ -4,8 +4,7 @@ use portcullis_types::{CredentialId, TenantId, Timestamp};
 
 use crate::standing::{Denial, Standing};
 use crate::{
-    Authority, Credential, CredentialFilter, DenyReason, IdentityRef, InvalidPage, ListSessionsError, Page, Paged,
-    StoreError,
+    Authority, Credential, CredentialFilter, DenyReason, IdentityRef, ListSessionsError, Page, Paged, StoreError,
 };
 
 /// Where a credential stands.
@@ -68,10 +67,7 @@ impl Authority {
         let mut view = self.store().read().await?;
         let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
         let query = format!("credentials:{tenant}/{}:{filter:?}", identity.id);
-        let before = match page.position(&query)? {
-            Some(text) => Some(CredentialId::try_from(&*text).map_err(|_| InvalidPage::Token)?),
-            None => None,
-        };
+        let before = page.id(&query)?;
         let mut listed = Vec::new();
         for row in view.find_credentials(tenant, identity.id, filter, before, page.fetch()).await? {
             let standing = Standing::of(view.as_mut(), row.id).await?;

@@ -46,6 +46,12 @@ impl KeyTerms {
         other.addresses.is_empty() || (!self.addresses.is_empty() && self.addresses.iter().all(within))
     }
 
+    /// How many bytes a key with these takes in an answer, at most and roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let grants: usize = self.grants.iter().flatten().map(|grant| grant.pattern.as_str().len() + 8).sum();
+        1_024 + grants + self.addresses.len() * 48
+    }
+
     /// Of these grants, what the key leaves.
     pub fn limit(&self, granted: Vec<Grant>) -> Vec<Grant> {
         let Some(own) = &self.grants else { return granted };

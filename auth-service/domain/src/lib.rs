@@ -153,12 +153,12 @@ pub use store::{
     LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView, RetentionReads,
     RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow,
     SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, SubjectReads, SubjectWrites,
-    SubjectsOf, TextMatch, WithParent, WriteTx,
+    SubjectsOf, TextMatch, TicketReads, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;
 pub use tenants::{CreateTenantError, Tenant, TenantState};
-pub use tickets::{CreateTicketError, NewTicket, TicketOutcome};
+pub use tickets::{CreateTicketError, NewTicket, TicketOutcome, TicketRules};
 pub use tokens::{IssueError, IssueOutcome, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
 pub use verdict::{
     Allowed, CredentialReference, DenyReason, Judgement, PresentationContext, Presented, Principal, Verdict,

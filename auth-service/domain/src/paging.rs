@@ -85,6 +85,12 @@ impl Page {
         String::from_utf8(position.to_vec()).map(Some).map_err(|_| InvalidPage::Token)
     }
 
+    /// The same, where positions are ids.
+    pub(crate) fn id<T: for<'a> TryFrom<&'a str>>(&self, query: &str) -> Result<Option<T>, InvalidPage> {
+        let position = self.position(query)?;
+        position.map(|text| T::try_from(text.as_str()).map_err(|_| InvalidPage::Token)).transpose()
+    }
+
     /// Cuts what [`Page::fetch`] brought to one page.
     pub(crate) fn cut<T>(&self, query: &str, mut items: Vec<T>, position: impl Fn(&T) -> String) -> Paged<T> {
         let size = self.size() as usize;

@@ -85,10 +85,7 @@ impl Authority {
         let mut view = self.store().read().await?;
         let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
         let query = query_of(tenant, &identity, &filter);
-        let before = match page.position(&query)? {
-            Some(text) => Some(SessionId::try_from(&*text).map_err(|_| InvalidPage::Token)?),
-            None => None,
-        };
+        let before = page.id(&query)?;
         let tenant_revoked = view.tenant(tenant).await?.and_then(|row| row.revoked_seq);
         let above = identity.revoked_seq.max(tenant_revoked);
         let mut listed = Vec::new();

@@ -37,9 +37,9 @@ use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::Standing;
 use crate::{
-    Authority, BeginError, Committed, Credential, CredentialKind, CredentialState, IdentityRef, InvalidPage, KeyTerms,
-    Label, ListSessionsError, ListedCredential, MAX_API_KEY_LIFE, Page, Paged, ReadView, Scopes, SignatureKeyRow,
-    StoreError, WriteTx,
+    Authority, BeginError, Committed, Credential, CredentialKind, CredentialState, IdentityRef, KeyTerms, Label,
+    ListSessionsError, ListedCredential, MAX_API_KEY_LIFE, Page, Paged, ReadView, Scopes, SignatureKeyRow, StoreError,
+    WriteTx,
 };
 
 /// The most live keys that a session has, or an identity for itself. A verdict carries both.
@@ -215,10 +215,7 @@ impl Authority {
         let mut view = self.store().read().await?;
         let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
         let query = format!("signature keys:{tenant}/{}:{session:?}", identity.id);
-        let before = match page.position(&query)? {
-            Some(text) => Some(CredentialId::try_from(&*text).map_err(|_| InvalidPage::Token)?),
-            None => None,
-        };
+        let before = page.id(&query)?;
         let mut keys = Vec::new();
         for row in view.find_signature_keys(tenant, identity.id, session, before, page.fetch()).await? {
             keys.push(self.stands(view.as_mut(), row).await?);

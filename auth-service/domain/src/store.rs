@@ -28,6 +28,7 @@ mod sealed;
 mod signature_keys;
 mod standing;
 mod subjects;
+mod tickets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::signature_keys::{HeldKey, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows, WithParent};
 pub use self::subjects::{SubjectReads, SubjectWrites, SubjectsOf};
+pub use self::tickets::TicketReads;
 use crate::audit::AuditEntry;
 use crate::{
     Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
@@ -195,6 +197,7 @@ pub trait ReadView:
     + SignatureKeyReads
     + StandingReads
     + SubjectReads
+    + TicketReads
     + LifecycleReads
     + LeaseClassReads
     + LoginReads
@@ -236,11 +239,14 @@ pub trait ReadView:
 
     /// A credential. Its id is all that a presented one gives away, so the tenant is read and not given.
     async fn credential(&mut self, id: CredentialId) -> Result<Option<Credential>, StoreError>;
-    /// An identity's API keys, newest first, at most `limit`. A client certificate is none.
+    /// An identity's API keys, newest first, older than `before`, at most `limit`; where a time is given, only those that
+    /// are neither revoked nor expired then. A client certificate is none.
     async fn api_keys(
         &mut self,
         tenant: &TenantId,
         identity: IdentityId,
+        live_at: Option<Timestamp>,
+        before: Option<CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError>;
 

@@ -3,7 +3,9 @@
 //! Guarantees: a ticket opens one handshake, over all processes; its socket rests on the ticket and on the credential
 //! it was issued from, and ends with that credential, or as a session would that began with it. It is good nowhere that its
 //! parent is not. A named request makes the
-//! same ticket from the same credential, so that a lost answer is given again and nothing is stored for it.
+//! same ticket from the same credential, so that a lost answer is given again and nothing is stored for it. Of one session,
+//! or one credential without a session, there are so many at once that are not over, used or not: whoever holds one
+//! credential fills no store.
 
 use std::time::Duration;
 
@@ -32,6 +34,16 @@ pub struct NewTicket {
     pub within: Option<TenantId>,
 }
 
+/// How many tickets there may be that are not over, used or not. Where writers work beside each other, as many more as ask
+/// at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TicketRules {
+    /// Of one session.
+    pub per_session: u32,
+    /// Of one credential without a session, which may be that of many devices.
+    pub per_key: u32,
+}
+
 /// What became of the request.
 #[derive(Clone, Debug)]
 pub enum TicketOutcome {
@@ -51,6 +63,12 @@ pub enum TicketOutcome {
 /// Why a request has no outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateTicketError {
+    /// The session, or the credential without one, has as many as it may have.
+    #[error("there are as many tickets of this session or key as there may be at once")]
+    TooMany {
+        /// Until the next of them is over.
+        retry_after: Duration,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,9 +98,14 @@ impl Authority {
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
         // In a snapshot first, so that what is refused anyway keeps no writer waiting.
-        if let Err(denial) = self.parent_for(self.store().read().await?.as_mut(), &form, &request).await? {
-            return Ok(TicketOutcome::Denied(denial.reason));
+        let mut view = self.store().read().await?;
+        match self.parent_for(view.as_mut(), &form, &request).await? {
+            // A named request may have its ticket already.
+            Ok(parent) if actor.asked().is_none() => self.room_for_ticket(view.as_mut(), &parent.credential).await?,
+            Ok(_) => {}
+            Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         }
+        drop(view);
         let mut tx = match self.begin_named(actor, actor.home()).await? {
             Begun::New(change) => change,
             Begun::Before(before) => return Ok(self.ticket_before(before, &request.parent).await?),
@@ -91,15 +114,34 @@ impl Authority {
             Ok(parent) => parent,
             Err(denial) => return Ok(TicketOutcome::Denied(denial.reason)),
         };
+        self.room_for_ticket(&mut *tx, &parent.credential).await?;
         let (now, issued) = (self.now(), tx.head().revision());
         let (row, ticket) = self.draw_ticket(&parent, request, actor.asked().is_some(), issued, now);
         tx.insert_credential(&row).await?;
-        let about = About::Credential { id: row.id, of: row.identity };
-        let entry = self.audit(actor, &row.tenant, "ticket.create", about);
-        tx.insert_audit(&entry.telling(Detail::default().and("from", parent.credential.id))).await?;
+        // Whoever has the parent may ask without end, and what nobody uses has done nothing: then its use is the row. What a
+        // service does for somebody else is always one.
+        if actor.key().is_some() {
+            let about = About::Credential { id: row.id, of: row.identity };
+            let entry = self.audit(actor, &row.tenant, "ticket.create", about);
+            tx.insert_audit(&entry.telling(Detail::default().and("from", parent.credential.id))).await?;
+        }
         tx.commit(row.id.to_string(), now).await?;
         let expires_in = row.expires_at.unwrap_or(now).saturating_since(now);
         Ok(TicketOutcome::Granted { ticket, id: row.id, expires_in })
+    }
+
+    /// Whether there may be one more ticket of this credential.
+    async fn room_for_ticket(&self, view: &mut dyn ReadView, parent: &Credential) -> Result<(), CreateTicketError> {
+        let rules = self.settings().ticket_rules;
+        let (holder, most) = match &parent.session {
+            Some(session) => (session.as_bytes(), rules.per_session),
+            None => (parent.id.as_bytes(), rules.per_key),
+        };
+        let now = self.now();
+        match view.tickets_fill_until(holder, most, now).await? {
+            Some(next_end) => Err(CreateTicketError::TooMany { retry_after: next_end.saturating_since(now) }),
+            None => Ok(()),
+        }
     }
 
     /// The same ticket again, derived from the same credential.
@@ -211,7 +253,8 @@ impl Authority {
         }
         let actor = Actor::holder(&row.tenant, allowed.principal.credential).at(context.address);
         let about = About::Credential { id: row.id, of: row.identity };
-        tx.insert_audit(&self.audit(&actor, &row.tenant, "ticket.redeem", about)).await?;
+        let entry = self.audit(&actor, &row.tenant, "ticket.redeem", about);
+        tx.insert_audit(&entry.telling(Detail::default().and_maybe("from", row.parent))).await?;
         tx.commit().await?;
         Ok(Verdict::of(revision, Ok(allowed)))
     }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
 use super::credentials::once;
-use super::errors::{Failure, Reason, identity_not_found};
+use super::errors::{Failure, Reason};
 use super::{Api, wire};
 
 impl Api {
@@ -42,10 +42,13 @@ impl Api {
         request: Request<v1::ListApiKeysRequest>,
     ) -> Result<v1::ListApiKeysResponse, Failure> {
         let admitted = admitted(&request)?;
-        let (tenant, which) = wire::identity_ref(request.into_inner().identity)?;
+        let asked = request.into_inner();
+        let (tenant, which) = wire::identity_ref(asked.identity)?;
         admitted.act(Scope::IdentityRead, &tenant)?;
-        let keys = self.authority.api_keys(&tenant, &which).await?.ok_or_else(identity_not_found)?;
-        Ok(v1::ListApiKeysResponse { api_keys: keys.into_iter().map(to_wire).collect() })
+        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let page = self.authority.api_keys(&tenant, &which, asked.only_active, page).await?;
+        let (api_keys, next_page_token) = wire::paged(page, to_wire);
+        Ok(v1::ListApiKeysResponse { api_keys, next_page_token })
     }
 
     async fn read_api_key(&self, request: Request<v1::GetApiKeyRequest>) -> Result<v1::GetApiKeyResponse, Failure> {

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::api_keys::{addresses, scopes, span};
 use super::caller::admitted;
-use super::errors::{Failure, Reason, identity_not_found};
+use super::errors::{Failure, Reason};
 use super::{Api, wire};
 
 impl Api {
@@ -41,10 +41,13 @@ impl Api {
         request: Request<v1::ListCertificatesRequest>,
     ) -> Result<v1::ListCertificatesResponse, Failure> {
         let admitted = admitted(&request)?;
-        let (tenant, which) = wire::identity_ref(request.into_inner().identity)?;
+        let asked = request.into_inner();
+        let (tenant, which) = wire::identity_ref(asked.identity)?;
         admitted.act(Scope::IdentityRead, &tenant)?;
-        let found = self.authority.client_certificates(&tenant, &which).await?.ok_or_else(identity_not_found)?;
-        Ok(v1::ListCertificatesResponse { certificates: found.into_iter().map(to_wire).collect() })
+        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let page = self.authority.client_certificates(&tenant, &which, asked.only_active, page).await?;
+        let (certificates, next_page_token) = wire::paged(page, to_wire);
+        Ok(v1::ListCertificatesResponse { certificates, next_page_token })
     }
 
     async fn read_certificate(

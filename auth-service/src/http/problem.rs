@@ -68,6 +68,11 @@ pub(crate) enum Problem {
         /// Before so many seconds the next is refused.
         retry_after: u64,
     },
+    /// More tickets at once than a session, or a key, may have.
+    TooManyTickets {
+        /// Before so many seconds the next is refused.
+        retry_after: u64,
+    },
     /// No such route.
     NotFound,
     /// The route is there, for another method.
@@ -101,7 +106,7 @@ impl Problem {
                 StatusCode::UNAUTHORIZED
             }
             Self::OriginNotAllowed => StatusCode::FORBIDDEN,
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany { .. } | Self::TooManyTickets { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound | Self::NoSecondFactor | Self::NoSignatureKey => StatusCode::NOT_FOUND,
             Self::SecondFactorExists | Self::SignatureKeyKnown | Self::TooManyKeys => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -129,6 +134,7 @@ impl Problem {
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::NoSession => "no_session",
             Self::TooMany { .. } => "too_many_requests",
+            Self::TooManyTickets { .. } => "too_many_tickets",
             Self::SecondFactorExists => "second_factor_exists",
             Self::NoSecondFactor => "no_second_factor",
             Self::InvalidKey(_) => "key_refused",
@@ -159,6 +165,7 @@ impl Problem {
             Self::OriginNotAllowed => "The origin is not allowed",
             Self::NoSession => "There is no session",
             Self::TooMany { .. } => "Too many requests",
+            Self::TooManyTickets { .. } => "Too many tickets",
             Self::SecondFactorExists => "There is an authenticator app already",
             Self::NoSecondFactor => "There is no such authenticator app",
             Self::InvalidKey(_) => "The key cannot be registered",
@@ -195,6 +202,7 @@ impl Problem {
             Self::OriginNotAllowed => "Only pages of an allowed origin may do this; nothing was looked at.",
             Self::NoSession => "This credential was not issued by a login.",
             Self::TooMany { .. } => "This address has made too many requests in this minute: see `retry_after`.",
+            Self::TooManyTickets { .. } => "This session or key has as many as it may have: see `retry_after`.",
             Self::SecondFactorExists => "Remove the one that counts first.",
             Self::NoSecondFactor => "There is none that could be confirmed or removed.",
             Self::SignatureKeyKnown => "It is registered, or was; a revoked key is never good again: make another.",
@@ -213,7 +221,9 @@ impl Problem {
     const fn retry_after(self) -> Option<u64> {
         match self {
             Self::InvalidCredentials { retry_after: 0 } => None,
-            Self::InvalidCredentials { retry_after } | Self::TooMany { retry_after } => Some(retry_after),
+            Self::InvalidCredentials { retry_after }
+            | Self::TooMany { retry_after }
+            | Self::TooManyTickets { retry_after } => Some(retry_after),
             Self::Overloaded | Self::Unavailable | Self::IssuerUnavailable => Some(1),
             Self::InvalidRequest
             | Self::ParametersInUrl

@@ -56,6 +56,9 @@ pub(super) async fn ws_ticket(
 impl From<CreateTicketError> for Problem {
     fn from(error: CreateTicketError) -> Self {
         match error {
+            CreateTicketError::TooMany { retry_after } => Self::TooManyTickets {
+                retry_after: retry_after.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX),
+            },
             CreateTicketError::Begin(error) => error.into(),
             CreateTicketError::Store(error) => error.into(),
             CreateTicketError::Issuer(_) => Self::IssuerUnavailable,

@@ -570,7 +570,7 @@ async fn a_registration_that_is_asked_for_twice_under_one_name_is_made_once() {
     let id = first.certificate.expect("it is registered").id;
     let get = v1::GetCertificateRequest { tenant: "demo".to_owned(), id: id.clone() };
     let found = world.certificates().get_certificate(by(&world.admin, get)).await.expect("it may").into_inner();
-    let list = v1::ListCertificatesRequest { identity: Some(named("demo", "backend")) };
+    let list = v1::ListCertificatesRequest { identity: Some(named("demo", "backend")), ..Default::default() };
     let listed = world.certificates().list_certificates(by(&world.admin, list)).await.expect("it may").into_inner();
     assert_eq!(listed.certificates, [found.certificate.expect("it is there")]);
     let elsewhere = v1::GetCertificateRequest { tenant: "other".to_owned(), id };

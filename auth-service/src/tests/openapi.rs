@@ -542,6 +542,14 @@ async fn floods(truth: &mut Truth) {
         truth.ask(&world, (&method, &path), &[], "", 429).await;
     }
 
+    let world = World::with(|config| config.tokens.tickets_per_session = 1).await;
+    let (_, tokens) = world.issue().await;
+    let token = format!("Bearer {}", tokens.access_token);
+    let mine = [(header::AUTHORIZATION, token.as_str())];
+    truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 200).await;
+    let (_, full) = truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 429).await;
+    assert_eq!((text(&full, "reason"), full["retry_after"].as_u64()), ("too_many_tickets", Some(30)));
+
     let world = World::with(|config| {
         (config.password.memory_kib, config.password.iterations) = (65_536, 2);
         (config.password.workers, config.password.queue) = (1, 1);

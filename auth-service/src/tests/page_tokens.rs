@@ -49,6 +49,18 @@ fn signature_keys(session: &str) -> Vec<Vec<u8>> {
     [of("ada"), of("bob"), of_session].map(|question| question.encode_to_vec()).into()
 }
 
+fn api_keys() -> Vec<Vec<u8>> {
+    let of = |name: &str| v1::ListApiKeysRequest { identity: Some(named("demo", name)), ..Default::default() };
+    let live = v1::ListApiKeysRequest { only_active: true, ..of("backend") };
+    [of("backend"), of("ada"), live].map(|question| question.encode_to_vec()).into()
+}
+
+fn certificates() -> Vec<Vec<u8>> {
+    let of = |name: &str| v1::ListCertificatesRequest { identity: Some(named("demo", name)), ..Default::default() };
+    let live = v1::ListCertificatesRequest { only_active: true, ..of("backend") };
+    [of("backend"), of("ada"), live].map(|question| question.encode_to_vec()).into()
+}
+
 fn subjects() -> Vec<Vec<u8>> {
     let of = |issuer: &str| v1::ListIssuerSubjectsRequest {
         tenant: "demo".to_owned(),
@@ -113,6 +125,15 @@ async fn a_page_token_that_is_moved_to_another_question_is_refused() {
     for _ in 0..2 {
         world.register_key("ada", &session).await;
     }
+    world.service_key("demo", "backend", &[]).await;
+    for name in ["one.internal", "two.internal"] {
+        let identity = Some(named("demo", "backend"));
+        let request = v1::CreateApiKeyRequest { identity: identity.clone(), ..Default::default() };
+        world.api_keys().create_api_key(by(&world.admin, request)).await.expect("the administrator may");
+        let certificate_name = name.to_owned();
+        let request = v1::RegisterCertificateRequest { identity, certificate_name, ..Default::default() };
+        world.certificates().register_certificate(by(&world.admin, request)).await.expect("the administrator may");
+    }
     for issuer in ["corp", "partner"] {
         world.trust(issuer).await;
         world.link(issuer, "ada", [1; 32]).await;
@@ -122,6 +143,8 @@ async fn a_page_token_that_is_moved_to_another_question_is_refused() {
         ("CredentialsService.ListSessions", sessions()),
         ("CredentialsService.ListCredentials", credentials(&session)),
         ("SignatureKeysService.ListSignatureKeys", signature_keys(&session)),
+        ("ApiKeysService.ListApiKeys", api_keys()),
+        ("CertificatesService.ListCertificates", certificates()),
         ("IssuersService.ListIssuerSubjects", subjects()),
         ("IdentitiesService.ListIdentities", identities()),
         ("AuditService.ListAuditEntries", audit()),

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::api_keys_service_client::ApiKeysServiceClient;
 use portcullis_proto::auth::v1::audit_service_client::AuditServiceClient;
+use portcullis_proto::auth::v1::certificates_service_client::CertificatesServiceClient;
 use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
 use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClient;
 use portcullis_proto::auth::v1::passwords_service_client::PasswordsServiceClient;
@@ -256,6 +257,10 @@ impl World {
 
     pub(super) fn roles(&self) -> RolesServiceClient<Channel> {
         RolesServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn certificates(&self) -> CertificatesServiceClient<Channel> {
+        CertificatesServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn api_keys(&self) -> ApiKeysServiceClient<Channel> {

@@ -3,6 +3,7 @@
 pub(crate) mod audit_trail;
 pub(crate) mod issuers;
 pub(crate) mod signature_keys;
+pub(crate) mod tickets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

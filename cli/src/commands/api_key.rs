@@ -12,6 +12,7 @@ use super::present;
 use super::role::grants_json;
 use crate::authority::Authority;
 use crate::failure::Failure;
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, RequestArgs, credential_id};
 use crate::table::View;
@@ -23,7 +24,8 @@ pub(crate) enum ApiKeyCommand {
     #[command(after_help = CREATE_HELP)]
     Create(CreateArgs),
     /// Reads the keys of an identity, newest first, without their secrets.
-    List(IdentityArgs),
+    #[command(after_help = "Example:\n  portcullis api-key list --tenant demo --name mailer --active")]
+    List(ListArgs),
     /// Reads one key: what it is limited to, when it was used, what it replaces.
     #[command(after_help = "Example:\n  portcullis api-key get --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab")]
     Get(GetArgs),
@@ -51,6 +53,17 @@ Examples:
   portcullis api-key rotate --tenant demo ID --at-once      # it is in the wrong hands
 
 Without --expires-in, the successor lives as long as the old one was made for.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    identity: IdentityArgs,
+    /// Only those that are neither revoked nor over.
+    #[arg(long)]
+    active: bool,
+    #[command(flatten)]
+    limit: LimitArgs,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -215,21 +228,31 @@ fn state(key: &v1::ApiKey) -> &'static str {
     words::key_state(key.revoked, key.expires_at.as_ref(), &SystemClock)
 }
 
-async fn list(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let answer = authority
-        .call(v1::ListApiKeysRequest { identity: Some(args.reference()?) }, async |channel, request| {
-            ApiKeysServiceClient::new(channel).list_api_keys(request).await
-        })
-        .await?;
-    let rows = answer.api_keys.iter().map(|key| {
-        let (created, expires) = (words::time(key.created_at.as_ref()), words::time(key.expires_at.as_ref()));
-        let (label, scopes, used) = (key.label.clone(), key.scopes.join(" "), words::time(key.last_used_at.as_ref()));
-        vec![key.id.clone(), state(key).to_owned(), label, scopes, created, used, expires]
-    });
-    let columns = &["id", "state", "label", "scopes", "created", "last used", "expires"];
-    let view = View::Rows { columns, rows: rows.collect(), empty: "The identity has no API keys." };
-    let keys: Vec<Value> = answer.api_keys.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "api_keys": keys }), view })
+async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let identity = args.identity.reference()?;
+    let listing = paging::read(args.limit.limit, async |page_size, page_token| {
+        let identity = Some(identity.clone());
+        let request = v1::ListApiKeysRequest { identity, page_size, page_token, only_active: args.active };
+        let page = authority
+            .call(request, async |channel, request| ApiKeysServiceClient::new(channel).list_api_keys(request).await)
+            .await?;
+        Ok((page.api_keys, page.next_page_token))
+    })
+    .await?;
+    let shown = Shown {
+        name: "api_keys",
+        columns: &["id", "state", "label", "scopes", "created", "last used", "expires"],
+        empty: "The identity has no such API keys.",
+        row,
+        json: as_json,
+    };
+    listing.report(&shown, printer)
+}
+
+fn row(key: &v1::ApiKey) -> Vec<String> {
+    let (created, expires) = (words::time(key.created_at.as_ref()), words::time(key.expires_at.as_ref()));
+    let (label, scopes, used) = (key.label.clone(), key.scopes.join(" "), words::time(key.last_used_at.as_ref()));
+    vec![key.id.clone(), state(key).to_owned(), label, scopes, created, used, expires]
 }
 
 fn as_json(key: &v1::ApiKey) -> Value {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, RequestArgs, credential_id};
 use crate::table::View;
@@ -22,7 +23,8 @@ pub(crate) enum CertificateCommand {
     #[command(after_help = REGISTER_HELP)]
     Register(Box<RegisterArgs>),
     /// Reads the registrations of an identity, newest first.
-    List(IdentityArgs),
+    #[command(after_help = "Example:\n  portcullis certificate list --tenant demo --name mailer --active")]
+    List(ListArgs),
     /// Reads one registration: what it may do, when it was used.
     #[command(after_help = "Example:\n  portcullis certificate get --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab")]
     Get(GetArgs),
@@ -41,6 +43,17 @@ Calling with one:
   portcullis --client-cert cert.pem --client-key key.pem --endpoint https://auth.internal:7700 --ca-file ca.pem guarantee
 
 To end a registration: portcullis revoke credential --tenant demo ID.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    identity: IdentityArgs,
+    /// Only those that are neither revoked nor over.
+    #[arg(long)]
+    active: bool,
+    #[command(flatten)]
+    limit: LimitArgs,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -108,21 +121,33 @@ async fn get(args: GetArgs, authority: &Authority, printer: &Printer) -> Result<
     report(&present(answer.certificate, "certificate")?, printer)
 }
 
-async fn list(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let answer = authority
-        .call(v1::ListCertificatesRequest { identity: Some(args.reference()?) }, async |channel, request| {
-            CertificatesServiceClient::new(channel).list_certificates(request).await
-        })
-        .await?;
-    let rows = answer.certificates.iter().map(|one| {
-        let (used, expires) = (words::time(one.last_used_at.as_ref()), words::time(one.expires_at.as_ref()));
-        let (name, scopes) = (one.certificate_name.clone(), one.scopes.join(" "));
-        vec![one.id.clone(), state(one).to_owned(), name, one.label.clone(), scopes, used, expires]
-    });
-    let columns = &["id", "state", "name", "label", "scopes", "last used", "expires"];
-    let view = View::Rows { columns, rows: rows.collect(), empty: "No certificate is registered for the identity." };
-    let certificates: Vec<Value> = answer.certificates.iter().map(as_json).collect();
-    printer.report(&Report { json: json!({ "certificates": certificates }), view })
+async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let identity = args.identity.reference()?;
+    let listing = paging::read(args.limit.limit, async |page_size, page_token| {
+        let identity = Some(identity.clone());
+        let request = v1::ListCertificatesRequest { identity, page_size, page_token, only_active: args.active };
+        let page = authority
+            .call(request, async |channel, request| {
+                CertificatesServiceClient::new(channel).list_certificates(request).await
+            })
+            .await?;
+        Ok((page.certificates, page.next_page_token))
+    })
+    .await?;
+    let shown = Shown {
+        name: "certificates",
+        columns: &["id", "state", "name", "label", "scopes", "last used", "expires"],
+        empty: "No such certificate is registered for the identity.",
+        row,
+        json: as_json,
+    };
+    listing.report(&shown, printer)
+}
+
+fn row(one: &v1::ClientCertificate) -> Vec<String> {
+    let (used, expires) = (words::time(one.last_used_at.as_ref()), words::time(one.expires_at.as_ref()));
+    let (name, scopes) = (one.certificate_name.clone(), one.scopes.join(" "));
+    vec![one.id.clone(), state(one).to_owned(), name, one.label.clone(), scopes, used, expires]
 }
 
 fn report(certificate: &v1::ClientCertificate, printer: &Printer) -> Result<(), Failure> {

@@ -217,13 +217,13 @@ async fn seed(admin: &Api) -> (String, String) {
 
 /// Whose pages may log in with a cookie.
 const ORIGIN: &str = "https://bench.test";
-const CHEAP_PASSWORDS: &str = "[password]\nmemory_kib = 64\niterations = 1\n";
+const CHEAP_PASSWORDS: &str = "[password]\nmemory_kib = 7168\niterations = 5\n";
 
 fn authority_config(data: &Path, ready: &Path, passwords: &str) -> String {
     format!(
         "data_dir = {data:?}\nready_file = {ready:?}\n\
          [grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\nallowed_origins = [{ORIGIN:?}]\n\
-         [tokens]\naccess_ttl_ms = 3600000\n{passwords}\
+         [tokens]\naccess_ttl_ms = 3600000\ntickets_per_session = 1000000\n{passwords}\
          [log]\nfilter = \"warn\"\n",
     )
 }

@@ -46,11 +46,20 @@ pub async fn a_certificate_reads_back_as_what_it_is(subject: &impl Subject) {
     assert_eq!((head, rows), store.standing(row.id).await.expect("reads"), "one standing, however it is found");
     let mut view = store.read().await.expect("reads");
     assert_eq!(view.credential(row.id).await.expect("reads"), Some(row.clone()));
-    let listed = view.certificates(&seed.tenant, seed.identity, 10).await.expect("reads");
+    let listed = view.certificates(&seed.tenant, seed.identity, None, None, 10).await.expect("reads");
     assert_eq!(listed, std::slice::from_ref(&row));
     let live = view.count_live_certificates(&seed.tenant, seed.identity, seed.now()).await.expect("reads");
     assert_eq!(live, 1);
     let end = row.expires_at.expect("it ends");
+    for (live_at, before, found) in [
+        (Some(seed.now()), None, 1),
+        (Some(end), None, 0),
+        (None, Some(row.id), 0),
+        (None, Some(CredentialId::from_bytes([0xff; 16])), 1),
+    ] {
+        let listed = view.certificates(&seed.tenant, seed.identity, live_at, before, 10).await.expect("reads");
+        assert_eq!(listed.len(), found, "{live_at:?} {before:?}");
+    }
     assert_eq!(view.count_live_certificates(&seed.tenant, seed.identity, end).await.expect("reads"), 0);
     assert_eq!(holder(&store, "spiffe://corp.example/another").await, None);
 }
@@ -112,7 +121,7 @@ pub async fn a_certificate_is_no_api_key(subject: &impl Subject) {
     assert!(!tx.replace_api_key(row.id, None, key.id, None).await.expect("answers"));
     drop(tx);
     let mut view = store.read().await.expect("reads");
-    assert_eq!(view.api_keys(&seed.tenant, seed.identity, 10).await.expect("reads"), []);
+    assert_eq!(view.api_keys(&seed.tenant, seed.identity, None, None, 10).await.expect("reads"), []);
     assert_eq!(view.count_live_api_keys(&seed.tenant, seed.identity, seed.now()).await.expect("reads"), 0);
     assert_eq!(view.live_holders(&seed.tenant, Scope::Verify, seed.now(), 10).await.expect("reads"), []);
     let held = view.is_held_without(&seed.tenant, Scope::Verify, seed.now(), key.id).await;

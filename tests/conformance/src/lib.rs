@@ -99,6 +99,7 @@ macro_rules! suite {
             lists_come_in_pages_without_gap_or_repetition,
             a_ticket_is_redeemed_by_one_handshake_of_many,
             a_ticket_is_not_redeemed_at_its_end,
+            tickets_fill_what_they_are_of_until_the_next_is_over,
             a_refresh_token_is_spent_by_one_of_many,
             a_named_request_is_answered_from_its_transaction,
             a_name_is_whose_it_is_with_any_key,

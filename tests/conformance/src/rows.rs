@@ -63,7 +63,7 @@ pub async fn a_row_reads_back_as_it_was_written(subject: &impl Subject) {
     for row in &keys {
         assert_eq!(view.credential(row.id).await.expect("reads").as_ref(), Some(row));
     }
-    assert_eq!(view.api_keys(&seed.tenant, seed.identity, 10).await.expect("reads"), [keys[2].clone()]);
+    assert_eq!(view.api_keys(&seed.tenant, seed.identity, None, None, 10).await.expect("reads"), [keys[2].clone()]);
     let other = TenantId::try_from("other").expect("valid");
     assert_eq!(view.identity(&other, &IdentityRef::Id(seed.identity)).await.expect("reads"), None);
 }

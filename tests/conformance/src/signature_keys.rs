@@ -109,7 +109,7 @@ pub async fn a_signature_key_reads_back_as_what_it_is(subject: &impl Subject) {
     let of_session = view.find_signature_keys(tenant, identity, Some(seed.session), None, 10).await;
     assert_eq!(of_session.expect("reads"), [own.clone()]);
     assert_eq!(view.own_signature_keys(tenant, identity).await.expect("reads"), [whole.clone()]);
-    assert_eq!(view.api_keys(tenant, identity, 10).await.expect("reads"), []);
+    assert_eq!(view.api_keys(tenant, identity, None, None, 10).await.expect("reads"), []);
     assert_eq!(view.count_live_api_keys(tenant, identity, seed.now()).await.expect("reads"), 0);
     drop(view);
     seed.insert(&store, &api_key).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{Actor, Answered, Caller, CredentialKind, Request, RequestId, Scopes, Spent, StoreError};
+use auth_domain::{Actor, Answered, Caller, Credential, CredentialKind, Request, RequestId, Scopes, Spent, StoreError};
 use futures_util::future::join_all;
 use portcullis_types::{CredentialId, IdentityId, RedemptionId, Revision};
 
@@ -54,6 +54,36 @@ pub async fn a_ticket_is_not_redeemed_at_its_end(subject: &impl Subject) {
     let key = seed.credential_row(CredentialKind::ApiKey);
     tx.insert_credential(&key).await.expect("writes");
     assert!(!tx.redeem_ticket(key.id, redemption, seed.now()).await.expect("answers"), "not a ticket");
+}
+
+/// Of a session by the session, of what has none by the credential that they are from; used or not.
+pub async fn tickets_fill_what_they_are_of_until_the_next_is_over(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let parent = CredentialId::new(seed.ids());
+    let now = seed.now();
+    let mut tx = write(&store).await;
+    for seconds in [30, 10, 20] {
+        let expires_at = Some(now + Duration::from_secs(seconds));
+        let row = Credential { expires_at, ..seed.credential_row(CredentialKind::Ticket) };
+        tx.insert_credential(&row).await.expect("writes");
+        assert!(tx.redeem_ticket(row.id, RedemptionId::from_bytes([1; 16]), now).await.expect("answers"));
+        let row = Credential { id: CredentialId::new(seed.ids()), session: None, parent: Some(parent), ..row };
+        tx.insert_credential(&row).await.expect("writes");
+        let row = Credential { expires_at, ..seed.credential_row(CredentialKind::AccessToken) };
+        tx.insert_credential(&row).await.expect("writes");
+    }
+    let until = |seconds| Some(now + Duration::from_secs(seconds));
+    for holder in [seed.session.as_bytes(), parent.as_bytes()] {
+        for (most, at, expected) in
+            [(4, 0, None), (3, 0, until(10)), (2, 0, until(10)), (3, 10, None), (2, 10, until(20))]
+        {
+            let found = tx.tickets_fill_until(holder, most, now + Duration::from_secs(at)).await.expect("reads");
+            assert_eq!(found, expected, "{most} at {at}");
+        }
+    }
+    let another = CredentialId::new(seed.ids());
+    assert_eq!(tx.tickets_fill_until(another.as_bytes(), 1, now).await.expect("reads"), None);
 }
 
 /// One successor, whoever is first.

@@ -17,11 +17,14 @@ pub trait Certified: Send + Sync {
 /// Reads of this area, in one snapshot.
 #[async_trait]
 pub trait CertificateReads: Send {
-    /// An identity's client certificates, newest first, at most `limit`.
+    /// An identity's client certificates, newest first, older than `before`, at most `limit`; where a time is given, only
+    /// those that are neither revoked nor expired then.
     async fn certificates(
         &mut self,
         tenant: &TenantId,
         identity: IdentityId,
+        live_at: Option<Timestamp>,
+        before: Option<CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError>;
 

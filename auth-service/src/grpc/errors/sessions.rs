@@ -39,6 +39,9 @@ impl From<ListSessionsError> for Failure {
 impl From<CreateTicketError> for Failure {
     fn from(error: CreateTicketError) -> Self {
         match error {
+            CreateTicketError::TooMany { retry_after } => {
+                Self::new(Reason::TooMany, error.to_string()).retrying_in(retry_after)
+            }
             CreateTicketError::Store(error) => error.into(),
             CreateTicketError::Issuer(error) => error.into(),
             CreateTicketError::Begin(error) => error.into(),

@@ -14,7 +14,10 @@ use super::{PostgresStore, standing};
 use crate::rows::{self, Columns};
 
 const CERTIFICATES: &str = credentials!(
-    "WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NOT NULL ORDER BY id DESC LIMIT $3"
+    "WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NOT NULL
+       AND ($3::bigint IS NULL OR revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > $3))
+       AND ($4::bytea IS NULL OR id < $4)
+     ORDER BY id DESC LIMIT $5"
 );
 
 #[async_trait]
@@ -30,10 +33,16 @@ impl CertificateReads for PgTx {
         &mut self,
         tenant: &TenantId,
         identity: IdentityId,
+        live_at: Option<Timestamp>,
+        before: Option<CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError> {
-        let query =
-            sqlx::query(CERTIFICATES).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(i64::from(limit));
+        let query = sqlx::query(CERTIFICATES)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(live_at.map(Timestamp::as_micros))
+            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(i64::from(limit));
         self.session.all(query).await?.iter().map(rows::credential).collect()
     }
 

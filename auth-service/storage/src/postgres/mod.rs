@@ -35,6 +35,7 @@ mod standing;
 mod store;
 mod subjects;
 mod tail;
+mod tickets;
 mod tx;
 mod url;
 

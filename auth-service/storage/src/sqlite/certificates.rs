@@ -26,12 +26,21 @@ impl CertificateReads for SqliteTx {
         &mut self,
         tenant: &TenantId,
         identity: IdentityId,
+        live_at: Option<Timestamp>,
+        before: Option<CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError> {
         let sql = "SELECT * FROM credentials
                    WHERE tenant = ?1 AND identity = ?2 AND kind = 'api_key' AND certificate IS NOT NULL
-                   ORDER BY id DESC LIMIT ?3";
-        let query = sqlx::query(sql).bind(tenant.as_str()).bind(&identity.as_bytes()[..]).bind(limit);
+                     AND (?3 IS NULL OR revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > ?3))
+                     AND (?4 IS NULL OR id < ?4)
+                   ORDER BY id DESC LIMIT ?5";
+        let query = sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(live_at.map(Timestamp::as_micros))
+            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(limit);
         self.all(query).await?.iter().map(rows::credential).collect()
     }
 

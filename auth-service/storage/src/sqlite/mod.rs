@@ -26,6 +26,7 @@ mod signature_keys;
 mod standing;
 mod store;
 mod subjects;
+mod tickets;
 mod tx;
 
 use std::fs::{self, DirBuilder, OpenOptions};

@@ -154,8 +154,8 @@ async fn a_key_that_cannot_be_kept_is_not_made() {
     let entropy = SeededEntropy::new(9);
     let made = new_administrator_key(&*world.store, &*world.clock, &entropy, |_| Err("no room".into())).await;
     assert!(matches!(made, Err(NewKeyError::NotKept(_))), "{made:?}");
-    let keys = world.authority.api_keys(&TenantId::system(), &named("admin")).await.expect("reads");
-    assert_eq!(keys.map(|keys| keys.len()), Some(1));
+    let keys = world.authority.api_keys(&TenantId::system(), &named("admin"), false, Page::default()).await;
+    assert_eq!(keys.map(|keys| keys.items.len()).expect("reads"), 1);
     let admin = world.authority.identity(&TenantId::system(), &named("admin")).await.expect("reads");
     assert_eq!(admin.map(|admin| admin.state), Some(IdentityState::Active));
 }

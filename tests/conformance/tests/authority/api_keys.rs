@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use auth_domain::{
-    Action, Caller, CreateApiKeyError, DenyReason, IdentityKind, IssuedApiKey, MAX_KEY_ADDRESSES, MAX_KEY_GRANTS,
-    NewApiKey, NewIdentity, PresentationContext, Presented, Role, RotateApiKey, RotateApiKeyError, RotatedApiKey,
-    Scope, Scopes, Verdict,
+    Action, ApiKey, Caller, CreateApiKeyError, DenyReason, IdentityKind, IssuedApiKey, MAX_KEY_ADDRESSES,
+    MAX_KEY_GRANTS, NewApiKey, NewIdentity, Page, PresentationContext, Presented, Role, RotateApiKey,
+    RotateApiKeyError, RotatedApiKey, Scope, Scopes, Verdict,
 };
 use portcullis_types::{AddressRange, CredentialId, IdentityName, Secret};
 
@@ -209,6 +209,32 @@ async fn a_key_is_exchanged_once_while_its_successor_lives() {
     assert!(matches!(again, RotateApiKeyError::Replaced(id) if id == first), "{again:?}");
     world.revoke(auth_domain::RevokeTarget::Credential(first)).await;
     world.rotate_key(old.key.id, 3_600 * SECOND).await.expect("the successor is dead");
+}
+
+#[tokio::test]
+async fn keys_that_are_dead_hide_no_live_one() {
+    let world = World::new().await;
+    let live = world.key(plain()).await.key.id;
+    let mut expected = vec![live];
+    for _ in 0..5 {
+        world.clock.advance(SECOND);
+        expected.insert(0, world.key(NewApiKey { expires_in: Some(SECOND), ..plain() }).await.key.id);
+    }
+    world.revoke(auth_domain::RevokeTarget::Credential(expected[1])).await;
+    world.clock.advance(SECOND);
+    let ids = |keys: &[ApiKey]| keys.iter().map(|key| key.id).collect::<Vec<_>>();
+    let only = world.api_keys(true, Page::new(1, "").expect("a page")).await;
+    assert_eq!((ids(&only.items), only.next), (vec![live], None));
+
+    let (mut found, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = world.api_keys(false, Page::new(2, &token).expect("a page")).await;
+        assert!(page.items.len() <= 2);
+        found.extend(ids(&page.items));
+        let Some(next) = page.next else { break };
+        token = next;
+    }
+    assert_eq!(found, expected, "newest first, each once");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl World {
         self.authority.audit_entries(&tenant(), &filter, page).await.expect("reads").items
     }
 
-    async fn trail_of(&self, identity: IdentityId, action: &str) -> Vec<AuditRecord> {
+    pub(super) async fn trail_of(&self, identity: IdentityId, action: &str) -> Vec<AuditRecord> {
         let action = Some(TextMatch::Whole(action.to_owned()));
         self.trail(AuditFilter { identity: Some(identity), action, ..AuditFilter::default() }).await
     }

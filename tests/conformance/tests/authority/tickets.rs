@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome, RevokeTarget, TicketOutcome,
+    Actor, CreateTicketError, DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome,
+    RevokeTarget, Settings, TicketOutcome, TicketRules,
 };
 use futures_util::future::join_all;
 use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
@@ -242,6 +243,93 @@ async fn a_ticket_that_says_more_than_its_parent_is_judged_by_both() {
     let evil = world.redeem(&wide.reveal(), 1, &place("chat", "https://evil.example")).await;
     assert_eq!(denied(evil), (DenyReason::WrongOrigin, false));
     allowed(world.redeem(&wide.reveal(), 1, &place("chat", "https://app.example")).await);
+}
+
+async fn try_ticket(
+    world: &World,
+    by: &Actor,
+    parent: &Secret,
+) -> Result<(Secret, portcullis_types::CredentialId), CreateTicketError> {
+    let request = NewTicket { parent: parent.clone(), audience: None, origin: None, within: None };
+    match world.authority.create_ticket(by, request).await? {
+        TicketOutcome::Granted { ticket, id, .. } => Ok((ticket, id)),
+        TicketOutcome::Denied(reason) => panic!("no ticket: {reason:?}"),
+    }
+}
+
+/// How soon there may be the next; none where there may be one now.
+async fn full_for(world: &World, parent: &Secret) -> Option<Duration> {
+    match try_ticket(world, &Actor::edge(), parent).await {
+        Ok(_) => None,
+        Err(CreateTicketError::TooMany { retry_after }) => Some(retry_after),
+        Err(other) => panic!("another refusal: {other}"),
+    }
+}
+
+/// Used or not: whoever uses them at once leaves as many rows.
+#[tokio::test]
+async fn a_session_has_so_many_tickets_at_once_whatever_it_asks_with() {
+    let world = World::new().await;
+    let (_, first) = world.log_in().await;
+    let RefreshOutcome::Granted(next) =
+        world.authority.refresh_tokens(&actor(), &first.refresh).await.expect("answers")
+    else {
+        panic!("it is good")
+    };
+    for n in 0..64_u8 {
+        let parent = if n % 2 == 0 { &first.access } else { &next.access };
+        let (ticket, _) = try_ticket(&world, &Actor::edge(), parent).await.expect("there is room");
+        if n < 32 {
+            allowed(world.redeem(&ticket, n, &anywhere()).await);
+        }
+        if n == 0 {
+            world.clock.advance(10 * SECOND);
+        }
+    }
+    let writer = world.store.write().await.expect("the only writer");
+    for parent in [&first.access, &next.access] {
+        assert_eq!(full_for(&world, parent).await, Some(20 * SECOND), "a read finds it out");
+    }
+    drop(writer);
+    let others = world.log_in().await.1;
+    assert_eq!(full_for(&world, &others.access).await, None, "another session");
+    assert_eq!(full_for(&world, &world.api_key().await.shown()).await, None, "a key of the same identity");
+    world.clock.advance(20 * SECOND);
+    assert_eq!(full_for(&world, &first.access).await, None, "the first is over");
+    assert_eq!(full_for(&world, &first.access).await, Some(10 * SECOND));
+}
+
+#[tokio::test]
+async fn a_key_without_a_session_has_a_bound_of_its_own() {
+    let world = World::new().await;
+    let settings =
+        Settings { ticket_rules: TicketRules { per_session: 1, per_key: 3 }, ..world.authority.settings().clone() };
+    let world = world.with_settings(settings).await;
+    let (key, other) = (world.api_key().await.shown(), world.api_key().await.shown());
+    for _ in 0..3 {
+        assert_eq!(full_for(&world, &key).await, None);
+    }
+    assert_eq!(full_for(&world, &key).await, Some(30 * SECOND));
+    assert_eq!(full_for(&world, &other).await, None);
+}
+
+/// Whoever has the parent asks without end; what a service does for somebody else is always told.
+#[tokio::test]
+async fn a_ticket_of_the_edge_is_in_the_trail_once_it_is_used() {
+    let world = World::new().await;
+    let (opened, tokens) = world.log_in().await;
+    let parent = world.allowed(&tokens.access).await.principal.credential;
+    let rows = async |action: &str| world.trail_of(opened.identity.id, action).await;
+    let (unused, _) = try_ticket(&world, &Actor::edge(), &tokens.access).await.expect("there is room");
+    assert_eq!(rows("ticket.create").await.len(), 0);
+    allowed(world.redeem(&unused, 1, &anywhere()).await);
+    let used = rows("ticket.redeem").await;
+    assert_eq!(used.len(), 1);
+    assert_eq!(used[0].detail, format!(r#"{{"from":"{parent}"}}"#));
+    let service = Actor::caller(&world.admin);
+    let (_, id) = try_ticket(&world, &service, &tokens.access).await.expect("there is room");
+    let made = rows("ticket.create").await;
+    assert_eq!(made.iter().map(|row| row.target.clone()).collect::<Vec<_>>(), [format!("credential:{id}")]);
 }
 
 /// Whoever holds what is dead costs a read, and keeps nobody from writing.

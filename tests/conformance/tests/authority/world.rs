@@ -7,9 +7,9 @@ use auth_domain::{
     Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, CookieRules, DenyReason,
     FirstPassword, Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
     KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
-    NewTicket, Origin, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason, RevokeRequest,
-    RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SignatureKeyRules, SigningKey, Store,
-    Target, TicketOutcome, TokenPair, Verdict,
+    NewTicket, Origin, Page, Paged, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason,
+    RevokeRequest, RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SignatureKeyRules,
+    SigningKey, Store, Target, TicketOutcome, TicketRules, TokenPair, Verdict,
 };
 use portcullis_types::{
     ClientId, IdentityName, LeaseLengths, LeaseTerms, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy,
@@ -85,6 +85,7 @@ fn settings() -> Settings {
         refresh_ttl: Duration::from_secs(86_400),
         session_ttl: Duration::from_secs(30 * 86_400),
         ticket_ttl: Duration::from_secs(30),
+        ticket_rules: TicketRules { per_session: 64, per_key: 1_000 },
         cache_ttl: Duration::from_secs(30),
         refresh_grace: Duration::from_secs(30),
         allow_loopback_issuers: false,
@@ -170,6 +171,14 @@ impl World {
         Self { data, clock, hasher, store, authority, admin, alice }
     }
 
+    /// The same world, and an authority that was told something else.
+    pub(crate) async fn with_settings(mut self, settings: Settings) -> Self {
+        let parts = parts(Arc::clone(&self.store), &self.clock, &self.hasher, KeyEncryptionKey::new(&KEK));
+        let parts = Parts { settings, entropy: Arc::new(SeededEntropy::new(2)), ..parts };
+        self.authority = Arc::new(Authority::open(parts).await.expect("opens"));
+        self
+    }
+
     pub(crate) fn attempt(&self, name: &str, password: &str) -> LoginAttempt {
         LoginAttempt {
             tenant: tenant(),
@@ -214,8 +223,11 @@ impl World {
     }
 
     pub(crate) async fn listed_key(&self) -> ApiKey {
-        let keys = self.authority.api_keys(&tenant(), &named("alice")).await.expect("reads");
-        keys.expect("alice exists").remove(0)
+        self.api_keys(false, Page::default()).await.items.remove(0)
+    }
+
+    pub(crate) async fn api_keys(&self, only_active: bool, page: Page) -> Paged<ApiKey> {
+        self.authority.api_keys(&tenant(), &named("alice"), only_active, page).await.expect("alice exists")
     }
 
     pub(crate) async fn ticket(&self, parent: &Secret, audience: Option<&str>, from: Option<&str>) -> Secret {

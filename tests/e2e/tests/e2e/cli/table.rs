@@ -253,11 +253,13 @@ fn keys_of_programs() -> Vec<Row> {
             .keeps("mailer", "/secret"),
         row("api-key rotate --tenant demo {key} --at-once").refused("API_KEY_NOT_GOOD"),
         row("api-key list --tenant demo --name mailer").says("/api_keys/0/replaces", "{key}"),
+        row("api-key list --tenant demo --name mailer --limit 1").says("/truncated", "true"),
+        row("api-key list --tenant demo --name mailer --limit 1 --active").says("/truncated", "false"),
         row("certificate register --tenant demo --name mailer --scope verify spiffe://corp.example/edge/mailer")
             .says("/certificate/certificate_name", EDGE)
             .keeps("certificate", "/certificate/id"),
         row("certificate get --tenant demo {certificate}").says("/certificate/revoked", "false"),
-        row("certificate list --tenant demo --name mailer").says("/certificates/0/certificate_name", EDGE),
+        row("certificate list --tenant demo --name mailer --active").says("/certificates/0/certificate_name", EDGE),
         row("key list").says("/signing_keys/0/state", "signing").keeps("kid", "/signing_keys/0/id"),
         row("key rotate --instead-of {kid} --at-once").says("/signing_key/state", "signing"),
         row("key reencrypt").says("/count", "0"),
