@@ -36,10 +36,11 @@ async fn refused_logins_are_counted_on_both_transports() {
     world.log_in_by_grpc("nobody", PASSWORD).await;
     world.log_in_by_grpc("ada", PASSWORD).await;
     let body = r#"{"tenant":"demo","name":"ada","password":"wrong password","mode":"token"}"#;
-    let (refused, _) = world.http("/v1/login", &[json.clone()], body).await;
+    let (refused, _) = world.http("/v1/login", std::slice::from_ref(&json), body).await;
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     world.enrol().await;
-    let (_, asked) = world.http("/v1/login", &[json.clone()], &body.replace("wrong password", PASSWORD)).await;
+    let (_, asked) =
+        world.http("/v1/login", std::slice::from_ref(&json), &body.replace("wrong password", PASSWORD)).await;
     let body = format!(r#"{{"continuation":{},"proof":{{"totp_code":"no code"}}}}"#, asked["continuation"]);
     world.http("/v1/login/continue", &[json], &body).await;
     let metrics = world.get("/metrics").await;
