@@ -2,22 +2,28 @@
 //!
 //! Owns the queue, and the one task that empties it: what came while a group was committed is the next group of its tenant,
 //! so the busier it is, the more share an entry, and whoever comes alone waits for nobody.
-//! Guarantees: a revocation that was taken is carried out even if its caller leaves, unless the process ends; a group that
+//! Guarantees: tenants take turns, so that however much one of them asks for, and however often the same, another one waits
+//! for one group of it; a revocation that was taken is carried out even if its caller leaves, unless the process ends; a group that
 //! panics ends no other, and one that the store keeps waiting holds the next one up for [`PATIENCE`] only. What a group
 //! failed at is not known, so then each of it is carried out alone.
-//! Bounded: [`MOST_WAITING`] wait here, the others in their calls, which have deadlines.
+//! Bounded: [`MOST_WAITING`] wait here, of one tenant [`MOST_OF_ONE`], the others in their calls, which have deadlines.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use auth_domain::{Actor, Asking, Authority, Group, MAX_GROUP, RevokeError, RevokeRequest, Revoked, StoreError};
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, oneshot};
+use portcullis_types::TenantId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::metrics::Metrics;
 
-const MOST_WAITING: usize = 4 * MAX_GROUP;
+const MOST_WAITING: usize = 8 * MAX_GROUP;
+/// As many as fit into its next group.
+const MOST_OF_ONE: usize = MAX_GROUP;
+/// How many tenants are remembered before those of whom nothing waits are forgotten.
+const MANY_TENANTS: usize = 1_024;
 /// For how long a group is waited for, so that the next one has what came meanwhile.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -31,6 +37,27 @@ type Answer = oneshot::Sender<Revoked>;
 struct Waiting {
     asking: Asking,
     answer: Answer,
+    /// Its tenant's, until it is in a group.
+    _place: OwnedSemaphorePermit,
+}
+
+/// How much of each tenant may wait here.
+#[derive(Debug, Default)]
+struct Places(Mutex<HashMap<TenantId, Arc<Semaphore>>>);
+
+impl Places {
+    /// A place for one, when there is one.
+    async fn take(&self, tenant: &TenantId) -> Result<OwnedSemaphorePermit, RevokeError> {
+        let of_tenant = {
+            // Each step leaves the map whole.
+            let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if !places.contains_key(tenant) && places.len() >= MANY_TENANTS {
+                places.retain(|_, places| Arc::strong_count(places) > 1);
+            }
+            Arc::clone(places.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(MOST_OF_ONE))))
+        };
+        of_tenant.acquire_owned().await.map_err(|_| unknown())
+    }
 }
 
 /// See the module. Ends with its last clone. Cheap to clone.
@@ -38,6 +65,7 @@ struct Waiting {
 pub(crate) struct Revoker {
     authority: Arc<Authority>,
     queue: mpsc::Sender<Waiting>,
+    places: Arc<Places>,
 }
 
 impl Revoker {
@@ -49,7 +77,7 @@ impl Revoker {
             metrics.revocation_group.observe(group.len() as f64);
             carry_out(Arc::clone(&revoker), group, answers)
         }));
-        Self { authority, queue }
+        Self { authority, queue, places: Arc::default() }
     }
 
     /// As [`Authority::revoke`], by an entry that may be shared with others.
@@ -57,8 +85,9 @@ impl Revoker {
         if !Group::takes(&request) {
             return self.authority.revoke(actor, request).await;
         }
+        let place = self.places.take(&request.tenant).await?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { asking: Asking { actor: actor.clone(), request }, answer };
+        let waiting = Waiting { asking: Asking { actor: actor.clone(), request }, answer, _place: place };
         self.queue.send(waiting).await.map_err(|_| unknown())?;
         answered.await.map_err(|_| unknown())?
     }
@@ -93,15 +122,22 @@ async fn serve<F>(
     }
 }
 
-/// The first, and whatever may share an entry with it; the others stay in their order.
+/// The first, and whatever may share an entry with it. The others stay in their order, but what is left of the same tenant
+/// comes after all of another.
 fn gather(waiting: &mut VecDeque<Waiting>) -> (Group, Vec<Answer>) {
-    let (mut group, mut answers) = (Group::default(), Vec::new());
-    for Waiting { asking, answer } in std::mem::take(waiting) {
+    let (mut group, mut answers, mut left) = (Group::default(), Vec::new(), VecDeque::new());
+    let Some(turn) = waiting.front().map(|first| first.asking.request.tenant.clone()) else { return (group, answers) };
+    for Waiting { asking, answer, _place } in std::mem::take(waiting) {
+        if asking.request.tenant != turn {
+            waiting.push_back(Waiting { asking, answer, _place });
+            continue;
+        }
         match group.add(asking) {
             Ok(()) => answers.push(answer),
-            Err(asking) => waiting.push_back(Waiting { asking: *asking, answer }),
+            Err(asking) => left.push_back(Waiting { asking: *asking, answer, _place }),
         }
     }
+    waiting.append(&mut left);
     (group, answers)
 }
 
@@ -133,8 +169,7 @@ async fn carry_out(authority: Arc<Authority>, group: Group, answers: Vec<Answer>
 #[cfg(test)]
 mod tests {
     use auth_domain::{Committed, Reason, RevokeTarget};
-    use portcullis_types::{Revision, SessionId, TenantId, Timestamp};
-    use tokio::sync::Semaphore;
+    use portcullis_types::{Revision, SessionId, Timestamp};
 
     use super::*;
 
@@ -147,7 +182,8 @@ mod tests {
             pace: None,
             request_id: None,
         };
-        (Waiting { asking: Asking { actor: Actor::edge(), request }, answer }, answered)
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is new");
+        (Waiting { asking: Asking { actor: Actor::edge(), request }, answer, _place: place }, answered)
     }
 
     fn done(answers: Vec<Answer>) {
@@ -227,5 +263,40 @@ mod tests {
         };
         assert_eq!((next(), next(), next()), (vec![1, 3], vec![2, 4], vec![1]), "the same again comes after the first");
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_that_asks_for_the_same_without_end_keeps_no_other() {
+        let asked = [("a", 1), ("a", 1), ("a", 1), ("b", 2), ("b", 2), ("c", 3), ("a", 1)];
+        let mut queue: VecDeque<_> = asked.map(|(tenant, session)| waiting(tenant, session).0).into();
+        let mut turns = Vec::new();
+        while !queue.is_empty() {
+            let asked = gather(&mut queue).0.into_asked();
+            turns.push(asked[0].request.tenant.to_string());
+        }
+        assert_eq!(turns, ["a", "b", "c", "a", "b", "a", "a"]);
+    }
+
+    #[tokio::test]
+    async fn a_tenant_waits_for_a_place_of_its_own_and_takes_none_of_another() {
+        let places = Places::default();
+        let [acme, globex] = ["acme", "globex"].map(|name| TenantId::try_from(name).expect("a name"));
+        let mut taken = Vec::new();
+        for _ in 0..MOST_OF_ONE {
+            taken.push(places.take(&acme).await.expect("there is room"));
+        }
+        let mut next = std::pin::pin!(places.take(&acme));
+        assert!(futures_util::poll!(next.as_mut()).is_pending(), "it is one too many");
+        taken.push(places.take(&globex).await.expect("another has its own"));
+        drop(taken.remove(0));
+        taken.push(next.await.expect("one is gone"));
+        for n in 0..3 * MANY_TENANTS {
+            let tenant = TenantId::try_from(format!("t{n}").as_str()).expect("a name");
+            drop(places.take(&tenant).await.expect("it is the first"));
+        }
+        let remembered = places.0.lock().expect("not poisoned").len();
+        assert!(remembered <= MANY_TENANTS, "{remembered}");
+        let again = std::pin::pin!(places.take(&acme));
+        assert!(futures_util::poll!(again).is_pending(), "whoever waits is not forgotten");
     }
 }
