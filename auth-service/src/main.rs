@@ -149,7 +149,7 @@ async fn look_after(config: &Config, command: Command) -> Result<ExitCode, Box<d
         Command::Backup { to } => upkeep::backup(config, &to).await?,
         Command::Restore { from, replace } => upkeep::restore(config, &from, replace, &around).await?,
         Command::Doctor { output } => {
-            let report = doctor::examine(config, &*around.clock).await;
+            let report = doctor::examine(config, &around.clock).await;
             print!("{}", report.text(output));
             return Ok(if report.worst() == Severity::Error { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }

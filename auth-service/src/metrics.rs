@@ -13,7 +13,7 @@ mod table;
 use std::time::Duration;
 
 use auth_domain::{EventQuota, PoolUse};
-use portcullis_observe::Process;
+use portcullis_observe::{CertificateWatch, Process};
 use portcullis_types::{LeaseClass, LeaseTerms};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -79,6 +79,12 @@ struct VerdictLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Standing {
     state: &'static str,
+}
+
+/// Which of the certificates that are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabel {
+    certificate: &'static str,
 }
 
 /// A class of leases.
@@ -172,6 +178,9 @@ pub(crate) struct Metrics {
     events_refused: Counter,
     /// What counts them.
     quota: OnceLock<Arc<EventQuota>>,
+    certificate_left: Family<CertificateLabel, Gauge<f64, AtomicU64>>,
+    /// Of the gRPC listener.
+    certificate: OnceLock<Arc<CertificateWatch>>,
     /// Rows of the audit trail that this process has sealed.
     pub(crate) audit_sealed: Counter,
     /// Denied calls that were too many for the audit trail.
@@ -231,6 +240,8 @@ impl Metrics {
             hash_rejected: Counter::default(),
             events_refused: Counter::default(),
             quota: OnceLock::new(),
+            certificate_left: Family::default(),
+            certificate: OnceLock::new(),
             audit_sealed: Counter::default(),
             denials_unwritten: Counter::default(),
         };
@@ -321,6 +332,11 @@ impl Metrics {
             "Events refused because a tenant wrote too many",
             self.events_refused.clone(),
         );
+        registry.register(
+            "certificate_remaining_seconds",
+            "For how long a certificate that is shown is still good",
+            self.certificate_left.clone(),
+        );
     }
 
     /// A gRPC call ended.
@@ -348,6 +364,11 @@ impl Metrics {
     /// Shows how many events this quota refused.
     pub(crate) fn count_refused_events_of(&self, quota: Arc<EventQuota>) {
         let _ = self.quota.set(quota);
+    }
+
+    /// Shows how long this certificate of the gRPC listener is good.
+    pub(crate) fn show_certificate(&self, certificate: Arc<CertificateWatch>) {
+        let _ = self.certificate.set(certificate);
     }
 
     /// Pools are used like this.
@@ -421,6 +442,10 @@ impl Metrics {
     pub(crate) fn encode(&self) -> String {
         if let Some(quota) = self.quota.get() {
             self.events_refused.inner().store(quota.refused(), Ordering::Relaxed);
+        }
+        if let Some(certificate) = self.certificate.get() {
+            let of = CertificateLabel { certificate: "grpc" };
+            self.certificate_left.get_or_create(&of).set(certificate.seconds_left());
         }
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a string cannot fail");

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use portcullis_types::{Secret, SystemClock};
+use portcullis_types::{Clock, Secret, SystemClock};
 
 use crate::config::{Config, StoreKind};
 use crate::kek::Source;
@@ -26,10 +26,11 @@ impl Given {
     }
 }
 
-/// Reads each, as a start would.
+/// Reads each, as a start would; of a certificate also whether anybody would take it now.
 pub(crate) fn check(config: &Config, given: Given) -> Result<(), StartError> {
     if let Some(files) = &config.grpc.tls {
-        tls::Shown::open(files, Arc::new(SystemClock))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        tls::check(files, &clock)?;
     }
     if config.keys.kek_file.is_some() || given.keks.is_some() {
         Source::find(config, given.keks)?.given()?;

@@ -158,6 +158,9 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     let (grpc, http) = (address_of(&grpc_listener, config.grpc.listen), address_of(&http_listener, config.http.listen));
 
     let metrics = Arc::new(Metrics::new());
+    if let Some(shown) = &shown {
+        metrics.show_certificate(Arc::clone(shown.certificate()));
+    }
     let store = store::open(config, store::from_environment(), &*around.entropy).await?;
     let authority = Arc::new(open_authority(config, &around, Arc::clone(&store), Arc::clone(&metrics)).await?);
     let (admin_key_file, is_first_start) = bootstrap(&authority, &config.data_dir).await?;

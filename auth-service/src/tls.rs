@@ -7,23 +7,18 @@
 //! Refuses: to resume a session, which would bring a certificate back that nobody vouches for any more.
 
 mod caller;
+mod files;
 
 use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use portcullis_types::{Clock, InvalidAuthorities, Shutdown, all_authorities};
-use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::time_provider::TimeProvider;
+use portcullis_observe::CertificateWatch;
+use portcullis_types::{Clock, Shutdown};
+use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -32,6 +27,8 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 pub(crate) use self::caller::{CallerCertificate, Peer};
+use self::files::{Changed, Good, changed, read};
+pub(crate) use self::files::{TlsError, check};
 use crate::config::Tls;
 use crate::listen::{self, Accepted, Room};
 use crate::tailer::SourceText as _;
@@ -39,69 +36,13 @@ use crate::tailer::SourceText as _;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Files that cannot be used. What is in them is not repeated.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TlsError {
-    /// A file cannot be read as what it should be.
-    #[error("`{key}` {} does not hold {what} in PEM", .path.display())]
-    File {
-        /// Which key of the configuration.
-        key: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-    },
-    /// The key is not the certificate's.
-    #[error("`grpc.tls`: the certificate and the key do not belong together")]
-    Mismatch(#[source] rustls::Error),
-    /// A certificate in the bundle is none that could vouch for others.
-    #[error("`grpc.tls.client_ca_file` {}", .path.display())]
-    ClientAuthority {
-        /// Which file.
-        path: PathBuf,
-        /// Which of its certificates, and why.
-        #[source]
-        source: InvalidAuthorities,
-    },
-    /// Nobody could be vouched for.
-    #[error("`grpc.tls.client_ca_file` {} cannot be used", .path.display())]
-    ClientAuthorities {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: VerifierBuilderError,
-    },
-}
-
 /// What the listener shows to whoever connects.
 #[derive(Debug)]
 pub(crate) struct Shown {
     files: Tls,
     clock: Arc<dyn Clock>,
     now: watch::Sender<(Good, Changed)>,
-}
-
-/// When the files were changed last, as far as can be seen.
-type Changed = [Option<SystemTime>; 3];
-
-/// What the files hold, when all of them can be used.
-#[derive(Clone, Debug)]
-struct Good {
-    config: Arc<ServerConfig>,
-    /// Who vouches for callers; absent: they show no certificates.
-    callers: Option<Arc<dyn ClientCertVerifier>>,
-}
-
-/// The time that certificates are judged by is the same that everything else is judged by.
-#[derive(Debug)]
-struct Wall(Arc<dyn Clock>);
-
-impl TimeProvider for Wall {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(unix_time(&*self.0))
-    }
+    certificate: Arc<CertificateWatch>,
 }
 
 fn unix_time(clock: &dyn Clock) -> UnixTime {
@@ -113,8 +54,25 @@ impl Shown {
     /// Reads the files.
     pub(crate) fn open(files: &Tls, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TlsError> {
         let changed = changed(files);
-        let now = watch::Sender::new((read(files, &clock)?, changed));
-        Ok(Arc::new(Self { files: files.clone(), clock, now }))
+        let good = read(files, &clock)?;
+        let certificate = CertificateWatch::new("the gRPC listener", Arc::clone(&clock), good.term);
+        let now = watch::Sender::new((good, changed));
+        let this = Self { files: files.clone(), clock, now, certificate: Arc::new(certificate) };
+        this.certificate.look();
+        this.tell_open_key();
+        Ok(Arc::new(this))
+    }
+
+    /// How long what is shown is good.
+    pub(crate) const fn certificate(&self) -> &Arc<CertificateWatch> {
+        &self.certificate
+    }
+
+    fn tell_open_key(&self) {
+        let file = &self.files.key_file;
+        if files::is_open_to_all(file) {
+            tracing::warn!(file = %file.display(), "everybody on this machine may read the key of the gRPC listener: set its mode to 0600");
+        }
     }
 
     /// Takes new files up until shutdown is requested.
@@ -130,20 +88,25 @@ impl Shown {
         }
     }
 
-    /// Takes new files up, when they have changed.
+    /// Takes new files up, when they have changed, and tells how the certificate stands, when that has.
     pub(crate) fn look(&self) {
         let found = changed(&self.files);
         if self.now.borrow().1 == found {
+            self.certificate.look();
             return;
         }
         match read(&self.files, &self.clock) {
             Ok(good) => {
+                let term = good.term;
                 self.now.send_replace((good, found));
                 tracing::info!(
                     "the certificate of the gRPC listener, or the authorities of its callers, were exchanged"
                 );
+                self.certificate.exchange(term);
+                self.tell_open_key();
             }
             Err(error) => {
+                self.certificate.look();
                 tracing::error!(%error, cause = error.source_text(), "the certificate and the authorities of callers stay as they were");
             }
         }
@@ -175,48 +138,6 @@ impl Shown {
         let shown = chain.zip(good.callers).map(|(chain, by)| CallerCertificate::new(chain, by, Arc::clone(self)));
         Some(Line::Tls(Box::new(stream), Peer { address, admission, certificate: shown.map(Arc::new) }))
     }
-}
-
-fn changed(files: &Tls) -> Changed {
-    let at = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
-    [at(&files.cert_file), at(&files.key_file), files.client_ca_file.as_ref().and_then(at)]
-}
-
-fn read(files: &Tls, clock: &Arc<dyn Clock>) -> Result<Good, TlsError> {
-    let not = |key, path: &PathBuf, what| TlsError::File { key, path: path.clone(), what };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert_file)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(|_| not("grpc.tls.cert_file", &files.cert_file, "a certificate chain"))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key_file)
-        .map_err(|_| not("grpc.tls.key_file", &files.key_file, "a private key"))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let callers = files.client_ca_file.as_ref().map(|file| vouching(file, Arc::clone(&provider))).transpose()?;
-    let config = ServerConfig::builder_with_details(provider, Arc::new(Wall(Arc::clone(clock))))
-        .with_safe_default_protocol_versions()
-        .expect("the provider speaks what rustls speaks by default");
-    let config = match &callers {
-        Some(callers) => config.with_client_cert_verifier(Arc::clone(callers)),
-        None => config.with_no_client_auth(),
-    };
-    let mut config = config.with_single_cert(chain, key).map_err(TlsError::Mismatch)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(Good { config: Arc::new(config), callers })
-}
-
-/// Who vouches for callers, of whom none need show a certificate.
-fn vouching(file: &PathBuf, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let unreadable =
-        || TlsError::File { key: "grpc.tls.client_ca_file", path: file.clone(), what: "certificate authorities" };
-    let roots = all_authorities(&std::fs::read(file).map_err(|_| unreadable())?).map_err(|error| match error {
-        InvalidAuthorities::NotPem => unreadable(),
-        source => TlsError::ClientAuthority { path: file.clone(), source },
-    })?;
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .allow_unauthenticated()
-        .build()
-        .map_err(|source| TlsError::ClientAuthorities { path: file.clone(), source })
 }
 
 /// Connections as they come: in the clear, or after their handshake when there is something to show.
@@ -314,10 +235,12 @@ impl AsyncWrite for Line {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
+    use std::time::SystemTime;
 
-    use portcullis_types::SystemClock;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use portcullis_types::{CertificateStanding, ManualClock, SystemClock, Timestamp};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
 
@@ -363,5 +286,64 @@ mod tests {
         write(&pair, &good, 8);
         shown.look();
         assert!(!Arc::ptr_eq(&first, &callers()), "all of them are good");
+    }
+    /// 1 January 2030.
+    const START: Timestamp = Timestamp::from_unix_seconds(1_893_456_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// Files of a certificate that is good in 2030.
+    fn of_a_year(folder: &Path) -> Tls {
+        let files = Tls { cert_file: folder.join("cert.pem"), key_file: folder.join("key.pem"), client_ca_file: None };
+        let key = KeyPair::generate().expect("makes a key");
+        let mut params = CertificateParams::new(vec!["authority.test".to_owned()]).expect("a valid name");
+        (params.not_before, params.not_after) = (date_time_ymd(2030, 1, 1), date_time_ymd(2031, 1, 1));
+        write(&files.cert_file, &params.self_signed(&key).expect("is signed").pem(), 1);
+        write(&files.key_file, &key.serialize_pem(), 1);
+        open_to(&files.key_file, 0o600);
+        files
+    }
+
+    fn open_to(file: &Path, mode: u32) {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_takes_is_refused_before_a_start_and_told_at_one() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let files = of_a_year(folder.path());
+        let manual = Arc::new(ManualClock::starting_at(START.saturating_sub(DAY)));
+        let clock: Arc<dyn Clock> = manual.clone();
+        let refused =
+            |standing| matches!(check(&files, &clock), Err(TlsError::Term { standing: is, .. }) if is == standing);
+        assert!(refused(CertificateStanding::NotYet(DAY)));
+        manual.advance(2 * DAY);
+        assert!(matches!(check(&files, &clock), Ok(CertificateStanding::Good(_))));
+        let shown = Shown::open(&files, Arc::clone(&clock)).expect("it is good");
+        assert_eq!(shown.certificate().look(), None, "there is nothing to tell");
+        manual.advance(360 * DAY);
+        assert!(matches!(check(&files, &clock), Ok(CertificateStanding::EndsSoon(_))));
+        manual.advance(34 * DAY);
+        assert!(refused(CertificateStanding::Over(30 * DAY)));
+        let again = Shown::open(&files, Arc::clone(&clock)).expect("a start is no better without it");
+        assert_eq!(again.certificate().look(), None, "the start told it");
+        assert!((shown.certificate().seconds_left() + 30.0 * DAY.as_secs_f64()).abs() < 1e-6);
+        let newer = of_a_year(folder.path());
+        write(&newer.cert_file, &std::fs::read_to_string(&newer.cert_file).expect("it is there"), 2);
+        shown.look();
+        assert_eq!(shown.certificate().look(), None, "the exchange told it");
+    }
+
+    #[test]
+    fn a_key_that_everybody_may_read_is_refused_before_a_start() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let files = of_a_year(folder.path());
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START + DAY));
+        for (mode, may) in [(0o600, true), (0o640, true), (0o644, false), (0o660, false), (0o602, false)] {
+            open_to(&files.key_file, mode);
+            let checked = check(&files, &clock);
+            assert_eq!(checked.is_ok(), may, "{mode:o}: {checked:?}");
+            assert!(may || matches!(checked, Err(TlsError::OpenToAll { .. })), "{mode:o}");
+        }
+        assert!(Shown::open(&files, clock).is_ok(), "it is told, and no reason not to serve");
     }
 }

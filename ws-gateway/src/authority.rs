@@ -15,11 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use portcullis_observe::{Kind, Span};
+use portcullis_observe::{CertificateWatch, Kind, Span};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revocations_service_client::RevocationsServiceClient;
 use portcullis_proto::auth::v1::verification_service_client::VerificationServiceClient;
-use portcullis_types::{InvalidAuthorities, OpaqueKind, OpaqueToken, Secret, Shutdown};
+use portcullis_types::{
+    CertificateStanding, Clock, InvalidAuthorities, NotACertificate, OpaqueKind, OpaqueToken, Secret, Shutdown,
+    Timestamp,
+};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -74,6 +77,17 @@ pub enum AuthorityError {
     /// The gateway's own files for TLS do not hold what they should, or do not belong together.
     #[error("authority.client_cert_file, client_key_file: they do not hold PEM, or do not belong together")]
     Tls(#[source] tonic::transport::Error),
+    /// The file of the gateway's own certificate holds something else.
+    #[error("authority.client_cert_file {0}")]
+    NotACertificate(#[source] NotACertificate),
+    /// Nobody takes the gateway's own certificate at this time.
+    #[error("authority.client_cert_file {path}: {standing}")]
+    Term {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        standing: CertificateStanding,
+    },
     /// The key file cannot be read.
     #[error("authority.api_key_file {path}: {source}")]
     KeyFile {
@@ -151,13 +165,33 @@ pub struct Authority {
     deadline: Duration,
     /// Full: further questions wait until their deadline, then there is no answer.
     questions: Semaphore,
+    /// How long the certificate is good that is shown, if one is.
+    certificate: Option<CertificateWatch>,
+}
+
+/// Whether lines could be opened with the files that are named, without opening one.
+pub fn check(config: &AuthorityConfig, now: Timestamp) -> Result<(), AuthorityError> {
+    config.api_key_file.as_deref().map(read_key).transpose()?;
+    let standing = lines::read(config)?.term.map(|term| term.standing(now));
+    match (standing, &config.client_cert_file) {
+        (Some(standing @ (CertificateStanding::NotYet(_) | CertificateStanding::Over(_))), Some(path)) => {
+            Err(AuthorityError::Term { path: path.clone(), standing })
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Authority {
     /// Lines to all replicas.
-    pub fn new(config: &AuthorityConfig) -> Result<Self, AuthorityError> {
+    pub fn new(config: &AuthorityConfig, clock: Arc<dyn Clock>) -> Result<Self, AuthorityError> {
+        let lines = Lines::open(config)?;
+        let certificate = lines.term().map(|term| CertificateWatch::new("this gateway", clock, term));
+        if let Some(certificate) = &certificate {
+            certificate.look();
+        }
         Ok(Self {
-            lines: RwLock::new(Lines::open(config)?),
+            certificate,
+            lines: RwLock::new(lines),
             config: config.clone(),
             replicas: config.all_endpoints().len(),
             preferred: AtomicUsize::new(0),
@@ -203,6 +237,11 @@ impl Authority {
         }
     }
 
+    /// For how many seconds the certificate is still good that is shown, if one is; below 0 when it is over.
+    pub fn certificate_seconds_left(&self) -> Option<f64> {
+        self.certificate.as_ref().map(CertificateWatch::seconds_left)
+    }
+
     /// Which lines there are now: what stands on those of another generation should move.
     pub fn generation(&self) -> Generation {
         self.lines.read().unwrap_or_else(PoisonError::into_inner).generation()
@@ -213,9 +252,17 @@ impl Authority {
         if self.config.client_cert_file.is_none() {
             return Ok(());
         }
+        // First, because the old one goes on to its end where the files cannot be used.
+        if let Some(certificate) = &self.certificate {
+            certificate.look();
+        }
         let found = Lines::open(&self.config)?;
+        let term = found.term();
         if self.lines.write().unwrap_or_else(PoisonError::into_inner).exchange(found) {
             tracing::info!("another certificate is shown to the authority from now on");
+            if let (Some(certificate), Some(term)) = (&self.certificate, term) {
+                certificate.exchange(term);
+            }
         }
         Ok(())
     }
@@ -343,8 +390,8 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use portcullis_types::{CredentialId, SeededEntropy};
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use portcullis_types::{CredentialId, ManualClock, SeededEntropy, SystemClock};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
     use serde_json::json;
     use tonic::Code;
 
@@ -409,11 +456,12 @@ mod tests {
         let broken = ["", "no certificate", half, not_one];
         for text in broken {
             write(path, "ca.pem", text);
-            let refused = Authority::new(&config(path)).expect_err("nobody could be vouched for");
+            let refused =
+                Authority::new(&config(path), Arc::new(SystemClock)).expect_err("nobody could be vouched for");
             assert!(matches!(refused, AuthorityError::Authorities { .. }), "{text}: {refused}");
         }
         write(path, "ca.pem", &ca.pem());
-        let line = Authority::new(&config(path)).expect("the files are good");
+        let line = Authority::new(&config(path), Arc::new(SystemClock)).expect("the files are good");
         for text in broken {
             write(path, "ca.pem", text);
             assert!(matches!(line.look(), Err(AuthorityError::Authorities { .. })), "{text}");
@@ -436,7 +484,7 @@ mod tests {
         write(path, "ca.pem", &ca.pem());
         issue(path, &ca);
         let first = new_key(path, 1);
-        let line = Arc::new(Authority::new(&config(path)).expect("the files are good"));
+        let line = Arc::new(Authority::new(&config(path), Arc::new(SystemClock)).expect("the files are good"));
         assert_eq!(line.sent(), first);
         write(path, "own.pem", "");
         let second = new_key(path, 2);
@@ -449,6 +497,35 @@ mod tests {
         let taken_up = line.generation();
         line.look().expect("they are good");
         assert_eq!(line.generation(), taken_up, "the new certificate was taken up");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_nobody_takes_is_refused_before_a_start_and_told_at_one() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let (path, ca, key) = (folder.path(), authority_of_certificates(), KeyPair::generate().expect("makes a key"));
+        let mut params = CertificateParams::new(vec!["gateway.internal".to_owned()]).expect("a valid name");
+        (params.not_before, params.not_after) = (date_time_ymd(2030, 1, 1), date_time_ymd(2031, 1, 1));
+        write(path, "ca.pem", &ca.pem());
+        write(path, "own.pem", &params.signed_by(&key, &ca).expect("is signed").pem());
+        write(path, "own.key", &key.serialize_pem());
+        new_key(path, 1);
+        let (start, day) = (Timestamp::from_unix_seconds(1_893_456_000), Duration::from_secs(86_400));
+        assert!(check(&config(path), start + day).is_ok());
+        for (at, says) in
+            [(start.saturating_sub(day), "not good before 24 hours"), (start + 395 * day, "over since 30")]
+        {
+            let refused = check(&config(path), at).expect_err("nobody takes it").to_string();
+            assert!(refused.contains(says) && refused.contains("own.pem"), "{refused}");
+        }
+        let clock = Arc::new(ManualClock::starting_at(start + 395 * day));
+        let line = Authority::new(&config(path), clock).expect("a start is no better without it");
+        let left = line.certificate_seconds_left().expect("one is shown");
+        assert!((left + 30.0 * 86_400.0).abs() < 1e-6, "{left}");
+        issue(path, &ca);
+        line.look().expect("they are good");
+        assert!(line.certificate_seconds_left().is_some_and(|left| left > 0.0), "the new one is taken up");
+        write(path, "api.key", "no key");
+        assert!(matches!(check(&config(path), start), Err(AuthorityError::NotAKey { .. })));
     }
 
     #[test]

@@ -220,6 +220,10 @@ impl Config {
             "trusted_proxies: must not hold every address: then each client could choose its own",
         );
         rule(
+            self.metrics.listen.is_none_or(|metrics| metrics.port() == 0 || metrics != self.listen),
+            "metrics.listen: must be another address or port than listen",
+        );
+        rule(
             Duration::from_millis(self.cache.ttl_ms) <= LONGEST_VERDICT_TTL,
             "cache.ttl_ms: at most 300000 (5 minutes)",
         );
@@ -281,6 +285,7 @@ mod tests {
             ("listen = \"0.0.0.0:1\"\n", "", "behind_tls_proxy"),
             ("behind_tls_proxy = true\n", "", "trusted_proxies"),
             ("trusted_proxies = [\"0.0.0.0/0\"]\n", "", "trusted_proxies"),
+            ("", "[metrics]\nlisten = \"127.0.0.1:7711\"\n", "metrics.listen"),
             ("", "[cache]\nttl_ms = 300001\n", "cache.ttl_ms"),
             ("", "[hub]\npath = \"/health\"\n", "hub.path"),
             ("", "[hub]\ninvalid_credential = \"anonymous\"\n", "hub.invalid_credential"),

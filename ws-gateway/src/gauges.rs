@@ -4,7 +4,7 @@ use gateway_core::State;
 use portcullis_types::LeaseClass;
 
 use crate::enforcement::Standing;
-use crate::metrics::{ClassLabel, Metrics, StateLabel};
+use crate::metrics::{CertificateLabel, ClassLabel, Metrics, StateLabel};
 
 const STATES: [State; 4] = [State::Syncing, State::Live, State::Suspect, State::Isolated];
 
@@ -40,5 +40,12 @@ pub fn refresh(metrics: &Metrics, standing: &Standing) {
             let served = terms.served(terms.within_bound(class));
             metrics.lease.get_or_create(&ClassLabel { class: class.word() }).set(served.as_secs_f64());
         }
+    }
+}
+
+/// Sets for how long the certificate is good that is shown to the authority, if one is.
+pub fn refresh_certificate(metrics: &Metrics, seconds_left: Option<f64>) {
+    if let Some(left) = seconds_left {
+        metrics.certificate.get_or_create(&CertificateLabel { certificate: "client" }).set(left);
     }
 }

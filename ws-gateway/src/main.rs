@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portcullis_observe::Traces;
-use portcullis_types::{SystemClock, SystemEntropy};
+use portcullis_types::{Clock as _, SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};
+use ws_gateway::authority;
 use ws_gateway::config::Config;
 use ws_gateway::startup::Gateway;
 
@@ -27,7 +28,7 @@ struct Arguments {
 enum Command {
     /// Serves sockets until SIGTERM or Ctrl-C; what is done when nothing is said.
     Serve,
-    /// Reads the configuration, says whether it is good, and ends.
+    /// Reads the configuration and the files that it names, says whether they are good, and ends: nobody is connected to.
     CheckConfig,
 }
 
@@ -38,18 +39,24 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::CheckConfig => match config.log.check() {
-            Ok(()) => {
-                println!("the configuration is good");
-                ExitCode::SUCCESS
-            }
-            Err(error) => failed(&error),
-        },
+        Command::CheckConfig => check_config(&config),
         Command::Serve => match config.log.start() {
             Ok(()) => serve(config),
             Err(error) => failed(&error),
         },
     }
+}
+
+/// Also the files that it names, as a start would read them.
+fn check_config(config: &Config) -> ExitCode {
+    if let Err(error) = config.log.check() {
+        return failed(&error);
+    }
+    if let Err(error) = authority::check(&config.authority, SystemClock.now()) {
+        return failed(&error);
+    }
+    println!("the configuration is good");
+    ExitCode::SUCCESS
 }
 
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {

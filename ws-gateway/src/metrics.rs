@@ -46,6 +46,13 @@ pub struct StateLabel {
     pub state: &'static str,
 }
 
+/// Which of the certificates that are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabel {
+    /// The word.
+    pub certificate: &'static str,
+}
+
 /// A class of leases.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ClassLabel {
@@ -113,6 +120,8 @@ pub struct Metrics {
     pub close: Histogram,
     /// Connections and requests refused by a limit.
     pub limited: Family<Reason, Counter>,
+    /// For how long a certificate that is shown is still good.
+    pub certificate: Family<CertificateLabel, Gauge<f64, AtomicU64>>,
 }
 
 impl Metrics {
@@ -148,6 +157,7 @@ impl Metrics {
             fence: Histogram::new(exponential_buckets(0.000_05, 4.0, 9)),
             close: Histogram::new(exponential_buckets(0.000_1, 4.0, 9)),
             limited: Family::default(),
+            certificate: Family::default(),
         };
         metrics.register_sockets();
         metrics.register_enforcement();
@@ -164,6 +174,12 @@ impl Metrics {
         to.register("messages_received", "Frames from clients", self.messages_in.clone());
         to.register("messages_sent", "Frames to clients", self.messages_out.clone());
         to.register("limited", "Refused by a limit", self.limited.clone());
+        to.register_with_unit(
+            "certificate_remaining",
+            "For how long a certificate that is shown is still good",
+            Unit::Seconds,
+            self.certificate.clone(),
+        );
         to.register_with_unit(
             "outbox",
             "Bytes that still waited for a socket when it ended",

@@ -73,14 +73,14 @@ impl Gateway {
     /// Binds the listener, starts the watch, and says that it listens.
     pub fn start(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, StartError> {
         let rules = HubRules::new(&config)?;
-        let authority = Arc::new(Authority::new(&config.authority)?);
+        let authority = Arc::new(Authority::new(&config.authority, Arc::clone(&clock))?);
         let listener = listener::bind(config.listen)?;
         let address = listener.local_addr().map_err(|source| ListenError::Failed { address: config.listen, source })?;
         let (sockets, vital) = (Shutdown::new(), Shutdown::new());
         let metrics = Arc::new(Metrics::new());
         let enforcement = Arc::new(Enforcement::new(settings(&config), Arc::clone(&clock)));
         watch(&config, &authority, &enforcement, &metrics, &clock, &entropy, &vital);
-        let judge: Arc<dyn Judge> = authority;
+        let judge: Arc<dyn Judge> = Arc::clone(&authority) as _;
         let verifier = Verifier::new(&config.cache, judge, Arc::clone(&clock), Arc::clone(&metrics));
         let inventory = Arc::new(Inventory::holding(config.limits.sockets));
         let hub = Arc::new(Hub {
@@ -93,7 +93,7 @@ impl Gateway {
             clock,
             entropy: Arc::clone(&entropy),
         });
-        let page = metrics_page(&hub);
+        let page = metrics_page(&hub, authority);
         if let Some(listener) = bind_metrics(config.metrics.listen)? {
             let (page, stop) = (page.clone(), vital.clone());
             vital.spawn("metrics", async move { listener.serve(page, stop.requested()).await });
@@ -144,10 +144,11 @@ fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsListener>, 
     address.map(bind).transpose()
 }
 
-fn metrics_page(hub: &Arc<Hub>) -> Page {
+fn metrics_page(hub: &Arc<Hub>, authority: Arc<Authority>) -> Page {
     let (metrics, enforcement) = (Arc::clone(&hub.metrics), Arc::clone(&hub.enforcement));
     Page::new(move || {
         gauges::refresh(&metrics, &enforcement.standing());
+        gauges::refresh_certificate(&metrics, authority.certificate_seconds_left());
         metrics.encode()
     })
 }

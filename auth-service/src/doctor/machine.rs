@@ -80,7 +80,7 @@ pub(super) fn metrics(config: &Config, report: &mut Report) {
 fn port(key: &'static str, address: SocketAddr, served: bool, report: &mut Report) {
     match (TcpListener::bind(address), served) {
         (Ok(_), _) => report.good(key, format!("{address} is free")),
-        (Err(_), true) => report.good(key, format!("{address} is taken, and a process serves this store")),
+        (Err(_), true) => report.good(key, format!("{address} is taken, and the service runs")),
         (Err(error), false) => {
             let mend = format!("change `{key}`, or stop what uses it");
             report.bad(key, Severity::Error, format!("{address}: {error}"), mend);

@@ -10,13 +10,13 @@ use crate::config::Config;
 use crate::store;
 use crate::tailer::SourceText as _;
 
-/// Whether a process serves the store cannot be told: others may, on other machines.
-pub(super) async fn examine(config: &Config, clock: &dyn Clock, report: &mut Report) -> bool {
+/// Who serves the store cannot be told from it: others may, on other machines.
+pub(super) async fn examine(config: &Config, clock: &dyn Clock, report: &mut Report) {
     let url = match store::database(config, store::from_environment()) {
         Ok(url) => url,
         Err(error) => {
             report.bad("store", Severity::Error, error.to_string(), "see docs/operations.md, PostgreSQL");
-            return false;
+            return;
         }
     };
     let server = match Server::ask(&url).await {
@@ -25,7 +25,7 @@ pub(super) async fn examine(config: &Config, clock: &dyn Clock, report: &mut Rep
             let finding = format!("{error}: {}", error.source_text());
             let mend = "look whether the server runs, and whether address and password are right";
             report.bad("store", Severity::Error, finding, mend);
-            return false;
+            return;
         }
     };
     settings(config, &server, report);
@@ -41,7 +41,6 @@ pub(super) async fn examine(config: &Config, clock: &dyn Clock, report: &mut Rep
             }
         }
     }
-    false
 }
 
 fn settings(config: &Config, server: &Server, report: &mut Report) {

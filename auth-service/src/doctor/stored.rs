@@ -56,7 +56,7 @@ pub(super) async fn examine(config: &Config, store: &dyn Store, clock: &dyn Cloc
             trail(store, &keks, report).await;
             authenticator_apps(store, &keks, report).await;
         }
-        Ok(None) => report.good("signing keys", "there is no key-encryption key yet"),
+        Ok(None) => without_keks(store, report).await,
         Err(error) => {
             let mend = "see docs/keys.md: without them nothing can be signed";
             report.bad("key-encryption keys", Severity::Error, error, mend);
@@ -172,6 +172,21 @@ async fn keks(config: &Config) -> Result<Option<KeyEncryptionKeys>, String> {
     let source = Source::find(config, Source::from_environment());
     let found = source.and_then(|source| source.given());
     found.map_err(|error| format!("{error}: {}", error.source_text()).trim_end_matches(": ").to_owned())
+}
+
+/// Before the first start there is nothing to open; afterwards nothing is served without what opens it.
+async fn without_keks(store: &dyn Store, report: &mut Report) {
+    let read = async { store.read().await?.signing_keys().await };
+    match read.await.map(|keys| keys.iter().filter(|key| !key.sealed_private.is_empty()).count()) {
+        Ok(0) => report.good("signing keys", "there is no key-encryption key yet, and nothing that it opens"),
+        Ok(count) => {
+            let finding = format!("there is no key-encryption key, and {count} signing keys are sealed by one");
+            let mend = "put the `kek` of this store back into the data directory, or name it (docs/keys.md): without it \
+                        the service does not start";
+            report.bad("signing keys", Severity::Error, finding, mend);
+        }
+        Err(error) => unanswered("signing keys", &error, report),
+    }
 }
 
 /// Where the audit trail begins. Whether the rest is whole is for `portcullis audit verify` to say.

@@ -7,7 +7,7 @@ use auth_domain::PoolUse;
 use auth_domain::watch::Able;
 use portcullis_types::GatewayId;
 
-use super::{ClassLabel, Metrics};
+use super::{CertificateLabel, ClassLabel, Metrics};
 
 #[test]
 fn the_table_in_the_documentation_is_complete_and_true() {
@@ -27,6 +27,7 @@ fn the_table_in_the_documentation_is_complete_and_true() {
     metrics.beat(true);
     metrics.removed("", 0, Duration::ZERO);
     metrics.lease.get_or_create(&ClassLabel { class: "" }).set(0.0);
+    metrics.certificate_left.get_or_create(&CertificateLabel { certificate: "" }).set(0.0);
     let gateway = GatewayId::try_from("gateway-1").expect("a name");
     metrics.gateways.applied(&gateway, Duration::ZERO);
     metrics.gateways.closed(&gateway, Duration::ZERO);

@@ -1,6 +1,8 @@
 //! What the doctor says of what is encrypted.
 
-use portcullis_types::SystemClock;
+use std::sync::Arc;
+
+use portcullis_types::{Clock, SystemClock};
 
 use super::world::World;
 use crate::doctor::{self, Output};
@@ -9,7 +11,8 @@ use crate::doctor::{self, Output};
 async fn authenticator_apps_that_no_key_opens_are_counted_by_the_key_that_is_missing() {
     let world = World::new().await;
     world.enrol().await;
-    let examine = async || doctor::examine(&world.config, &SystemClock).await.text(Output::Json);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let examine = async || doctor::examine(&world.config, &clock).await.text(Output::Json);
     let well: serde_json::Value = serde_json::from_str(&examine().await).expect("JSON");
     let of = |report: &serde_json::Value| {
         let findings = report["findings"].as_array().expect("a list").clone();

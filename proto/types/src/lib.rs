@@ -10,6 +10,8 @@ mod audit_chain;
 #[cfg(feature = "tls")]
 mod authorities;
 mod backoff;
+#[cfg(feature = "tls")]
+mod certificate_term;
 mod clock;
 mod entropy;
 #[cfg(feature = "faults")]
@@ -29,6 +31,8 @@ pub use audit_chain::{
 #[cfg(feature = "tls")]
 pub use authorities::{InvalidAuthorities, all_authorities, usable_authorities};
 pub use backoff::Backoff;
+#[cfg(feature = "tls")]
+pub use certificate_term::{CertificateStanding, CertificateTerm, NotACertificate};
 pub use clock::{Boottime, Clock, ManualClock, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use ids::{

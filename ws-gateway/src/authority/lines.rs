@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use portcullis_types::{Secret, usable_authorities};
+use portcullis_types::{CertificateTerm, Secret, usable_authorities};
 use sha2::{Digest as _, Sha256};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -27,16 +27,21 @@ pub(super) struct Lines {
     generation: Generation,
     /// The digest of the files that they are made of.
     made_of: [u8; 32],
+    /// When the certificate is good that is shown, if one is.
+    term: Option<CertificateTerm>,
 }
 
 impl Lines {
     /// Reads the files.
     pub(super) fn open(config: &AuthorityConfig) -> Result<Self, AuthorityError> {
-        let mut digest = Sha256::new();
-        let tls = config.ca_file.as_ref().map(|file| tls(file, config, &mut digest)).transpose()?;
-        let channels = config.all_endpoints().into_iter().map(|endpoint| channel(endpoint, tls.as_ref()));
-        let (channels, made_of) = (channels.collect::<Result<_, _>>()?, digest.finalize().into());
-        Ok(Self { channels, generation: Generation::default(), made_of })
+        let Read { endpoints, term, made_of } = read(config)?;
+        let channels = endpoints.iter().map(Endpoint::connect_lazy).collect();
+        Ok(Self { channels, generation: Generation::default(), made_of, term })
+    }
+
+    /// When the certificate is good that is shown, if one is.
+    pub(super) const fn term(&self) -> Option<CertificateTerm> {
+        self.term
     }
 
     /// Gives way to what was read now, unless it is the same. Whether it was another.
@@ -59,8 +64,28 @@ impl Lines {
     }
 }
 
+/// What the files and the configuration say; nobody is connected to.
+pub(super) struct Read {
+    endpoints: Vec<Endpoint>,
+    pub(super) term: Option<CertificateTerm>,
+    made_of: [u8; 32],
+}
+
+/// Reads the files.
+pub(super) fn read(config: &AuthorityConfig) -> Result<Read, AuthorityError> {
+    let (mut digest, mut term) = (Sha256::new(), None);
+    let tls = config.ca_file.as_ref().map(|file| tls(file, config, &mut digest, &mut term)).transpose()?;
+    let endpoints = config.all_endpoints().into_iter().map(|endpoint| endpoint_of(endpoint, tls.as_ref()));
+    Ok(Read { endpoints: endpoints.collect::<Result<_, _>>()?, term, made_of: digest.finalize().into() })
+}
+
 /// Whoever these authorities vouch for, and nobody else; and the certificate to show, if there is one.
-fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<ClientTlsConfig, AuthorityError> {
+fn tls(
+    ca_file: &Path,
+    config: &AuthorityConfig,
+    digest: &mut Sha256,
+    term: &mut Option<CertificateTerm>,
+) -> Result<ClientTlsConfig, AuthorityError> {
     let pem = std::fs::read(ca_file).map_err(|source| AuthorityError::CaFile { path: ca_file.to_owned(), source })?;
     digest.update(Sha256::digest(&pem));
     usable_authorities(&pem).map_err(|source| AuthorityError::Authorities { path: ca_file.to_owned(), source })?;
@@ -76,12 +101,13 @@ fn tls(ca_file: &Path, config: &AuthorityConfig, digest: &mut Sha256) -> Result<
         let (cert, key) = (read("client_cert_file", cert_file)?, read("client_key_file", key_file)?);
         digest.update(Sha256::digest(cert.expose_bytes()));
         digest.update(Sha256::digest(key.expose_bytes()));
+        *term = Some(CertificateTerm::of_pem(cert.expose_bytes()).map_err(AuthorityError::NotACertificate)?);
         tls = tls.identity(Identity::from_pem(cert.expose_bytes(), key.expose_bytes()));
     }
     Ok(tls)
 }
 
-fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, AuthorityError> {
+fn endpoint_of(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Endpoint, AuthorityError> {
     let endpoint = Endpoint::from_shared(endpoint)
         .map_err(AuthorityError::Endpoint)?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -89,9 +115,8 @@ fn channel(endpoint: String, tls: Option<&ClientTlsConfig>) -> Result<Channel, A
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true);
-    let endpoint = match tls {
-        Some(tls) => endpoint.tls_config(tls.clone()).map_err(AuthorityError::Tls)?,
-        None => endpoint,
-    };
-    Ok(endpoint.connect_lazy())
+    match tls {
+        Some(tls) => endpoint.tls_config(tls.clone()).map_err(AuthorityError::Tls),
+        None => Ok(endpoint),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ClassLabel, Code, Kind, Metrics, Reason, StateLabel};
+use super::{CertificateLabel, ClassLabel, Code, Kind, Metrics, Reason, StateLabel};
 
 #[test]
 fn the_table_in_the_documentation_is_complete_and_true() {
@@ -18,6 +18,7 @@ fn the_table_in_the_documentation_is_complete_and_true() {
     }
     metrics.frozen.get_or_create(&ClassLabel { class: "" }).set(0);
     metrics.resyncs.get_or_create(&Reason { reason: "" }).inc();
+    metrics.certificate.get_or_create(&CertificateLabel { certificate: "" }).set(0.0);
     let text = metrics.encode();
     let is: BTreeSet<(String, String)> = text
         .lines()

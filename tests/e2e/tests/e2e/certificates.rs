@@ -1,5 +1,6 @@
 //! Callers by client certificate: a gateway and the command line without any API key.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -33,7 +34,9 @@ fn issue(folder: &Path, file: &str, san: SanType, ca: &Ca, until: i32) {
     let write = |suffix: &str, text: String| {
         // Put in its place whole, as a program that renews certificates would.
         let (new, path) = (folder.join("new"), folder.join(format!("{file}.{suffix}")));
-        std::fs::write(&new, text).and_then(|()| std::fs::rename(new, path)).expect("it can be written");
+        std::fs::write(&new, text).expect("it can be written");
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+        std::fs::rename(new, path).expect("it can be moved");
     };
     remember_pem("the key of a certificate", &key.serialize_pem());
     write("key", key.serialize_pem());
