@@ -17,6 +17,7 @@ mod store;
 mod tenants;
 mod tokens;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -165,6 +166,7 @@ impl Config {
         let kept = self.keys.rules().into_iter().chain(self.store.rules()).chain(self.retention.rules());
         let others = self.issuers.rules().into_iter().chain(self.guarantee.rules()).chain(self.signature_keys.rules());
         let watched = [self.metrics.rule(), self.tenants.rule()].into_iter().chain(self.traces.rules());
+        let listeners = listeners.chain(self.one_address_each());
         for (holds, key, rule) in listeners.chain(issued).chain(kept).chain(others).chain(watched) {
             if !holds {
                 return Err(ConfigError::Refused { key, rule });
@@ -173,12 +175,30 @@ impl Config {
         self.guarantee.terms()?;
         Ok(())
     }
+
+    /// Only one listener can have an address.
+    fn one_address_each(&self) -> [Rule; 2] {
+        let (grpc, http) = (self.grpc.listen, self.http.listen);
+        let is_free = |metrics: SocketAddr| !overlap(metrics, grpc) && !overlap(metrics, http);
+        [
+            (!overlap(http, grpc), "http.listen", "must be another address or port than `grpc.listen`"),
+            (
+                self.metrics.listen.is_none_or(is_free),
+                "metrics.listen",
+                "must be another address or port than `grpc.listen` and `http.listen`",
+            ),
+        ]
+    }
+}
+
+/// Whether listeners there would be in each other's way. Port 0 is any free one.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use figment::providers::{Format as _, Toml};
     use portcullis_types::LeaseClass;
 
@@ -202,6 +222,22 @@ mod tests {
         assert!(refused("colour = 1").contains("colour"));
         assert!(refused("[grpc]\nlissten = '127.0.0.1:1'").contains("lissten"));
         assert!(refused("[http.cookies]\nname = 'x'").contains("cookies"));
+    }
+
+    #[test]
+    fn two_listeners_do_not_share_an_address() {
+        let both = |grpc: &str, http: &str| format!("[grpc]\nlisten = '{grpc}'\n[http]\nlisten = '{http}'");
+        assert!(refused(&both("127.0.0.1:7700", "127.0.0.1:7700")).contains("`http.listen`"));
+        let everywhere = "behind_tls_proxy = true\ntrusted_proxies = ['10.0.0.1']";
+        assert!(refused(&format!("{}\n{everywhere}", both("127.0.0.1:1", "0.0.0.0:1"))).contains("`http.listen`"));
+        for (grpc, http) in [("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:1", "127.0.0.2:1"), ("[::1]:1", "127.0.0.1:1")]
+        {
+            assert!(read(&both(grpc, http)).is_ok(), "{grpc} {http}");
+        }
+        for taken in ["127.0.0.1:7700", "127.0.0.1:7701"] {
+            assert!(refused(&format!("[metrics]\nlisten = '{taken}'")).contains("`metrics.listen`"), "{taken}");
+        }
+        assert!(read("[metrics]\nlisten = '127.0.0.1:7702'").is_ok());
     }
 
     #[test]

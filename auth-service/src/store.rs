@@ -125,4 +125,15 @@ mod tests {
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
     }
+
+    #[tokio::test]
+    async fn a_database_that_nobody_serves_is_told_with_its_cause() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let mut config = Config { data_dir: folder.path().join("data"), ..Config::default() };
+        config.store = crate::config::Store { kind: StoreKind::Postgres, patience_ms: 200, ..config.store };
+        let url = Some(Secret::from("postgres://u:hunter2@127.0.0.1:1/a"));
+        let error = open(&config, url, &portcullis_types::SeededEntropy::new(1)).await.expect_err("it does not open");
+        let cause = crate::tailer::SourceText::source_text(&error);
+        assert!(cause.contains("Connection refused") && !cause.contains("hunter2"), "{cause}");
+    }
 }

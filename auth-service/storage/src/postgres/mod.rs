@@ -65,6 +65,8 @@ static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 const OLDEST: i32 = 130_000;
 /// Connections for writes that only urgent ones use.
 const KEPT: u32 = 2;
+/// How long that one attempt may take that says why there is no connection.
+const ATTEMPT: Duration = Duration::from_secs(2);
 /// What other replicas and whoever looks at the server see.
 const NAME: &str = "portcullis";
 
@@ -147,7 +149,10 @@ impl PostgresStore {
     async fn connect(options: PgConnectOptions, settings: &PostgresSettings) -> Result<Self, OpenPostgresError> {
         let pools = Arc::new(Pools::new(options, settings.clone()));
         let turns = usize::try_from(settings.writers.saturating_sub(KEPT)).unwrap_or(1).max(1);
-        let head = log::head(&mut *pools.current().readers.acquire().await?).await?;
+        let head = match pools.current().readers.acquire().await {
+            Ok(mut reader) => log::head(&mut *reader).await?,
+            Err(error) => return Err(why(error, pools.options()).await.into()),
+        };
         let (heads, noted) = (watch::Sender::new(head), Arc::new(Notify::new()));
         Ok(Self {
             looks: Looks::start(|| Reader::new(Arc::clone(&pools), settings.patience)),
@@ -172,7 +177,10 @@ async fn prepare(
     entropy: &dyn Entropy,
 ) -> Result<(), OpenPostgresError> {
     // Its statements are not bounded as those of others are: another replica's migration may take long.
-    let pool = pool(1, settings.patience).connect_with(options.clone()).await?;
+    let pool = match pool(1, settings.patience).connect_with(options.clone()).await {
+        Ok(pool) => pool,
+        Err(error) => return Err(why(error, options).await.into()),
+    };
     let mut connection = pool.acquire().await?;
     let (version, text): (i32, String) =
         sqlx::query_as("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
@@ -186,6 +194,18 @@ async fn prepare(
     log::begin(&mut *pool.acquire().await?, entropy.array()).await?;
     pool.close().await;
     Ok(())
+}
+
+/// Why there is no connection. A pool tries until its patience ends, and then says nothing but that: one attempt more
+/// says the rest.
+async fn why(error: sqlx::Error, options: &PgConnectOptions) -> sqlx::Error {
+    match error {
+        sqlx::Error::PoolTimedOut => match tokio::time::timeout(ATTEMPT, options.connect()).await {
+            Ok(Err(cause)) => cause,
+            Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+        },
+        other => other,
+    }
 }
 
 /// What the database says of a statement that it did not carry out.
