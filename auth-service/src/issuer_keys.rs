@@ -25,6 +25,7 @@ use crate::tailer::SourceText as _;
 
 const MOST_REMEMBERED: usize = 1_024;
 
+pub(crate) use self::address::AllowedNetworks;
 pub(crate) use self::fetch::RootsError;
 
 /// Whether the file of additional roots can be used, where one is named.
@@ -125,6 +126,10 @@ async fn keys_of(fetcher: &Fetcher, issuer: &IssuerUrl) -> Result<KeySet, FetchE
 
 #[async_trait]
 impl IssuerKeys for PublishedKeys {
+    fn is_out_of_reach(&self, issuer: &IssuerUrl) -> bool {
+        self.fetcher.is_out_of_reach(issuer.as_str())
+    }
+
     async fn key(&self, issuer: &IssuerUrl, kid: &str) -> Result<Option<Arc<IssuerKey>>, IssuerSilent> {
         let line = self.line(issuer);
         let mut fetched = line.fetched.subscribe();

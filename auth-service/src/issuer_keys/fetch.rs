@@ -1,12 +1,12 @@
 //! Fetching a document from an address that somebody else chose.
 //!
-//! Guarantees: every address that the name has is public, and the connection goes to one that was checked, so that a name
-//! that means something else a moment later leads nowhere; the certificate is checked against the public roots and those
-//! that the operator adds; a redirect is not followed; time and bytes are bounded.
+//! Guarantees: every address that the name has is public, or one that the operator allows, and the connection goes to one
+//! that was checked, so that a name that means something else a moment later leads nowhere; the certificate is checked
+//! against the public roots and those that the operator adds; a redirect is not followed; time and bytes are bounded.
 //! Refuses plain HTTP, except to this machine where the configuration says so.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::address::is_public;
+use super::address::AllowedNetworks;
 use super::network::{Network, ThisMachine};
 use crate::config::Issuers;
 
@@ -36,7 +36,7 @@ pub(super) enum FetchError {
     #[error("the name has no address")]
     Name(#[source] io::Error),
     /// It would lead inside.
-    #[error("the name has an address that is not public")]
+    #[error("the name has an address that is neither public nor in `issuers.allowed_networks`")]
     PrivateAddress,
     /// It would be in the clear.
     #[error("plain HTTP is spoken to this machine only, and only where `issuers.allow_loopback_http` says so")]
@@ -90,6 +90,7 @@ pub(super) struct Fetcher {
     tls: TlsConnector,
     patience: Duration,
     allow_loopback_http: bool,
+    allowed: AllowedNetworks,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -118,7 +119,16 @@ impl Fetcher {
             tls: TlsConnector::from(Arc::new(tls)),
             patience: Duration::from_millis(config.fetch_timeout_ms),
             allow_loopback_http: config.allow_loopback_http,
+            allowed: config.allowed_networks.clone(),
         })
+    }
+
+    /// Whether the host of a URL is an address, as it stands there, that is never fetched from.
+    pub(super) fn is_out_of_reach(&self, url: &str) -> bool {
+        let Ok(uri) = url.parse::<Uri>() else { return false };
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
+        host.parse::<IpAddr>().is_ok_and(|address| self.check(is_tls, &[(address, 0).into()]).is_err())
     }
 
     /// The document at a URL.
@@ -144,11 +154,11 @@ impl Fetcher {
 
     /// One address that leads inside spoils the others: a name that has both is not to be trusted.
     fn check(&self, is_tls: bool, addresses: &[SocketAddr]) -> Result<(), FetchError> {
-        let every = |check: fn(&SocketAddr) -> bool| !addresses.is_empty() && addresses.iter().all(check);
+        let every = |check: &dyn Fn(IpAddr) -> bool| !addresses.is_empty() && addresses.iter().all(|at| check(at.ip()));
         match is_tls {
-            true if every(|address| is_public(address.ip())) => Ok(()),
+            true if every(&|address| self.allowed.may_reach(address)) => Ok(()),
             true => Err(FetchError::PrivateAddress),
-            false if self.allow_loopback_http && every(|address| address.ip().is_loopback()) => Ok(()),
+            false if self.allow_loopback_http && every(&|address| address.is_loopback()) => Ok(()),
             false => Err(FetchError::Plaintext),
         }
     }
@@ -186,7 +196,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -257,6 +267,29 @@ mod tests {
         }
         assert!(matches!(fetcher(false).get("http://127.0.0.1:1/").await, Err(FetchError::Plaintext)));
         assert!(matches!(fetcher(true).get("http://127.0.0.1:1/").await, Err(FetchError::Connection(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_inside_is_spoken_to_over_tls_where_the_operator_allows_it() {
+        let allowed = serde_json::from_str(r#"["127.0.0.1"]"#).expect("ranges");
+        let config = Issuers { allow_loopback_http: true, allowed_networks: allowed, ..Issuers::default() };
+        let fetcher = Fetcher::new(&config).expect("no file is named");
+        // Nobody listens there: it was let through.
+        assert!(matches!(fetcher.get("https://127.0.0.1:1/").await, Err(FetchError::Connection(_))));
+        assert!(matches!(fetcher.get("https://127.0.0.2:1/").await, Err(FetchError::PrivateAddress)));
+        for (url, is_out) in [
+            ("https://127.0.0.1/", false),
+            ("https://127.0.0.2/", true),
+            ("https://[::ffff:127.0.0.1]/", false),
+            ("https://[fd00::1]:8443/realm", true),
+            ("https://10.0.0.1:8443/realm", true),
+            ("https://1.1.1.1/", false),
+            ("https://id.example/", false),
+            ("http://127.0.0.2/", false),
+            ("http://1.1.1.1/", true),
+        ] {
+            assert_eq!(fetcher.is_out_of_reach(url), is_out, "{url}");
+        }
     }
 
     #[test]

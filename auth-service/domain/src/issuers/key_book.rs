@@ -21,6 +21,10 @@ pub struct IssuerSilent;
 /// Where keys of issuers come from.
 #[async_trait]
 pub trait IssuerKeys: fmt::Debug + Send + Sync {
+    /// Whether keys are never fetched from the address that the issuer's URL is at. What a name leads to is seen at each
+    /// fetch.
+    fn is_out_of_reach(&self, issuer: &IssuerUrl) -> bool;
+
     /// The key that the issuer publishes under this id; none when it publishes no such key, as far as is known.
     async fn key(&self, issuer: &IssuerUrl, kid: &str) -> Result<Option<Arc<IssuerKey>>, IssuerSilent>;
 }

@@ -45,6 +45,9 @@ pub enum PutIssuerError {
     /// Its URL is in the clear.
     #[error("an issuer is at https; one at http://127.0.0.1 needs `issuers.allow_loopback_http`")]
     Plaintext,
+    /// Its keys would never be fetched.
+    #[error("an issuer is at a public address, or in a network that `issuers.allowed_networks` names")]
+    OutOfReach,
     /// It is this authority.
     #[error("this authority's own tokens need no external issuer")]
     Ourselves,
@@ -150,6 +153,9 @@ impl Authority {
         }
         if new.url.is_plaintext() && !self.settings().allow_loopback_issuers {
             return Err(PutIssuerError::Plaintext);
+        }
+        if self.issuer_keys().is_out_of_reach(&new.url) {
+            return Err(PutIssuerError::OutOfReach);
         }
         if new.url.as_str() == self.settings().issuer {
             return Err(PutIssuerError::Ourselves);

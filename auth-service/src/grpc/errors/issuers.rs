@@ -18,6 +18,7 @@ impl From<PutIssuerError> for Failure {
             PutIssuerError::RoleNotFound(role) => role_not_found(role.as_str()),
             PutIssuerError::SystemTenant
             | PutIssuerError::Plaintext
+            | PutIssuerError::OutOfReach
             | PutIssuerError::Ourselves
             | PutIssuerError::NobodyKnown
             | PutIssuerError::NoAlgorithm => Self::new(Reason::IssuerRefused, error.to_string()),

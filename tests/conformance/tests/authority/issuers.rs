@@ -36,6 +36,10 @@ pub(crate) struct PublishedSet;
 
 #[async_trait::async_trait]
 impl IssuerKeys for PublishedSet {
+    fn is_out_of_reach(&self, issuer: &IssuerUrl) -> bool {
+        issuer.as_str() == "https://10.0.0.1"
+    }
+
     async fn key(&self, issuer: &IssuerUrl, kid: &str) -> Result<Option<Arc<IssuerKey>>, IssuerSilent> {
         match issuer.as_str() {
             URL => Ok(keys(0).1.get(kid).cloned()),
@@ -543,6 +547,8 @@ async fn an_issuer_that_could_be_nobodys_or_everybodys_is_refused() {
         refused(|i| i.mapping.roles[0].role = RoleName::try_from("ghost").expect("valid")).await,
         PutIssuerError::RoleNotFound(_)
     ));
+    let error = world.authority.put_issuer(&actor(), NewIssuer { url: url("https://10.0.0.1"), ..corp() }).await;
+    assert!(matches!(error, Err(PutIssuerError::OutOfReach)), "{error:?}");
     for (text, why) in [("http://id.example", "plaintext"), ("https://portcullis.test", "ourselves")] {
         let issuer = NewIssuer { url: url(text), ..corp() };
         let error = world.authority.put_issuer(&actor(), issuer).await.expect_err(why);
