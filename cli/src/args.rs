@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser, ValueEnum};
 use portcullis_types::OpaqueKind;
 
 use crate::commands::Command;
@@ -131,7 +133,7 @@ pub(crate) enum Output {
 /// Reads the arguments; help, version and mistakes are printed here and end the program.
 pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = arguments.collect();
-    Cli::try_parse_from(&arguments).map_err(|error| {
+    parse(&arguments).map_err(|error| {
         let texts: Vec<String> = arguments.iter().map(|text| text.to_string_lossy().into_owned()).collect();
         if texts.iter().any(|text| credential_in(text).is_some()) && error.use_stderr() {
             eprint!("{}", without_credentials(&error.render().to_string(), &texts));
@@ -144,6 +146,30 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, Exi
         }
         u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
     })
+}
+
+/// What is missing is said with the usage of the command as it is: the parser's own would list what was given with it, and
+/// of a choice only what is left.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments).map_err(|mut error| {
+        if error.kind() == ErrorKind::MissingRequiredArgument {
+            error.insert(ContextKind::Usage, ContextValue::StyledStr(usage(arguments)));
+        }
+        error
+    })
+}
+
+/// Of the command that the arguments name.
+fn usage(arguments: &[OsString]) -> StyledStr {
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &mut root;
+    for word in arguments.iter().skip(1) {
+        if command.find_subcommand(word).is_some() {
+            command = command.find_subcommand_mut(word).expect("it was found");
+        }
+    }
+    command.render_usage()
 }
 
 fn without_credentials(message: &str, arguments: &[String]) -> String {
@@ -167,9 +193,43 @@ fn credential_in(argument: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+
+    /// What is said of arguments that lack something.
+    fn missing(arguments: &str) -> String {
+        let words: Vec<OsString> = std::iter::once("portcullis").chain(arguments.split(' ')).map(Into::into).collect();
+        parse(&words).expect_err("something is missing").render().to_string()
+    }
+
+    #[test]
+    fn of_a_choice_that_was_not_made_every_alternative_is_named() {
+        let rotate = "--tenant demo 0192f0c1-2345-7abc-8def-0123456789ab";
+        for (arguments, choice) in [
+            ("revoke sessions --tenant demo --name alice".to_owned(), "<--before <TIME>|--device <DEVICE>>"),
+            ("revoke credential --tenant demo".to_owned(), "<ID|--stdin>"),
+            (format!("api-key rotate {rotate}"), "<--overlap <SPAN>|--at-once>"),
+            (format!("signature-key rotate {rotate} key.pem"), "<--overlap <SPAN>|--at-once>"),
+            ("role put --tenant demo --name member".to_owned(), "<--grant <ACTION=PATTERN>|--no-grants>"),
+            ("identity set-roles --tenant demo --name alice".to_owned(), "<--role <ROLE>|--no-roles>"),
+            (
+                "issuer put --tenant demo --name corp --url https://id.example --audience a --identity {sub}"
+                    .to_owned(),
+                "<--create|--link>",
+            ),
+            ("issuer subjects --tenant demo".to_owned(), "<--issuer <NAME>|--identity <ID>|--name <NAME>>"),
+        ] {
+            let said = missing(&arguments);
+            let (wanted, usage) = said.split_once("Usage:").expect("it ends with the usage");
+            assert!(wanted.contains(choice) && usage.contains(choice), "{arguments}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_was_given_is_not_said_to_be_missing() {
+        let said = missing("revoke sessions --tenant demo --name alice --endpoint http://127.0.0.1:1");
+        assert!(!said.contains("--endpoint"), "{said}");
+        assert!(said.contains("portcullis revoke sessions [OPTIONS] --tenant <TENANT>"), "{said}");
+    }
 
     #[test]
     fn the_parser_is_consistent() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::api_keys_service_client::ApiKeysServiceClient;
 use portcullis_types::SystemClock;
@@ -75,6 +75,7 @@ pub(crate) struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("until").args(["overlap", "at_once"]).required(true))]
 pub(crate) struct RotateArgs {
     /// The tenant.
     #[arg(long)]
@@ -82,10 +83,10 @@ pub(crate) struct RotateArgs {
     /// The key's id.
     id: String,
     /// For how long the old key still works: 1h, 7d.
-    #[arg(long, value_name = "SPAN", value_parser = span::parse, required_unless_present = "at_once")]
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     overlap: Option<Duration>,
     /// Revokes the old key at once, and closes its sockets.
-    #[arg(long, conflicts_with = "overlap")]
+    #[arg(long)]
     at_once: bool,
     /// Until the successor ends: 12h, 90d.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]

@@ -1,6 +1,6 @@
 //! `portcullis identity`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::identities_service_client::IdentitiesServiceClient;
 use serde_json::{Value, json};
@@ -181,14 +181,15 @@ pub(crate) struct SetPasswordArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["roles", "no_roles"]).required(true))]
 pub(crate) struct SetRolesArgs {
     #[command(flatten)]
     identity: IdentityArgs,
     /// A role it shall have; may be repeated. Roles that are not named are taken away.
-    #[arg(long = "role", value_name = "ROLE", required_unless_present = "no_roles")]
+    #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
     /// Takes all roles away.
-    #[arg(long, conflicts_with = "roles")]
+    #[arg(long)]
     no_roles: bool,
     #[command(flatten)]
     request: RequestArgs,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::issuers_service_client::IssuersServiceClient;
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ Example:
   portcullis issuer revoke --tenant demo --name corp --reason compromised --wait";
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("known").args(["create", "link"]).required(true).multiple(true))]
 pub(crate) struct PutArgs {
     #[command(flatten)]
     which: WhichArgs,
@@ -78,7 +79,7 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TEMPLATE")]
     identity: String,
     /// Makes identities for subjects that are new.
-    #[arg(long, required_unless_present = "link")]
+    #[arg(long)]
     create: bool,
     /// Takes the person who has the name here already.
     #[arg(long)]

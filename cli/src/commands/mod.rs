@@ -4,6 +4,7 @@ mod api_key;
 mod audit;
 mod audit_export;
 mod certificate;
+mod copies;
 mod credential;
 mod explain;
 mod guarantee;
@@ -42,6 +43,12 @@ pub(crate) enum Command {
     Remote(Box<Remote>),
     /// Says what a credential's form tells, without asking anyone; never prints its secret part.
     Explain(explain::ExplainArgs),
+    /// Says how the store is copied: by `auth-service backup`, or the tools of PostgreSQL; not over the network.
+    #[command(after_help = copies::BACKUP_HELP)]
+    Backup(copies::CopyArgs),
+    /// Says how a copy is put back: by `auth-service restore`, or the tools of PostgreSQL; not while it is served.
+    #[command(after_help = copies::RESTORE_HELP)]
+    Restore(copies::CopyArgs),
 }
 
 /// What needs the authority.
@@ -112,6 +119,8 @@ pub(crate) enum Remote {
 pub(crate) async fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
     let remote = match cli.command {
         Command::Explain(args) => return explain::run(&args, printer),
+        Command::Backup(_) => return Err(copies::backup(printer)),
+        Command::Restore(_) => return Err(copies::restore(printer)),
         Command::Remote(remote) => *remote,
     };
     let authority = Authority::connect(&cli.globals).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_client::CredentialsServiceClient;
 use portcullis_proto::auth::v1::revoke_request::Target;
@@ -56,15 +56,15 @@ Examples:
   portcullis revoke credential --tenant demo --stdin < leaked.key";
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["id", "stdin"]).required(true))]
 pub(crate) struct CredentialArgs {
     /// The tenant.
     #[arg(long)]
     tenant: String,
     /// The credential's id.
-    #[arg(required_unless_present = "stdin")]
     id: Option<String>,
     /// Reads the credential's presented form from standard input.
-    #[arg(long, conflicts_with = "id")]
+    #[arg(long)]
     stdin: bool,
     #[command(flatten)]
     note: NoteArgs,
@@ -96,14 +96,15 @@ pub(crate) struct TargetIdentityArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["before", "device"]).required(true))]
 pub(crate) struct SessionsArgs {
     #[command(flatten)]
     identity: IdentityArgs,
     /// Those that began before this time: 2026-07-01T12:00:00Z, or how long ago: 24h.
-    #[arg(long, value_name = "TIME", value_parser = instant::parse, required_unless_present = "device")]
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
     before: Option<Instant>,
     /// Those on this device, as named at login.
-    #[arg(long, conflicts_with = "before")]
+    #[arg(long)]
     device: Option<String>,
     #[command(flatten)]
     note: NoteArgs,

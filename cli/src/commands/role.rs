@@ -1,6 +1,6 @@
 //! `portcullis role`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::roles_service_client::RolesServiceClient;
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ Example:
 Actions: subscribe, publish, presence, history, call. A * at the end of a pattern stands for any rest.";
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("allowed").args(["grants", "no_grants"]).required(true))]
 pub(crate) struct PutArgs {
     /// The tenant.
     #[arg(long)]
@@ -42,15 +43,10 @@ pub(crate) struct PutArgs {
     #[arg(long)]
     name: String,
     /// What it allows; may be repeated. Grants that are not named are taken away.
-    #[arg(
-        long = "grant",
-        value_name = "ACTION=PATTERN",
-        value_parser = grant::parse,
-        required_unless_present = "no_grants"
-    )]
+    #[arg(long = "grant", value_name = "ACTION=PATTERN", value_parser = grant::parse)]
     grants: Vec<v1::Grant>,
     /// Allows nothing.
-    #[arg(long, conflicts_with = "grants")]
+    #[arg(long)]
     no_grants: bool,
     /// Only if it still has this etag (role show).
     #[arg(long, default_value = "", hide_default_value = true)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::signature_keys_service_client::SignatureKeysServiceClient;
 use serde_json::{Value, json};
@@ -106,6 +106,7 @@ pub(crate) struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("until").args(["overlap", "at_once"]).required(true))]
 pub(crate) struct RotateArgs {
     /// The tenant.
     #[arg(long)]
@@ -115,10 +116,10 @@ pub(crate) struct RotateArgs {
     /// The file with the private half of the successor. It stays here.
     private_key: PathBuf,
     /// For how long verdicts carry the old key as well: 1h, 7d.
-    #[arg(long, value_name = "SPAN", value_parser = span::parse, required_unless_present = "at_once")]
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     overlap: Option<Duration>,
     /// Ends the old key at once.
-    #[arg(long, conflicts_with = "overlap")]
+    #[arg(long)]
     at_once: bool,
     /// Until the successor ends: 12h, 90d; otherwise it lives as long as the old one was made for.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]

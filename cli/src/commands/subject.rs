@@ -1,6 +1,6 @@
 //! `portcullis issuer subjects` and `portcullis issuer unlink`.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::issuers_service_client::IssuersServiceClient;
 use serde_json::{Value, json};
@@ -30,12 +30,13 @@ Example:
   portcullis issuer unlink --tenant demo --name alice --issuer corp --wait";
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("whose").args(["issuer", "identity", "name"]).required(true).multiple(true))]
 pub(crate) struct ListArgs {
     /// The tenant.
     #[arg(long)]
     tenant: String,
     /// Only of this issuer.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["identity", "name"])]
+    #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
     /// Only of the identity with this id.
     #[arg(long, value_name = "ID", conflicts_with = "name")]

@@ -2,25 +2,39 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use test_harness::{Authority, Cli, Gateway, GatewayOptions, eventually, remember_pem};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use test_harness::{Authority, Cli, Gateway, GatewayOptions, Process, eventually, remember_pem};
 
 const NAME: &str = "authority.test";
 
+/// The same with a certificate that is over.
+fn issue_over(folder: &Path, name: &str) {
+    issue_with(folder, name, |params| {
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    });
+}
+
 /// A new certificate authority in `folder/NAME.pem`, and what it vouches for where the authority looks for it.
 fn issue(folder: &Path, name: &str) {
+    issue_with(folder, name, |_| ());
+}
+
+fn issue_with(folder: &Path, name: &str, change: impl FnOnce(&mut CertificateParams)) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("makes a key")).expect("signs itself");
     let key = KeyPair::generate().expect("makes a key");
-    let params = CertificateParams::new(vec![NAME.to_owned()]).expect("a valid name");
+    let mut params = CertificateParams::new(vec![NAME.to_owned()]).expect("a valid name");
+    change(&mut params);
     let leaf = params.signed_by(&key, &ca).expect("is signed");
     remember_pem("the key of a server", &key.serialize_pem());
     let write = |file: String, text: String| std::fs::write(folder.join(file), text).expect("it can be written");
     write(format!("{name}.pem"), ca.pem());
     write("key.pem".to_owned(), key.serialize_pem());
+    std::fs::set_permissions(folder.join("key.pem"), std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     write("cert.pem".to_owned(), leaf.pem());
 }
 
@@ -92,4 +106,37 @@ async fn programs_speak_to_the_authority_over_tls_and_its_certificate_is_exchang
     .await;
     assert_eq!(exit_code(&authority, &https, &first, NAME), 3, "the old authority vouches for nothing any more");
     gateway.synced().await;
+}
+
+/// Whether a command of `auth-service` with the authority's configuration ends well, and what it says.
+async fn auth_service(folder: &Path, command: &str) -> (bool, String) {
+    let config = folder.join("auth-service.toml");
+    let config = config.to_str().expect("the path is text");
+    let mut process = Process::start("auth-service", &["--config", config, command], &folder.join(command));
+    (process.ended().await.success(), process.log())
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_over_is_told_by_whoever_reads_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, at) = (folder.path(), folder.path().join("authority"));
+    issue_over(path, "first");
+    let tls = format!("[grpc.tls]\ncert_file = {:?}\nkey_file = {:?}\n", path.join("cert.pem"), path.join("key.pem"));
+    let authority = Authority::start(&at, &[], &tls).await;
+    let https = format!("https://{}", authority.grpc);
+    assert_eq!(exit_code(&authority, &https, &path.join("first.pem"), NAME), 3, "nobody takes it");
+    assert!(authority.process.log().contains("nobody takes this certificate"), "{}", authority.process.log());
+    let left = async || authority.metric("portcullis_auth_certificate_remaining_seconds", "grpc").await;
+    assert!(left().await < -86_400.0);
+    for command in ["check-config", "doctor"] {
+        let (well, said) = auth_service(&at, command).await;
+        assert!(!well && said.contains("it is over since"), "{command}: {said}");
+    }
+    issue(path, "second");
+    eventually("the new certificate to be taken up", async || (left().await > 0.0).then_some(())).await;
+    assert_eq!(exit_code(&authority, &https, &path.join("second.pem"), NAME), 0);
+    for command in ["check-config", "doctor"] {
+        let (well, said) = auth_service(&at, command).await;
+        assert!(well, "{command}: {said}");
+    }
 }

@@ -147,6 +147,12 @@ async fn a_doctor_finds_a_healthy_store_healthy_while_it_serves_and_names_what_i
     let (well, findings) = doctor(&folder).await;
     assert!(!well);
     assert_eq!(severity(&findings, "signing keys"), "error");
+
+    // As after a backup was put back on another machine, and the keys were not.
+    std::fs::remove_file(&kek).expect("it is there");
+    let (well, findings) = doctor(&folder).await;
+    assert!(!well, "the service would not start: {findings:?}");
+    assert_eq!(severity(&findings, "signing keys"), "error");
 }
 
 #[tokio::test]
@@ -235,4 +241,25 @@ async fn a_doctor_says_what_a_database_server_does_not_promise_and_copies_are_le
     assert_eq!(severity(&findings, "standby"), "warning", "a lost tail is not said: {findings:?}");
     let (status, said) = run(&folder, &["backup", text(&folder.join("backup.db"))]).await;
     assert!(!status.success() && said.contains("pg_basebackup"), "{said}");
+
+    // As it is configured where ports are not drawn.
+    let beside = folder.join("beside");
+    std::fs::create_dir_all(&beside).expect("a folder");
+    let config = std::fs::read_to_string(folder.join("auth-service.toml")).expect("it is there");
+    let config = config.replacen("127.0.0.1:0", &site.authority.grpc.to_string(), 1);
+    let config = config.replacen("127.0.0.1:0", &site.authority.http.to_string(), 1);
+    std::fs::write(beside.join("auth-service.toml"), config).expect("it can be written");
+    let (well, findings) = doctor(&beside).await;
+    assert!(well, "it can watch over a service that runs: {findings:?}");
+    for check in ["grpc.listen", "http.listen"] {
+        assert_eq!(severity(&findings, check), "ok", "{check}");
+    }
+    // Somebody else has the port.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = other.local_addr().expect("it listens");
+    let config = std::fs::read_to_string(beside.join("auth-service.toml")).expect("it is there");
+    let config = config.replace(&site.authority.http.to_string(), &taken.to_string());
+    std::fs::write(beside.join("auth-service.toml"), config).expect("it can be written");
+    let (well, findings) = doctor(&beside).await;
+    assert!(!well && severity(&findings, "http.listen") == "error", "{findings:?}");
 }

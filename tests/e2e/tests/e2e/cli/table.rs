@@ -219,6 +219,8 @@ fn tokens() -> Vec<Row> {
         row("verify").input("nonsense of nobody").denied().says("/outcome", "denied_permanent"),
         row("explain").input("{access}").says("/form", "access_token").keeps("jti", "/claims/jti"),
         row("explain").input("nonsense of nobody").wrong_usage(),
+        row("backup /tmp/copy.db").wrong_usage(),
+        row("restore --replace /tmp/copy.db").wrong_usage(),
         row("ticket create --origin https://app.example").input("{access}").keeps("ticket", "/ticket"),
         row("verify").input("{ticket}").wrong_usage(),
         row("verify --spend-ticket --origin https://app.example").input("{ticket}").says("/outcome", "allowed"),
