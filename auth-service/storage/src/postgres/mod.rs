@@ -150,7 +150,7 @@ impl PostgresStore {
         let pools = Arc::new(Pools::new(options, settings.clone()));
         let turns = usize::try_from(settings.writers.saturating_sub(KEPT)).unwrap_or(1).max(1);
         let head = match pools.current().readers.acquire().await {
-            Ok(mut reader) => log::head(&mut *reader).await?,
+            Ok(mut reader) => log::head(&mut reader).await?,
             Err(error) => return Err(why(error, pools.options()).await.into()),
         };
         let (heads, noted) = (watch::Sender::new(head), Arc::new(Notify::new()));
