@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use gateway_core::{ConnectionId, Denial, Guard, Judgement, NotAdmitted, Presentation, Refusal, Verdict, Wake};
 use portcullis_observe::{Kind, Parent, Span};
-use portcullis_types::{Boottime, Clock, Entropy, RedemptionId, UuidSource};
+use portcullis_types::{Clock, Entropy, RedemptionId, UuidSource};
 
 use crate::credential::Presented;
 use crate::enforcement::Enforcement;
 use crate::verifier::{Question, Verifier};
 
-/// How often a verdict that is too old to be judged here is asked for again.
+/// How often a verdict that is too old to be judged here, or that what happened since has refuted, is asked for again.
 const RENEWALS: usize = 2;
 
 /// Where a handshake came in.
@@ -111,26 +111,30 @@ impl Gatekeeper {
         let at = Presentation { audience: &entrance.audience, origin, address };
         let redemption = RedemptionId::new(UuidSource::new(&*self.clock, &*self.entropy));
         let question = Question { presented, at, redemption };
-        let mut fresh_since = Boottime::ZERO;
+        let mut refuted = None;
         for _ in 0..=RENEWALS {
             // Without a lease no verdict could admit: the authority need not be asked, nor a ticket spent.
             if !self.enforcement.may_admit() {
                 return Err(Denial::NotReady);
             }
-            let verdict = match self.verifier.verify(&question, fresh_since).await? {
+            let answered = self.verifier.verify(&question, refuted).await?;
+            let verdict = match answered.judgement {
                 Judgement::Allowed(verdict) => verdict,
                 Judgement::Denied(refused) => return Err(refused.denial),
             };
             verdict.permits(at, self.clock.boottime())?;
             match self.enter(connection, &verdict, waker).await {
                 Ok(guard) => return Ok((Box::new(verdict), guard)),
-                Err(NotAdmitted::Stale) => fresh_since = self.clock.boottime(),
+                Err(NotAdmitted::Stale) => refuted = Some(answered.asked),
                 Err(NotAdmitted::NotLive | NotAdmitted::Ahead { .. } | NotAdmitted::Gone) => {
                     return Err(Denial::NotReady);
                 }
                 Err(NotAdmitted::OtherIdentity) => return Err(Denial::AnotherIdentity),
                 Err(NotAdmitted::Revoked(denial)) => return Err(denial),
             }
+        }
+        if let Some(refuted) = refuted {
+            self.verifier.leave_alone(&question, refuted).await;
         }
         Err(Denial::NotReady)
     }

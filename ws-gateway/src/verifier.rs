@@ -4,11 +4,13 @@
 //! this module only in a question to the authority.
 //! Guarantees: a verdict is reused for at most the configured time on this machine's own clock, and never longer than
 //! the authority allows; a ticket is never cached and never shares a question; a denial that time may heal is reused for
-//! two seconds at most; no answer is never kept. None of this is needed for safety: whoever uses a verdict passes it
+//! two seconds at most; that there was no answer is never kept. What somebody found refuted is asked for again once, however many find it
+//! so, and whoever comes later is told what was answered then. None of this is needed for safety: whoever uses a verdict passes it
 //! through the enforcer and its own constraints each time (I12).
 //! Refuses to grow: the least used entries give way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gateway_core::{Denial, Judgement, Presentation};
@@ -53,9 +55,22 @@ pub struct Question<'a> {
     pub redemption: RedemptionId,
 }
 
+/// What was answered, and to the how manyth question of this process.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub judgement: Judgement,
+    /// The question. What is asked later has a greater one.
+    pub asked: Asked,
+}
+
+/// Orders the questions of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked(u64);
+
 #[derive(Debug)]
 struct Entry {
-    asked_at: Boottime,
+    asked: Asked,
     /// Absent: there was no answer; shared with those who waited for it and never reused.
     judgement: Option<Judgement>,
     usable_until: Boottime,
@@ -78,6 +93,7 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     ttl: Duration,
+    questions: AtomicU64,
     cache: Cache<[u8; 32], Arc<Entry>>,
 }
 
@@ -97,24 +113,28 @@ impl Verifier {
             .weigher(|_, entry: &Arc<Entry>| entry.weight())
             .time_to_live(LONGEST_VERDICT_TTL)
             .build();
-        Self { judge, clock, metrics, ttl, cache }
+        Self { judge, clock, metrics, ttl, questions: AtomicU64::new(0), cache }
     }
 
-    /// Judges a credential, by the cache if what it holds was asked for at `fresh_since` or later.
+    /// Judges a credential, by the cache unless what it holds is what was `refuted`, or older.
     /// An error is [`Denial::AuthorityUnavailable`]: there is no verdict.
-    pub async fn verify(&self, question: &Question<'_>, fresh_since: Boottime) -> Result<Judgement, Denial> {
+    pub async fn verify(&self, question: &Question<'_>, refuted: Option<Asked>) -> Result<Answered, Denial> {
         let entry = match question.presented.kind {
             PresentedKind::Ticket => Arc::new(self.ask(question).await),
             PresentedKind::AccessToken | PresentedKind::ApiKey if self.ttl.is_zero() => {
                 Arc::new(self.ask(question).await)
             }
-            PresentedKind::AccessToken | PresentedKind::ApiKey => self.cached(question, fresh_since).await,
+            PresentedKind::AccessToken | PresentedKind::ApiKey => self.cached(question, refuted).await,
         };
-        entry.judgement.clone().ok_or(Denial::AuthorityUnavailable)
+        let judgement = entry.judgement.clone().ok_or(Denial::AuthorityUnavailable)?;
+        Ok(Answered { judgement, asked: entry.asked })
     }
 
-    async fn cached(&self, question: &Question<'_>, fresh_since: Boottime) -> Arc<Entry> {
-        let unusable = |entry: &Arc<Entry>| entry.asked_at < fresh_since || self.clock.boottime() >= entry.usable_until;
+    async fn cached(&self, question: &Question<'_>, refuted: Option<Asked>) -> Arc<Entry> {
+        // Where nobody is asked for a while, nothing is refuted.
+        let is_refuted =
+            |entry: &Entry| entry.judgement.is_some() && refuted.is_some_and(|refuted| entry.asked <= refuted);
+        let unusable = |entry: &Arc<Entry>| is_refuted(entry) || self.clock.boottime() >= entry.usable_until;
         let ask = async { Arc::new(self.ask(question).await) };
         // One question for all who present the same thing at the same time; each of them registers for itself.
         let entry = self.cache.entry(key_of(question)).or_insert_with_if(ask, unusable).await;
@@ -124,8 +144,19 @@ impl Verifier {
         entry.into_value()
     }
 
+    /// The authority said again what is refuted: it is not asked for the same in the next moment, by whomever.
+    pub async fn leave_alone(&self, question: &Question<'_>, refuted: Asked) {
+        let is_shared = question.presented.kind != PresentedKind::Ticket && !self.ttl.is_zero();
+        let usable_until = self.clock.boottime() + self.ttl.min(TRANSIENT_TTL);
+        let nothing = async { Arc::new(Entry { asked: refuted, judgement: None, usable_until }) };
+        if is_shared {
+            self.cache.entry(key_of(question)).or_insert_with_if(nothing, |entry| entry.asked <= refuted).await;
+        }
+    }
+
     async fn ask(&self, question: &Question<'_>) -> Entry {
         self.metrics.verdict_misses.inc();
+        let asked = Asked(self.questions.fetch_add(1, Ordering::Relaxed));
         let asked_at = self.clock.boottime();
         let judgement = match self.judge.verify(on_the_wire(question)).await {
             Ok(answer) => Judgement::from_wire(answer, asked_at)
@@ -140,7 +171,7 @@ impl Verifier {
             self.metrics.no_verdict.inc();
         }
         let usable_until = self.usable_until(judgement.as_ref(), asked_at);
-        Entry { asked_at, judgement, usable_until }
+        Entry { asked, judgement, usable_until }
     }
 
     fn usable_until(&self, judgement: Option<&Judgement>, asked_at: Boottime) -> Boottime {
@@ -242,15 +273,15 @@ mod tests {
             &self,
             presented: &Presented,
             at: Presentation<'_>,
-            fresh_since: Boottime,
-        ) -> Result<Judgement, Denial> {
+            refuted: Option<Asked>,
+        ) -> Result<Answered, Denial> {
             let redemption = RedemptionId::from_bytes([3; 16]);
-            self.verifier.verify(&Question { presented, at, redemption }, fresh_since).await
+            self.verifier.verify(&Question { presented, at, redemption }, refuted).await
         }
 
         async fn asked_after(&self, by: Duration) -> usize {
             self.clock.advance(by);
-            let _judgement = self.ask(&bearer(), FROM_ANYWHERE, Boottime::ZERO).await;
+            let _judgement = self.ask(&bearer(), FROM_ANYWHERE, None).await;
             self.times_asked()
         }
 
@@ -363,18 +394,18 @@ mod tests {
     #[tokio::test]
     async fn no_answer_is_no_verdict_and_is_not_kept() {
         let scene = scene(30 * SECOND, None);
-        let nothing = scene.ask(&bearer(), FROM_ANYWHERE, Boottime::ZERO).await;
+        let nothing = scene.ask(&bearer(), FROM_ANYWHERE, None).await;
         assert_eq!(nothing.err(), Some(Denial::AuthorityUnavailable));
         scene.answers(allowed(600_000, 0));
-        let judgement = scene.ask(&bearer(), FROM_ANYWHERE, Boottime::ZERO).await;
-        assert!(matches!(judgement, Ok(Judgement::Allowed(_))));
+        let judgement = scene.ask(&bearer(), FROM_ANYWHERE, None).await;
+        assert!(matches!(judgement, Ok(Answered { judgement: Judgement::Allowed(_), .. })));
     }
 
     #[tokio::test]
     async fn a_ticket_is_asked_about_each_time_with_its_redemption() {
         let scene = scene(30 * SECOND, allowed(600_000, 0));
         for times in 1..=2 {
-            assert!(scene.ask(&ticket(), FROM_ANYWHERE, Boottime::ZERO).await.is_ok());
+            assert!(scene.ask(&ticket(), FROM_ANYWHERE, None).await.is_ok());
             assert_eq!(scene.times_asked(), times);
         }
         let asked = scene.oracle.asked.lock().expect("no test panics inside");
@@ -388,24 +419,46 @@ mod tests {
     async fn those_who_ask_together_ask_once() {
         let scene = scene(30 * SECOND, allowed(600_000, 0));
         let (first, second) = (bearer(), bearer());
-        let (a, b) = tokio::join!(
-            scene.ask(&first, FROM_ANYWHERE, Boottime::ZERO),
-            scene.ask(&second, FROM_ANYWHERE, Boottime::ZERO)
-        );
+        let (a, b) = tokio::join!(scene.ask(&first, FROM_ANYWHERE, None), scene.ask(&second, FROM_ANYWHERE, None));
         assert!(a.is_ok() && b.is_ok());
         assert_eq!(scene.times_asked(), 1);
     }
 
+    /// Whoever finds it refuted after it was asked for anew has found out about the old one.
     #[tokio::test]
-    async fn a_verdict_from_before_a_moment_can_be_asked_for_anew() {
+    async fn a_refuted_verdict_is_asked_for_anew_once_by_all_who_found_it_so() {
         let scene = scene(30 * SECOND, allowed(600_000, 0));
-        assert_eq!(scene.asked_after(Duration::ZERO).await, 1);
-        scene.clock.advance(SECOND);
-        let now = scene.clock.boottime();
-        assert!(scene.ask(&bearer(), FROM_ANYWHERE, now).await.is_ok());
+        let bearer = bearer();
+        let ask = async |refuted| scene.ask(&bearer, FROM_ANYWHERE, refuted).await.expect("an answer").asked;
+        let old = ask(None).await;
+        let (a, b) = tokio::join!(ask(Some(old)), ask(Some(old)));
+        assert!(a == b && a > old);
+        for refuted in [Some(old), None] {
+            assert_eq!(ask(refuted).await, a);
+        }
         assert_eq!(scene.times_asked(), 2);
-        assert!(scene.ask(&bearer(), FROM_ANYWHERE, now).await.is_ok());
-        assert_eq!(scene.times_asked(), 2);
+        assert!(ask(Some(a)).await > a, "the new one too");
+    }
+
+    #[tokio::test]
+    async fn who_says_again_what_is_refuted_is_left_alone_for_two_seconds() {
+        let scene = scene(30 * SECOND, allowed(600_000, 0));
+        let bearer = bearer();
+        let question =
+            Question { presented: &bearer, at: FROM_ANYWHERE, redemption: RedemptionId::from_bytes([3; 16]) };
+        let refuted = scene.verifier.verify(&question, None).await.expect("an answer").asked;
+        scene.verifier.leave_alone(&question, refuted).await;
+        for refuted in [None, Some(refuted)] {
+            scene.clock.advance(SECOND - Duration::from_nanos(1));
+            let left = scene.verifier.verify(&question, refuted).await;
+            assert_eq!(left.err(), Some(Denial::AuthorityUnavailable), "{refuted:?}");
+        }
+        assert_eq!(scene.times_asked(), 1);
+        scene.clock.advance(2 * Duration::from_nanos(1));
+        let newer = scene.verifier.verify(&question, None).await.expect("an answer").asked;
+        scene.verifier.leave_alone(&question, refuted).await;
+        assert!(scene.verifier.verify(&question, None).await.is_ok_and(|answered| answered.asked == newer));
+        assert_eq!(scene.times_asked(), 2, "what somebody got meanwhile stays");
     }
 
     #[tokio::test]
@@ -413,11 +466,11 @@ mod tests {
         let scene = scene(30 * SECOND, denied(v1::Outcome::DeniedPermanent));
         for origin in [Some("https://a.test"), Some("https://b.test"), None] {
             let at = Presentation { audience: "hub", origin, address: HERE };
-            assert!(scene.ask(&bearer(), at, Boottime::ZERO).await.is_ok());
+            assert!(scene.ask(&bearer(), at, None).await.is_ok());
         }
         assert_eq!(scene.times_asked(), 3);
         let at = Presentation { address: IpAddr::V4(Ipv4Addr::BROADCAST), ..FROM_ANYWHERE };
-        assert!(scene.ask(&bearer(), at, Boottime::ZERO).await.is_ok());
+        assert!(scene.ask(&bearer(), at, None).await.is_ok());
         assert_eq!(scene.times_asked(), 4);
     }
 }

@@ -1,5 +1,7 @@
 //! A whole gateway in this process, before a scripted authority.
 
+#[path = "gateway/refuted.rs"]
+mod refuted;
 #[path = "gateway/replicas.rs"]
 mod replicas;
 mod standin;

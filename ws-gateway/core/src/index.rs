@@ -50,9 +50,10 @@ pub(crate) enum Standing {
     Current,
     /// It was made after the last entry applied here: wait for that entry.
     Ahead,
-    /// It cannot be judged here (too old, or of another branch), or grants changed since: ask the authority again.
+    /// It cannot be judged here (too old, or of another branch), or something it rests on changed or was killed since and
+    /// its credential may be good all the same: ask the authority again.
     Stale,
-    /// Something it rests on was killed since.
+    /// Something that its credential cannot outlive was killed since.
     Killed(KeyKind),
 }
 
@@ -178,8 +179,14 @@ impl RevocationIndex {
         }
     }
 
-    /// How a verdict made at `revision` and resting on `keys` stands.
-    pub(crate) fn standing(&self, revision: Revision, keys: &[KeyDigest]) -> Standing {
+    /// How a verdict made at `revision` and resting on `keys` stands, whose credential is over with those that `is_end`
+    /// says when they are killed. It stands no more when any of them is.
+    pub(crate) fn standing(
+        &self,
+        revision: Revision,
+        keys: &[KeyDigest],
+        is_end: impl Fn(&KeyDigest) -> bool,
+    ) -> Standing {
         if revision.seq > self.applied().seq {
             return Standing::Ahead;
         }
@@ -192,10 +199,10 @@ impl RevocationIndex {
         let mut standing = Standing::Current;
         for key in keys {
             let Some(newest) = self.newest.get(key) else { continue };
-            if newest.kill > revision.seq {
+            if newest.kill > revision.seq && is_end(key) {
                 return Standing::Killed(key.kind);
             }
-            if newest.reauthorize > revision.seq {
+            if newest.kill.max(newest.reauthorize) > revision.seq {
                 standing = Standing::Stale;
             }
         }
@@ -212,6 +219,11 @@ mod tests {
 
     fn key(n: u8) -> KeyDigest {
         KeyDigest { kind: KeyKind::Session, id: [n; 16] }
+    }
+
+    /// Every key is one that the credential cannot outlive, but that of 7.
+    fn end(key: &KeyDigest) -> bool {
+        key.id != [7; 16]
     }
 
     fn kill(n: u8) -> Fact {
@@ -246,30 +258,42 @@ mod tests {
     fn an_entry_ends_older_verdicts_and_leaves_newer_ones() {
         let mut index = index(10);
         append(&mut index, &[kill(1)]);
-        assert_eq!(index.standing(START, &[key(1)]), Standing::Killed(KeyKind::Session));
-        assert_eq!(index.standing(at(11), &[key(1)]), Standing::Current);
-        assert_eq!(index.standing(START, &[key(2)]), Standing::Current);
+        assert_eq!(index.standing(START, &[key(1)], end), Standing::Killed(KeyKind::Session));
+        assert_eq!(index.standing(at(11), &[key(1)], end), Standing::Current);
+        assert_eq!(index.standing(START, &[key(2)], end), Standing::Current);
     }
 
     #[test]
     fn a_change_of_grants_sends_older_verdicts_back_and_a_kill_outweighs_it() {
         let mut index = index(10);
         append(&mut index, &[Fact { key: key(1), effect: Effect::Reauthorize, closes_per_second: 0 }]);
-        assert_eq!(index.standing(START, &[key(1)]), Standing::Stale);
-        assert_eq!(index.standing(at(11), &[key(1)]), Standing::Current);
+        assert_eq!(index.standing(START, &[key(1)], end), Standing::Stale);
+        assert_eq!(index.standing(at(11), &[key(1)], end), Standing::Current);
         append(&mut index, &[kill(2)]);
-        assert_eq!(index.standing(START, &[key(1), key(2)]), Standing::Killed(KeyKind::Session));
+        assert_eq!(index.standing(START, &[key(1), key(2)], end), Standing::Killed(KeyKind::Session));
+    }
+
+    #[test]
+    fn a_kill_that_the_credential_may_outlive_sends_older_verdicts_back_and_one_that_it_cannot_outweighs_it() {
+        let mut index = index(10);
+        append(&mut index, &[kill(7)]);
+        assert_eq!(index.standing(START, &[key(7), key(1)], end), Standing::Stale);
+        assert_eq!(index.standing(at(11), &[key(7), key(1)], end), Standing::Current);
+        append(&mut index, &[kill(1)]);
+        for keys in [[key(7), key(1)], [key(1), key(7)]] {
+            assert_eq!(index.standing(START, &keys, end), Standing::Killed(KeyKind::Session));
+        }
     }
 
     #[test]
     fn a_verdict_of_another_branch_is_sent_back() {
         let index = index(10);
-        assert_eq!(index.standing(Revision { seq: 10, chain: 101 }, &[]), Standing::Stale);
+        assert_eq!(index.standing(Revision { seq: 10, chain: 101 }, &[], end), Standing::Stale);
     }
 
     #[test]
     fn a_verdict_newer_than_what_is_applied_waits() {
-        assert_eq!(index(10).standing(at(11), &[]), Standing::Ahead);
+        assert_eq!(index(10).standing(at(11), &[], end), Standing::Ahead);
     }
 
     #[test]
@@ -279,8 +303,8 @@ mod tests {
             append(&mut index, &[kill(n)]);
         }
         assert_eq!(index.floor, at(11));
-        assert_eq!(index.standing(START, &[key(1)]), Standing::Stale);
-        assert_eq!(index.standing(at(11), &[key(2)]), Standing::Killed(KeyKind::Session));
+        assert_eq!(index.standing(START, &[key(1)], end), Standing::Stale);
+        assert_eq!(index.standing(at(11), &[key(2)], end), Standing::Killed(KeyKind::Session));
         assert_eq!(index.len(), 2);
     }
 
@@ -290,7 +314,7 @@ mod tests {
         for n in [1, 2, 1] {
             append(&mut index, &[kill(n)]);
         }
-        assert_eq!(index.standing(at(12), &[key(1)]), Standing::Killed(KeyKind::Session));
+        assert_eq!(index.standing(at(12), &[key(1)], end), Standing::Killed(KeyKind::Session));
     }
 
     #[test]
@@ -301,6 +325,6 @@ mod tests {
         assert_eq!(index.len(), 1);
         index.forget_old(NOW + Duration::from_secs(60));
         assert_eq!((index.len(), index.floor, index.applied()), (0, at(11), at(11)));
-        assert_eq!(index.standing(START, &[key(1)]), Standing::Stale);
+        assert_eq!(index.standing(START, &[key(1)], end), Standing::Stale);
     }
 }

@@ -113,6 +113,32 @@ impl Verdict {
 }
 
 impl Verdict {
+    /// Whether its credential is dead for ever once this key, which it rests on, was killed after the verdict was made.
+    ///
+    /// With its own key every credential is. What belongs to a session was issued before what it was judged by, so it is
+    /// dead with all that stands above it. What belongs to none, an API key or a ticket that was issued from one, is refused
+    /// for a while at most (PROTOCOL 0.1.1); and what a verdict only carries, a public key of a client, or grants by, a role,
+    /// is no end of the credential at all. Then only the authority can say.
+    pub(crate) fn is_over_with(&self, killed: &KeyDigest) -> bool {
+        match killed.kind {
+            KeyKind::Credential => {
+                let presented = (&self.reference.tenant, self.reference.credential);
+                let issued_from = (&self.principal.tenant, self.principal.credential);
+                let key = |(tenant, id): (&TenantId, CredentialId)| {
+                    KeyDigest::of(tenant, KeyKind::Credential, &id.to_string())
+                };
+                [presented, issued_from].into_iter().any(|own| key(own) == *killed)
+            }
+            KeyKind::Tenant
+            | KeyKind::Identity
+            | KeyKind::Session
+            | KeyKind::Client
+            | KeyKind::SigningKey
+            | KeyKind::Issuer => self.principal.session.is_some(),
+            KeyKind::Role => false,
+        }
+    }
+
     /// About how many bytes of memory it takes, for whoever keeps many.
     pub fn size(&self) -> usize {
         size_of::<Self>() + size_of::<Principal>() + size_of_val(&*self.keys) + self.principal.grants.size()

@@ -37,6 +37,12 @@ struct Script {
     /// By credential id: the number of who it is.
     admitted: HashMap<String, u8>,
     grants: Vec<(v1::Action, String)>,
+    /// The number of a public key that verdicts carry.
+    carried: Option<u8>,
+    /// Verdicts are on API keys.
+    without_sessions: bool,
+    /// The revision of verdicts, where it is not the head.
+    lagging: Option<Revision>,
     asked: Vec<v1::VerifyRequest>,
     answers_probes: bool,
     lease_ms: i64,
@@ -94,6 +100,9 @@ impl StandIn {
             credentials: HashMap::new(),
             admitted: HashMap::new(),
             grants: vec![(v1::Action::Subscribe, "news".into()), (v1::Action::Publish, "news".into())],
+            carried: None,
+            without_sessions: false,
+            lagging: None,
             asked: Vec::new(),
             answers_probes: true,
             lease_ms: LEASE_MS,
@@ -170,6 +179,22 @@ impl StandIn {
     /// What every verdict grants from now on.
     pub(crate) fn grants(&self, grants: &[(v1::Action, &str)]) {
         self.script().grants = grants.iter().map(|(action, pattern)| (*action, (*pattern).to_owned())).collect();
+    }
+
+    /// From now on every verdict carries the public key of this number, or none.
+    pub(crate) fn carries(&self, key: Option<u8>) {
+        self.script().carried = key;
+    }
+
+    /// From now on verdicts are on API keys, which belong to no session.
+    pub(crate) fn knows_api_keys(&self) {
+        self.script().without_sessions = true;
+    }
+
+    /// From now on verdicts know nothing of what is committed, or they do again.
+    pub(crate) fn lags(&self, lags: bool) {
+        let mut script = self.script();
+        script.lagging = lags.then(|| script.head());
     }
 
     /// Probes are answered or not.
@@ -310,6 +335,14 @@ impl Script {
         head == *position || self.log.first().is_some_and(is_beginning) || self.log.iter().any(is_entry)
     }
 
+    fn keys(&self, number: u8) -> impl Iterator<Item = KeyDigest> {
+        let carried =
+            self.carried.map(|key| KeyDigest::of(&tenant(), KeyKind::Credential, &credential(key).to_string()));
+        let without_sessions = self.without_sessions;
+        let own = keys(number).into_iter().filter(move |key| !(without_sessions && key.kind == KeyKind::Session));
+        own.chain(carried)
+    }
+
     fn allowed(&self, number: u8) -> v1::VerifyResponse {
         let id = credential(number).to_string();
         let grants = self
@@ -325,13 +358,13 @@ impl Script {
                     identity_id: identity(number).to_string(),
                     identity_kind: v1::IdentityKind::User.into(),
                     identity_name: "somebody".into(),
-                    session_id: session(number).to_string(),
+                    session_id: if self.without_sessions { String::new() } else { session(number).to_string() },
                     credential_id: id.clone(),
                     credential_kind: v1::CredentialKind::AccessToken.into(),
                     grants: grants.collect(),
                     scopes: Vec::new(),
                 }),
-                keys: keys(number).map(Into::into).to_vec(),
+                keys: self.keys(number).map(Into::into).collect(),
                 reference: Some(v1::CredentialReference { tenant: "demo".into(), credential_id: id }),
                 expires_in_ms: 600_000,
                 cache_ttl_ms: 60_000,
@@ -339,7 +372,7 @@ impl Script {
                 lease_class: 0,
                 signature_keys: Vec::new(),
             }),
-            revision: Some(self.head().into()),
+            revision: Some(self.lagging.unwrap_or_else(|| self.head()).into()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use portcullis_proto::auth::v1::revoke_request::Target;
 use serde_json::json;
-use test_harness::{Closed, Login, Site, Socket};
+use test_harness::{Closed, Login, Site, Socket, eventually};
 
 /// One socket on each gateway, opened with this token.
 async fn sockets(site: &Site, login: &Login) -> Vec<Socket> {
@@ -193,6 +193,40 @@ async fn a_socket_opened_with_an_api_key_dies_with_the_key_and_with_its_identity
 
     site.admin.disable("acme", "backend").await;
     assert_eq!(by_other.closed().await.code, 4512);
+}
+
+/// The gateway has a verdict on it that the first entry refuted, and the second time one that says no for a moment.
+#[tokio::test]
+async fn an_api_key_comes_back_as_soon_as_its_identity_may_and_was_never_let_in_meanwhile() {
+    let site = Site::start().await;
+    let (id, key) = site.admin.create_api_key("acme", "backend", &[]).await;
+    let mut socket = site.gateways[0].open().await;
+    assert!(socket.connect(Some(&key)).await.is_authenticated());
+
+    site.admin.revoke_identity("acme", "backend").await;
+    assert_eq!(socket.closed().await.code, 4512);
+    let mut socket = site.gateways[0].open().await;
+    assert!(socket.connect(Some(&key)).await.is_authenticated(), "a key is no session: it outlives what ends them");
+
+    site.admin.disable("acme", "backend").await;
+    assert_eq!(socket.closed().await.code, 4512);
+    let mut refused = site.gateways[0].open().await;
+    let answer = refused.try_connect(Some(&key)).await.expect("an answer before the close");
+    assert_eq!(answer.error().map(|(_, message)| message), Some("identity_disabled"));
+
+    site.admin.enable("acme", "backend").await;
+    let mut socket = eventually("the key to be let in again", || async {
+        let mut socket = site.gateways[0].open().await;
+        let answer = socket.try_connect(Some(&key)).await.ok()?;
+        answer.is_authenticated().then_some(socket)
+    })
+    .await;
+
+    site.admin.revoke("acme", Target::CredentialId(id)).await;
+    assert_eq!(socket.closed().await.code, 4510);
+    let mut refused = site.gateways[0].open().await;
+    let answer = refused.try_connect(Some(&key)).await.expect("an answer before the close");
+    assert_eq!(answer.error().map(|(_, message)| message), Some("credential_revoked"));
 }
 
 #[tokio::test]

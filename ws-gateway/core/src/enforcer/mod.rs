@@ -104,9 +104,11 @@ pub enum NotAdmitted {
         /// The entry to wait for.
         seq: u64,
     },
-    /// The verdict is too old to be judged here, or its grants changed: ask the authority again.
+    /// The verdict is too old to be judged here, or something that it rests on changed or was revoked after it was made,
+    /// without which its credential may be good: ask the authority again.
     Stale,
-    /// What the verdict rests on was revoked after it was made.
+    /// What the credential cannot be good without was revoked after the verdict was made: the authority would say so too,
+    /// and need not be asked.
     Revoked(Denial),
     /// A refresh that names another identity.
     OtherIdentity,
@@ -314,13 +316,19 @@ impl Enforcer {
     }
 
     fn refusal_of(&self, verdict: &Verdict) -> Option<NotAdmitted> {
-        let Some(index) = &self.index else { return Some(NotAdmitted::NotLive) };
-        match index.standing(verdict.revision, &verdict.keys) {
-            Standing::Current => None,
-            Standing::Ahead => Some(NotAdmitted::Ahead { seq: verdict.revision.seq }),
-            Standing::Stale => Some(NotAdmitted::Stale),
-            Standing::Killed(kind) => Some(NotAdmitted::Revoked(denial_of(kind))),
+        match self.standing_of(verdict) {
+            None => Some(NotAdmitted::NotLive),
+            Some(Standing::Current) => None,
+            Some(Standing::Ahead) => Some(NotAdmitted::Ahead { seq: verdict.revision.seq }),
+            Some(Standing::Stale) => Some(NotAdmitted::Stale),
+            Some(Standing::Killed(kind)) => Some(NotAdmitted::Revoked(denial_of(kind))),
         }
+    }
+
+    /// None before the first welcome.
+    fn standing_of(&self, verdict: &Verdict) -> Option<Standing> {
+        let index = self.index.as_ref()?;
+        Some(index.standing(verdict.revision, &verdict.keys, |killed| verdict.is_over_with(killed)))
     }
 }
 

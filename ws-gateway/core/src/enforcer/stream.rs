@@ -291,13 +291,13 @@ impl Enforcer {
             Judgement::Denied(refused) => return self.end(connection, refused.denial.into(), now),
             Judgement::Allowed(verdict) => verdict,
         };
-        let Some(index) = &self.index else { return };
-        match index.standing(verdict.revision, &verdict.keys) {
-            Standing::Killed(kind) => self.end(connection, close_of(kind), now),
-            // From before the entry that made us ask.
-            Standing::Stale => self.questions.repeat(connection),
-            Standing::Ahead => self.questions.repeat_after(connection, verdict.revision.seq),
-            Standing::Current => self.adopt(connection, &verdict, now),
+        match self.standing_of(&verdict) {
+            None => {}
+            Some(Standing::Killed(kind)) => self.end(connection, close_of(kind), now),
+            // From before the entry that made us ask, or one that ended something which the connection has no part in yet.
+            Some(Standing::Stale) => self.questions.repeat(connection),
+            Some(Standing::Ahead) => self.questions.repeat_after(connection, verdict.revision.seq),
+            Some(Standing::Current) => self.adopt(connection, &verdict, now),
         }
     }
 }

@@ -60,6 +60,10 @@ fn identity_key(n: u8) -> KeyDigest {
     KeyDigest::of(&tenant(), KeyKind::Identity, &IdentityId::from_bytes([n; 16]).to_string())
 }
 
+fn credential_key(n: u8) -> KeyDigest {
+    KeyDigest::of(&tenant(), KeyKind::Credential, &CredentialId::from_bytes([n; 16]).to_string())
+}
+
 /// A verdict for identity `n`, session `n`, credential `n`, made at `revision`.
 pub(super) fn verdict(n: u8, revision: Revision) -> Verdict {
     let id = |kind: v1::KeyKind, digest: KeyDigest| v1::Key { kind: kind as i32, id: digest.id.to_vec() };

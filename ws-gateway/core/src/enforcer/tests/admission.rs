@@ -21,6 +21,47 @@ fn a_verdict_made_before_a_revocation_admits_nobody_after_it_however_late_it_com
 }
 
 #[test]
+fn what_a_verdict_only_carries_is_no_end_of_its_credential_and_the_authority_is_asked_anew() {
+    let mut gateway = Gateway::live();
+    let mut carrying = verdict(1, rev(5));
+    carrying.keys = carrying.keys.iter().copied().chain([credential_key(9)]).collect();
+    let guard = gateway.register(1, &carrying).expect("admitted");
+    gateway.kill(credential_key(9));
+    assert_eq!(guard.check(T0), closed(CloseReason::CredentialRevoked), "what was set up with it is over");
+    assert_eq!(gateway.register(2, &carrying).err(), Some(NotAdmitted::Stale));
+    assert_eq!(gateway.enforcer.counts().authenticated, 1, "nobody is in on it");
+    assert!(gateway.register(2, &verdict(1, rev(6))).is_ok());
+    gateway.kill(session_key(1));
+    let dead = Some(NotAdmitted::Revoked(Denial::SessionRevoked));
+    assert_eq!(gateway.register(3, &carrying).err(), dead, "the authority need not be asked about a dead session");
+}
+
+#[test]
+fn what_belongs_to_no_session_dies_by_its_own_key_alone() {
+    for above in [identity_key(1), KeyDigest::of(&tenant(), KeyKind::Tenant, "acme")] {
+        let mut gateway = Gateway::live();
+        let mut key = verdict(1, rev(5));
+        Arc::make_mut(&mut key.principal).session = None;
+        key.keys = key.keys.iter().copied().filter(|key| key.kind != KeyKind::Session).collect();
+        gateway.kill(above);
+        assert_eq!(gateway.register(1, &key).err(), Some(NotAdmitted::Stale), "{:?}", above.kind);
+        gateway.kill(credential_key(1));
+        let dead = Some(NotAdmitted::Revoked(Denial::CredentialRevoked));
+        assert_eq!(gateway.register(1, &key).err(), dead, "{:?}", above.kind);
+    }
+}
+
+#[test]
+fn what_a_ticket_was_issued_from_dies_with_its_own_key() {
+    let mut gateway = Gateway::live();
+    let mut ticket = verdict(1, rev(5));
+    ticket.reference.credential = CredentialId::from_bytes([8; 16]);
+    ticket.keys = ticket.keys.iter().copied().chain([credential_key(8)]).collect();
+    gateway.kill(credential_key(1));
+    assert_eq!(gateway.register(1, &ticket).err(), Some(NotAdmitted::Revoked(Denial::CredentialRevoked)));
+}
+
+#[test]
 fn whoever_logs_in_again_after_the_revocation_is_admitted_and_stays() {
     let mut gateway = Gateway::live();
     gateway.kill(identity_key(1));

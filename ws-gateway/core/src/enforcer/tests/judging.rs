@@ -33,6 +33,23 @@ fn an_answer_from_before_the_change_of_grants_does_not_count() {
 }
 
 #[test]
+fn an_answer_that_carries_what_was_revoked_meanwhile_ends_nobody_and_counts_for_nothing() {
+    let mut gateway = Gateway::live();
+    let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
+    gateway.entry(&[identity_key(1)], v1::Effect::Reauthorize, T0);
+    let mut carrying = verdict(1, rev(6));
+    carrying.keys = carrying.keys.iter().copied().chain([credential_key(9)]).collect();
+    gateway.kill(credential_key(9));
+    let judgement = Judgement::Allowed(carrying);
+    gateway
+        .enforcer
+        .step(Input::Reverified { connection: ConnectionId::new(1), reference: reference(1), judgement }, T0);
+    assert_eq!((guard.check(T0), guard.fenced()), (Err(Stop::Suspended), None));
+    let out = gateway.tick(T0);
+    assert!(matches!(out[..], [Output::Reverify { .. }]), "asked once more: {out:?}");
+}
+
+#[test]
 fn whoever_gets_no_answer_about_changed_grants_in_time_is_closed() {
     let mut gateway = Gateway::live();
     let guard = gateway.register(1, &verdict(1, rev(5))).expect("admitted");
