@@ -21,6 +21,7 @@ const BREATH: Duration = Duration::from_millis(20);
 enum Piece {
     Log,
     Ended(Ended),
+    DeletedTenants,
     SigningKeys,
     Audit,
 }
@@ -31,6 +32,7 @@ impl Piece {
         match self {
             Self::Log => "log",
             Self::Ended(what) => what.word(),
+            Self::DeletedTenants => "deleted_tenants",
             Self::SigningKeys => "signing_keys",
             Self::Audit => "audit",
         }
@@ -57,8 +59,8 @@ impl Housekeeping {
         entropy: Arc<dyn Entropy>,
         shutdown: Shutdown,
     ) -> Self {
-        let pieces = [Piece::Log, Piece::SigningKeys, Piece::Audit].into_iter().chain(Ended::ALL.map(Piece::Ended));
-        pieces.for_each(|piece| metrics.begin_removing(piece.word()));
+        let pieces = [Piece::Log, Piece::DeletedTenants, Piece::SigningKeys, Piece::Audit];
+        pieces.into_iter().chain(Ended::ALL.map(Piece::Ended)).for_each(|piece| metrics.begin_removing(piece.word()));
         Self { authority, rules: config.kept(), every: config.every(), metrics, entropy, shutdown }
     }
 
@@ -73,6 +75,7 @@ impl Housekeeping {
             for what in Ended::ALL {
                 self.remove(Piece::Ended(what)).await;
             }
+            self.remove(Piece::DeletedTenants).await;
             self.remove(Piece::SigningKeys).await;
             self.remove(Piece::Audit).await;
             match self.authority.store().horizon().await {
@@ -119,6 +122,7 @@ impl Housekeeping {
         match piece {
             Piece::Log => authority.compact_log(rules).await,
             Piece::Ended(what) => Ok(authority.remove_ended(rules, what).await?),
+            Piece::DeletedTenants => Ok(authority.empty_deleted_tenants().await?),
             Piece::SigningKeys => Ok(authority.remove_signing_keys(rules).await?),
             Piece::Audit => authority.remove_audit(rules).await,
         }

@@ -194,12 +194,12 @@ impl Before {
         subject.ok_or(StoreError::Corrupt { what: "an answer about no number" })
     }
 
-    /// The tenant that it was about, as it is now. Tenants are never removed.
+    /// The tenant that it was about, as it is now. Tenants are never removed: of a deleted one the tombstone stays.
     pub(crate) async fn tenant(&mut self, name: &TenantId) -> Result<Tenant, StoreError> {
         self.view.tenant(name).await?.ok_or(StoreError::Corrupt { what: "an answer without its tenant" })
     }
 
-    /// The identity that it was about, as it is now. Identities are never removed.
+    /// The identity that it was about, as it is now. Identities are never removed while their tenant is there.
     pub(crate) async fn identity(&mut self, tenant: &TenantId) -> Result<Identity, StoreError> {
         let id: IdentityId = self.subject()?;
         let found = self.view.identity(tenant, &IdentityRef::Id(id)).await?;

@@ -9,7 +9,7 @@ use crate::password_changes::held;
 use crate::passwords::{HashError, InvalidPassword, UnfitHash};
 use crate::{
     Attributes, Authority, BeginError, Committed, IdentityFilter, Label, ListError, MAX_GRANT_BYTES, Page, Paged,
-    ReadView, StoreError, WriteTx,
+    ReadView, StoreError, TenantState, WriteTx,
 };
 
 /// The most roles that one identity holds.
@@ -250,7 +250,8 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok(before.identity(&new.tenant).await?),
         };
-        change.tenant(&new.tenant).await?.ok_or(CreateIdentityError::TenantNotFound)?;
+        let tenant = change.tenant(&new.tenant).await?.filter(|tenant| tenant.state != TenantState::Deleted);
+        tenant.ok_or(CreateIdentityError::TenantNotFound)?;
         match unholdable(&mut *change, &new.tenant, &roles).await? {
             Some(Unholdable::Missing(role)) => return Err(CreateIdentityError::RoleNotFound(role)),
             Some(Unholdable::TooLarge) => return Err(CreateIdentityError::TooManyGrants),

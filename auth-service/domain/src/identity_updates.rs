@@ -1,18 +1,22 @@
-//! What is said of an identity, and its roles.
+//! What is said of an identity, its name, and its roles.
 //!
-//! Guarantees: a change of roles writes its event in the same transaction. An update that names a version is refused when
+//! Authority rests on ids, so another name ends nothing: sessions, keys, the password and the subjects of issuers stay. The
+//! name of before logs nobody in any more and is free; whoever has it next has nothing of this identity.
+//! Guarantees: a change of roles or of the name, which gateways tell back ends and clients, writes its event in the same
+//! transaction. An update that names a version is refused when
 //! somebody else was faster.
 
-use portcullis_types::{RoleName, TenantId};
+use portcullis_types::{IdentityName, RoleName, TenantId};
 
 use crate::asking::Begun;
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Target};
 use crate::identities::{Unholdable, distinct, unholdable};
 use crate::identity_states::again;
+use crate::outrun::{Outrun, unless_outrun};
 use crate::{
     Attributes, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, Label, MAX_GRANT_BYTES,
-    MAX_ROLES_HELD, ReadView, StoreError, WriteTx,
+    MAX_ROLES_HELD, ReadView, StoreError, TOMBSTONE, WriteTx,
 };
 
 /// Which identity shall be how. What is absent stays as it is.
@@ -22,6 +26,8 @@ pub struct IdentityUpdate {
     pub tenant: TenantId,
     /// Which.
     pub which: IdentityRef,
+    /// What it logs in with.
+    pub name: Option<IdentityName>,
     /// What people call it; `Some(None)`: nothing.
     pub display_name: Option<Option<Label>>,
     /// All its attributes.
@@ -41,6 +47,12 @@ pub enum UpdateIdentityError {
     /// It was changed since it was read.
     #[error("the identity was changed since it was read")]
     Stale,
+    /// The name is taken.
+    #[error("an identity of this name exists in the tenant")]
+    NameTaken,
+    /// The name is one of a tombstone.
+    #[error("the names of identities do not begin with {TOMBSTONE}")]
+    NameReserved,
     /// There is no such role.
     #[error("no such role: {0}")]
     RoleNotFound(RoleName),
@@ -56,6 +68,16 @@ pub enum UpdateIdentityError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Outrun for UpdateIdentityError {
+    fn is_outrun(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_outrun(),
+            Self::Begin(error) => error.is_outrun(),
+            _ => false,
+        }
+    }
 }
 
 impl Authority {
@@ -82,14 +104,23 @@ impl Authority {
         Ok((identity, committed))
     }
 
-    /// Updates an identity. An entry is made only for other roles than it had.
+    /// Updates an identity. An entry is made only for another name than it had, or other roles.
     pub async fn update_identity(
         &self,
         actor: &Actor,
         update: IdentityUpdate,
     ) -> Result<(Identity, Option<Committed>), UpdateIdentityError> {
+        // Of several who want one name at once.
+        unless_outrun(|| self.update_identity_once(actor, update.clone())).await
+    }
+
+    async fn update_identity_once(
+        &self,
+        actor: &Actor,
+        update: IdentityUpdate,
+    ) -> Result<(Identity, Option<Committed>), UpdateIdentityError> {
         let said = fields_told(&update);
-        let IdentityUpdate { tenant, which, display_name, attributes, roles, from_version } = update;
+        let IdentityUpdate { tenant, which, name, display_name, attributes, roles, from_version } = update;
         let roles = roles.map(|roles| distinct(roles).ok_or(UpdateIdentityError::TooManyRoles)).transpose()?;
         let mut change = match self.begin_named_urgently(actor, &tenant).await? {
             Begun::New(change) => change,
@@ -98,6 +129,11 @@ impl Authority {
         let mut identity = living(&mut *change, &tenant, &which).await?;
         if from_version.is_some_and(|version| version != identity.version) {
             return Err(UpdateIdentityError::Stale);
+        }
+        let renamed = name.filter(|name| *name != identity.name);
+        if let Some(name) = &renamed {
+            refuse_taken(&mut *change, &tenant, name).await?;
+            identity.name = name.clone();
         }
         identity.display_name = display_name.unwrap_or(identity.display_name);
         identity.attributes = attributes.unwrap_or(identity.attributes);
@@ -114,7 +150,7 @@ impl Authority {
         }
         let identity = again(&mut *change, &identity).await?;
         let subject = identity.id.to_string();
-        if others.is_none() {
+        if others.is_none() && renamed.is_none() {
             change.commit(subject, self.now()).await?;
             return Ok((identity, None));
         }
@@ -141,6 +177,7 @@ impl Authority {
 /// Which fields are set, by name: what a tenant says of a person stays out of the trail, whose rows are never changed.
 fn fields_told(update: &IdentityUpdate) -> Detail {
     let fields = [
+        update.name.is_some().then_some("name"),
         update.display_name.is_some().then_some("display_name"),
         update.attributes.is_some().then_some("attributes"),
         update.roles.is_some().then_some("roles"),
@@ -156,6 +193,20 @@ async fn living(
 ) -> Result<Identity, UpdateIdentityError> {
     let found = view.identity(tenant, which).await?;
     found.filter(|identity| identity.state != IdentityState::Deleted).ok_or(UpdateIdentityError::NotFound)
+}
+
+async fn refuse_taken(
+    view: &mut dyn ReadView,
+    tenant: &TenantId,
+    name: &IdentityName,
+) -> Result<(), UpdateIdentityError> {
+    if name.as_str().starts_with(TOMBSTONE) {
+        return Err(UpdateIdentityError::NameReserved);
+    }
+    match view.identity(tenant, &IdentityRef::Name(name.clone())).await? {
+        Some(_) => Err(UpdateIdentityError::NameTaken),
+        None => Ok(()),
+    }
 }
 
 async fn refuse_unholdable(

@@ -9,7 +9,7 @@ use portcullis_types::{ClassOverBound, LeaseClass, TenantId};
 use crate::asking::Begun;
 use crate::audit::{About, Actor};
 use crate::batch::{Batch, Reason, Target};
-use crate::{Authority, BeginError, Committed, StoreError, Tenant};
+use crate::{Authority, BeginError, Committed, StoreError, Tenant, TenantState};
 
 /// Why a tenant has no other class.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,8 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok((before.tenant(name).await?, before.maybe_committed())),
         };
-        let mut tenant = tx.tenant(name).await?.ok_or(SetLeaseClassError::TenantNotFound)?;
+        let tenant = tx.tenant(name).await?.filter(|tenant| tenant.state != TenantState::Deleted);
+        let mut tenant = tenant.ok_or(SetLeaseClassError::TenantNotFound)?;
         if tenant.lease_class == class {
             tx.commit(name.to_string(), self.now()).await?;
             return Ok((tenant, None));

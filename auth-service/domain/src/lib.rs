@@ -61,6 +61,7 @@ mod sessions;
 mod signature_keys;
 mod standing;
 mod store;
+mod tenant_deletion;
 mod tenant_states;
 mod tenants;
 mod tickets;
@@ -153,7 +154,7 @@ pub use store::{
     LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView, RetentionReads,
     RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow,
     SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, SubjectReads, SubjectWrites,
-    SubjectsOf, TextMatch, TicketReads, WithParent, WriteTx,
+    SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch, TicketReads, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

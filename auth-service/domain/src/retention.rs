@@ -30,8 +30,10 @@
 //! A row may go when every verdict that could be asked for is a denial with it, for ever, and is a denial without it: what
 //! has no row is unknown, and what is unknown is refused. That is judged by the row's own end alone, never by its being
 //! revoked: something revoked is kept until it would have ended anyway.
-//! - **Tenants, identities, client applications, issuers** and the binding of their subjects are kept for ever: names,
-//!   subjects and client ids come back, and `revoked_seq` is what tells their new lives from the old ones.
+//! - **Tenants** are kept for ever, deleted ones as tombstones whose names never come back. So everything beneath a deleted
+//!   tenant goes at once: with its row it is refused by the tombstone, and without one as unknown. See `tenant_deletion`.
+//! - **Identities, client applications, issuers** and the binding of their subjects are kept for as long as their tenant:
+//!   names, subjects and client ids come back, and `revoked_seq` is what tells their new lives from the old ones.
 //! - **Access tokens, cookies, refresh tokens** go [`RetentionRules::tokens`] after their end. Every one of a session ends with
 //!   it at the latest, and a socket ends with what it rests on. A successor stays while its predecessor has not ended: whoever
 //!   presents a spent token must find it, because that is how a theft is noticed.
@@ -140,14 +142,14 @@ pub enum Tidied {
 }
 
 /// The one transaction that tidies.
-struct Turn {
-    tx: Box<dyn WriteTx>,
+pub(crate) struct Turn {
+    pub(crate) tx: Box<dyn WriteTx>,
     since: Boottime,
 }
 
 impl Authority {
     /// Begins a transaction that tidies, unless another one does.
-    async fn turn(&self) -> Result<Option<Turn>, StoreError> {
+    pub(crate) async fn turn(&self) -> Result<Option<Turn>, StoreError> {
         let mut tx = self.store().write().await?;
         let since = self.clock().boottime();
         Ok(tx.take_turn().await?.then_some(Turn { tx, since }))
@@ -160,7 +162,7 @@ impl Authority {
         self.now().min(wall + passed + CLOCKS).saturating_sub(kept)
     }
 
-    async fn end_turn(&self, turn: Turn, rows: u64) -> Result<Tidied, StoreError> {
+    pub(crate) async fn end_turn(&self, turn: Turn, rows: u64) -> Result<Tidied, StoreError> {
         turn.tx.commit().await?;
         Ok(Tidied::Removed { rows, held: self.clock().boottime().saturating_since(turn.since) })
     }

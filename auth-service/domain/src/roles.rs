@@ -6,7 +6,7 @@ use crate::asking::Begun;
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Target};
 use crate::outrun::{Outrun, unless_outrun};
-use crate::{Authority, BeginError, Committed, Etag, Grant, MAX_GRANTS, ReadView, StoreError};
+use crate::{Authority, BeginError, Committed, Etag, Grant, MAX_GRANTS, ReadView, StoreError, TenantState};
 
 /// The most roles that a tenant has.
 pub const MAX_ROLES: u64 = 1_000;
@@ -148,7 +148,8 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(before) => return Ok((role, before.maybe_committed())),
         };
-        tx.tenant(&role.tenant).await?.ok_or(PutRoleError::TenantNotFound)?;
+        let tenant = tx.tenant(&role.tenant).await?.filter(|tenant| tenant.state != TenantState::Deleted);
+        tenant.ok_or(PutRoleError::TenantNotFound)?;
         tx.hold_role(&role.tenant, &role.name).await?;
         let before = tx.role(&role.tenant, &role.name).await?;
         if from.is_some_and(|from| before.as_ref().map(Role::etag) != Some(from)) {

@@ -3,7 +3,7 @@
 //! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
 //! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
 //! not on this chain. So is a service token, which also dies with its key. What else has no session dies only by its own
-//! key, and is refused while its identity is disabled or its tenant suspended, and for ever once its identity is deleted;
+//! key, and is refused while its identity is disabled or its tenant suspended, and for ever once one of them is deleted;
 //! but a signature key of an identity dies also with what ends the identity's sessions: one of them registered it.
 
 #[cfg(test)]
@@ -132,6 +132,7 @@ impl Standing {
             return Err(Denial::permanent(DenyReason::SessionRevoked));
         }
         match (self.identity.state, self.tenant.state) {
+            (_, TenantState::Deleted) => Err(Denial::permanent(DenyReason::TenantRevoked)),
             (IdentityState::Deleted, _) => Err(Denial::permanent(DenyReason::IdentityDisabled)),
             (_, TenantState::Suspended) => Err(Denial::transient(DenyReason::TenantRevoked)),
             (IdentityState::Disabled, TenantState::Active) => Err(Denial::transient(DenyReason::IdentityDisabled)),

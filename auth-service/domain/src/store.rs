@@ -28,6 +28,7 @@ mod sealed;
 mod signature_keys;
 mod standing;
 mod subjects;
+mod tenant_deletion;
 mod tickets;
 
 use std::fmt;
@@ -55,6 +56,7 @@ pub use self::sealed::{SealedReads, SealedWrites};
 pub use self::signature_keys::{HeldKey, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows, WithParent};
 pub use self::subjects::{SubjectReads, SubjectWrites, SubjectsOf};
+pub use self::tenant_deletion::{TenantDeletionReads, TenantDeletionWrites};
 pub use self::tickets::TicketReads;
 use crate::audit::AuditEntry;
 use crate::{
@@ -204,6 +206,7 @@ pub trait ReadView:
     + AuditReads
     + AuditRemovalReads
     + RetentionReads
+    + TenantDeletionReads
     + Send
 {
     /// The head, read before anything else of this snapshot.
@@ -297,6 +300,7 @@ pub trait WriteTx:
     + SealedWrites
     + SignatureKeyWrites
     + SubjectWrites
+    + TenantDeletionWrites
     + AuditWrites
     + AuditRemovalWrites
 {

@@ -1,14 +1,14 @@
 //! Whether a tenant may act, and what people call it.
 //!
 //! Suspending ends every session in the tenant for ever by one event, and refuses the rest by state: API keys, passwords
-//! and certificates work again when it is reinstated.
+//! and certificates work again when it is reinstated. How a tenant ends is in `tenant_deletion`.
 
 use portcullis_types::TenantId;
 
 use crate::asking::Begun;
 use crate::audit::{About, Actor};
 use crate::batch::{Batch, Reason, Target};
-use crate::{Authority, BeginError, Committed, Label, StoreError, Tenant, TenantState, WriteTx};
+use crate::{Authority, BeginError, Committed, Label, ReadView, StoreError, Tenant, TenantState, WriteTx};
 
 /// Why a tenant was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +17,11 @@ pub enum ChangeTenantError {
     #[error("no such tenant")]
     NotFound,
     /// Nobody could administer any more.
-    #[error("the system tenant cannot be suspended")]
+    #[error("the system tenant cannot be suspended or deleted")]
     System,
+    /// Only a suspended tenant can be deleted.
+    #[error("the tenant is not suspended: suspend it first, and delete it when nobody misses it")]
+    NotSuspended,
     /// It was changed since it was read.
     #[error("the tenant was changed since it was read")]
     Stale,
@@ -43,7 +46,7 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok(before.tenant(name).await?),
         };
-        let mut tenant = change.tenant(name).await?.ok_or(ChangeTenantError::NotFound)?;
+        let mut tenant = living(&mut *change, name).await?;
         if from_version.is_some_and(|version| version != tenant.version) {
             return Err(ChangeTenantError::Stale);
         }
@@ -66,7 +69,7 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok((before.tenant(name).await?, before.committed()?)),
         };
-        let mut tenant = change.tenant(name).await?.ok_or(ChangeTenantError::NotFound)?;
+        let mut tenant = living(&mut *change, name).await?;
         tenant.state = TenantState::Suspended;
         let mut tenant = self.put_tenant(&mut *change, actor, tenant, "tenant.suspend").await?;
         let batch = Batch::kill(Target::Tenant(name.clone()), Reason::Disabled);
@@ -81,7 +84,7 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(mut before) => return Ok(before.tenant(name).await?),
         };
-        let mut tenant = change.tenant(name).await?.ok_or(ChangeTenantError::NotFound)?;
+        let mut tenant = living(&mut *change, name).await?;
         tenant.state = TenantState::Active;
         let tenant = self.put_tenant(&mut *change, actor, tenant, "tenant.reinstate").await?;
         change.commit(tenant.name.to_string(), self.now()).await?;
@@ -103,4 +106,10 @@ impl Authority {
         tx.insert_audit(&self.audit(actor, &tenant.name, action, About::Tenant(tenant.name.clone()))).await?;
         Ok(tenant)
     }
+}
+
+/// A tenant that exists and is not deleted.
+async fn living(view: &mut dyn ReadView, name: &TenantId) -> Result<Tenant, ChangeTenantError> {
+    let found = view.tenant(name).await?;
+    found.filter(|tenant| tenant.state != TenantState::Deleted).ok_or(ChangeTenantError::NotFound)
 }

@@ -13,6 +13,8 @@ pub enum TenantState {
     Active,
     /// Everything in it is refused.
     Suspended,
+    /// It is gone for ever: a tombstone, whose name and newest entry are kept and nothing else.
+    Deleted,
 }
 
 /// A customer.
@@ -37,8 +39,8 @@ pub struct Tenant {
 /// Why a tenant was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateTenantError {
-    /// The name is taken.
-    #[error("a tenant of this name exists")]
+    /// The name is taken, or was: a deleted tenant's is not given again.
+    #[error("a tenant of this name exists, or existed and was deleted")]
     Exists,
     /// The class lasts longer than the bound.
     #[error(transparent)]

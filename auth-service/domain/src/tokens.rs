@@ -122,7 +122,7 @@ impl Authority {
         if identity.state != IdentityState::Active {
             return Err(IssueError::Disabled);
         }
-        if tx.tenant(&request.tenant).await?.is_none_or(|tenant| tenant.state == TenantState::Suspended) {
+        if tx.tenant(&request.tenant).await?.is_none_or(|tenant| tenant.state != TenantState::Active) {
             return Err(IssueError::Suspended);
         }
         let (device, client) = (request.device, request.client);

@@ -21,7 +21,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        admitted.act(Scope::Issue, &tenant)?;
+        self.act(&admitted, Scope::Issue, &tenant).await?;
         let caller = self.named_caller(admitted.caller(), "CreateApiKey", &asked.request_id, &asked)?;
         let new = NewApiKey {
             tenant,
@@ -44,7 +44,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let page = wire::page(asked.page_size, &asked.page_token)?;
         let page = self.authority.api_keys(&tenant, &which, asked.only_active, page).await?;
         let (api_keys, next_page_token) = wire::paged(page, to_wire);
@@ -55,7 +55,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let key = self.authority.api_key(&tenant, key_id(&asked.id)?).await?;
         let key = key.ok_or_else(|| Failure::new(Reason::ApiKeyNotFound, "no such API key"))?;
         Ok(v1::GetApiKeyResponse { api_key: Some(to_wire(key)) })
@@ -68,7 +68,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::Issue, &tenant)?;
+        self.act(&admitted, Scope::Issue, &tenant).await?;
         let caller = self.named_caller(admitted.caller(), "RotateApiKey", &asked.request_id, &asked)?;
         let rotation = RotateApiKey {
             tenant,

@@ -23,7 +23,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let Some(v1::begin_authentication_request::Method::Password(method)) = asked.method else {
             return Err(Failure::field("method", "is needed"));
         };
@@ -56,7 +56,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let continuation = Secret::from(asked.continuation);
         let proof = match asked.proof.ok_or_else(|| Failure::field("proof", "is needed"))? {
             Given::TotpCode(code) => Proof::TotpCode(Secret::from(code)),

@@ -12,7 +12,8 @@ use http::{HeaderMap, header};
 use portcullis_types::{Secret, TenantId, Timestamp};
 use tonic::Request;
 
-use super::errors::{Failure, Reason};
+use super::Api;
+use super::errors::{Failure, Reason, tenant_not_found};
 use crate::tls::{CallerCertificate, Peer};
 
 /// A caller that was let in, and what it presented, so that a long call can ask again.
@@ -102,6 +103,23 @@ impl Admitted {
     pub(crate) fn act_anywhere(&self, scope: Scope) -> Result<Actor, Failure> {
         self.caller.require_any_tenant(scope)?;
         Ok(Actor::caller(&self.caller))
+    }
+}
+
+impl Api {
+    /// For the audit trail, once the caller may do this in this tenant, and the tenant is not deleted.
+    pub(super) async fn act(&self, admitted: &Admitted, scope: Scope, tenant: &TenantId) -> Result<Actor, Failure> {
+        let actor = admitted.act(scope, tenant)?;
+        // Who is of a tenant is known no more once it is deleted.
+        if admitted.caller.tenant != *tenant {
+            self.refuse_deleted(tenant).await?;
+        }
+        Ok(actor)
+    }
+
+    /// A deleted tenant is answered as one that there is not.
+    pub(super) async fn refuse_deleted(&self, tenant: &TenantId) -> Result<(), Failure> {
+        if self.authority.is_deleted(tenant).await? { Err(tenant_not_found()) } else { Ok(()) }
     }
 }
 

@@ -22,6 +22,7 @@ impl Api {
         let asked = request.into_inner();
         let actor = self.named(actor, "RegisterCertificate", &asked.request_id, &asked)?;
         let (tenant, identity) = wire::identity_ref(asked.identity)?;
+        self.refuse_deleted(&tenant).await?;
         let name = CertificateName::try_from(asked.certificate_name.as_str());
         let new = NewCertificate {
             tenant,
@@ -43,7 +44,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let page = wire::page(asked.page_size, &asked.page_token)?;
         let page = self.authority.client_certificates(&tenant, &which, asked.only_active, page).await?;
         let (certificates, next_page_token) = wire::paged(page, to_wire);
@@ -57,7 +58,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let id = CredentialId::try_from(asked.id.as_str()).map_err(Failure::name("id"))?;
         let found = self.authority.client_certificate(&tenant, id).await?;
         let found = found.ok_or_else(|| Failure::new(Reason::CertificateNotFound, "no such registration"))?;

@@ -20,7 +20,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let actor = self.named(actor, "IssueTokens", &asked.request_id, &asked)?;
         let wanted = IssueTokens {
             tenant,
@@ -56,7 +56,7 @@ impl Api {
         let asked = request.into_inner();
         let reason = reason_of(asked.reason());
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::Revoke, &tenant)?;
+        let actor = self.act(&admitted, Scope::Revoke, &tenant).await?;
         let pace = match asked.closes_per_second {
             0 => None,
             asked => Some(Pace::try_from(asked).map_err(Failure::name("closes_per_second"))?),

@@ -21,7 +21,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "CreateIdentity", &asked.request_id, &asked)?;
         let new = NewIdentity {
             kind: wire::identity_kind(asked.kind())?,
@@ -42,7 +42,7 @@ impl Api {
     ) -> Result<v1::GetIdentityResponse, Failure> {
         let admitted = admitted(&request)?;
         let (tenant, which) = wire::identity_ref(request.into_inner().identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let identity = self.authority.identity(&tenant, &which).await?.ok_or_else(identity_not_found)?;
         Ok(v1::GetIdentityResponse { identity: Some(wire::identity_to_wire(identity)) })
     }
@@ -54,7 +54,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         if !(1..=MOST_REFERENCES).contains(&asked.identities.len()) {
             return Err(Failure::field("identities", "must be 1 to 100"));
         }
@@ -74,7 +74,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let filter = filter_of(&asked)?;
         let page = wire::page(asked.page_size, &asked.page_token)?;
         let page = self.authority.identities(&tenant, &filter, page).await?;
@@ -89,11 +89,12 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "UpdateIdentity", &asked.request_id, &asked)?;
         let mut update = IdentityUpdate {
             tenant,
             which,
+            name: None,
             display_name: None,
             attributes: None,
             roles: None,
@@ -105,13 +106,19 @@ impl Api {
         }
         for path in &paths {
             match path.as_str() {
+                "name" => update.name = Some(IdentityName::try_from(&*asked.name).map_err(Failure::name("name"))?),
                 "display_name" => update.display_name = Some(wire::label("display_name", &asked.display_name)?),
                 "attributes" => {
                     let attributes = Attributes::try_from(asked.attributes.clone());
                     update.attributes = Some(attributes.map_err(Failure::name("attributes"))?);
                 }
                 "roles" => update.roles = Some(wire::roles("roles", &asked.roles)?),
-                _ => return Err(Failure::field("update_mask", "must hold display_name, attributes and roles only")),
+                _ => {
+                    return Err(Failure::field(
+                        "update_mask",
+                        "must hold name, display_name, attributes and roles only",
+                    ));
+                }
             }
         }
         let (identity, committed) = self.authority.update_identity(&actor, update).await?;
@@ -129,7 +136,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "DisableIdentity", &asked.request_id, &asked)?;
         let (identity, committed) = self.authority.disable_identity(&actor, &tenant, &which).await?;
         Ok(v1::DisableIdentityResponse {
@@ -144,7 +151,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "EnableIdentity", &asked.request_id, &asked)?;
         let identity = self.authority.enable_identity(&actor, &tenant, &which).await?;
         Ok(v1::EnableIdentityResponse { identity: Some(wire::identity_to_wire(identity)) })
@@ -154,7 +161,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "DeleteIdentity", &asked.request_id, &asked)?;
         let (identity, committed) = self.authority.delete_identity(&actor, &tenant, &which).await?;
         Ok(v1::DeleteIdentityResponse {
@@ -172,7 +179,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "SetPassword", &asked.request_id, &asked)?;
         let password = Secret::from(asked.password);
         let committed = self.authority.set_password(&actor, &tenant, &which, password).await?;
@@ -187,7 +194,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "SetIdentityRoles", &asked.request_id, &asked)?;
         let roles = wire::roles("roles", &asked.roles)?;
         let (identity, committed) = self.authority.set_identity_roles(&actor, &tenant, &which, roles).await?;

@@ -30,7 +30,7 @@ impl Api {
     async fn read_issuers(&self, request: Request<v1::ListIssuersRequest>) -> Result<v1::ListIssuersResponse, Failure> {
         let admitted = admitted(&request)?;
         let tenant = wire::tenant("tenant", &request.into_inner().tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let issuers = self.authority.issuers(&tenant).await?;
         Ok(v1::ListIssuersResponse { issuers: issuers.into_iter().map(to_wire).collect() })
     }
@@ -43,6 +43,7 @@ impl Api {
         let asked = request.into_inner();
         let actor = self.named(actor, "RevokeIssuer", &asked.request_id, &asked)?;
         let (tenant, name) = (wire::tenant("tenant", &asked.tenant)?, issuer_name(&asked.name)?);
+        self.refuse_deleted(&tenant).await?;
         let committed = self.authority.revoke_issuer(&actor, &tenant, &name, reason_of(asked.reason())).await?;
         let (revision, committed_at) = told(committed);
         Ok(v1::RevokeIssuerResponse { revision, enforced_within_ms: self.enforced_within_ms(), committed_at })
@@ -53,6 +54,7 @@ impl Api {
         let asked = request.into_inner();
         let actor = self.named(actor, "RemoveIssuer", &asked.request_id, &asked)?;
         let (tenant, name) = (wire::tenant("tenant", &asked.tenant)?, issuer_name(&asked.name)?);
+        self.refuse_deleted(&tenant).await?;
         let (revision, committed_at) = told(self.authority.remove_issuer(&actor, &tenant, &name).await?);
         Ok(v1::RemoveIssuerResponse { revision, enforced_within_ms: self.enforced_within_ms(), committed_at })
     }

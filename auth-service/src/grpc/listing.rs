@@ -21,7 +21,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let id = SessionId::try_from(asked.session_id.as_str()).map_err(Failure::name("session_id"))?;
         let session = self.authority.session(&tenant, id).await?.ok_or_else(target_not_found)?;
         Ok(v1::GetSessionResponse { session: Some(session_to_wire(session)) })
@@ -34,7 +34,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let filter = SessionFilter {
             device: wire::label("device", &asked.device)?,
             client: wire::client("client_id", &asked.client_id)?,
@@ -55,7 +55,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let id = CredentialId::try_from(asked.credential_id.as_str()).map_err(Failure::name("credential_id"))?;
         let credential = self.authority.credential(&tenant, id).await?.ok_or_else(target_not_found)?;
         Ok(v1::GetCredentialResponse { credential: Some(credential_to_wire(credential)) })
@@ -68,7 +68,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let kind = kind_of(asked.kind())?;
         let session = match asked.session_id.as_str() {
             "" => None,

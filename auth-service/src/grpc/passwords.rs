@@ -20,7 +20,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let actor = self.named(actor, "ChangePassword", &asked.request_id, &asked)?;
         let (current, new) = (Secret::from(asked.current_password), Secret::from(asked.new_password));
         let from = client_address(&asked.client_address)?;
@@ -36,7 +36,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "ResetPassword", &asked.request_id, &asked)?;
         let temporary = Secret::from(asked.temporary_password);
         let reset = if temporary.is_empty() { Reset::Token } else { Reset::Temporary(temporary) };
@@ -77,7 +77,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "ImportPassword", &asked.request_id, &asked)?;
         let committed = self.authority.import_password(&actor, &tenant, &identity, &asked.hash).await?;
         Ok(v1::ImportPasswordResponse {

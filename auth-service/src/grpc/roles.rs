@@ -16,7 +16,7 @@ impl Api {
         let whole = request.into_inner();
         let asked = whole.role.as_ref().ok_or_else(|| Failure::field("role", "is needed"))?;
         let tenant = wire::tenant("role.tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "PutRole", &whole.request_id, &whole)?;
         let role = Role {
             tenant,
@@ -35,7 +35,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let name = RoleName::try_from(asked.name.as_str()).map_err(Failure::name("name"))?;
         let role = self.authority.role(&tenant, &name).await?.ok_or_else(|| role_not_found(&asked.name))?;
         Ok(v1::GetRoleResponse { role: Some(wire::role_to_wire(role)) })
@@ -45,7 +45,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "DeleteRole", &asked.request_id, &asked)?;
         let name = RoleName::try_from(asked.name.as_str()).map_err(Failure::name("name"))?;
         let committed = self.authority.delete_role(&actor, &tenant, &name).await?;
@@ -56,7 +56,7 @@ impl Api {
     async fn read_roles(&self, request: Request<v1::ListRolesRequest>) -> Result<v1::ListRolesResponse, Failure> {
         let admitted = admitted(&request)?;
         let tenant = wire::tenant("tenant", &request.get_ref().tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let roles = self.authority.roles(&tenant).await?;
         Ok(v1::ListRolesResponse { roles: roles.into_iter().map(wire::role_to_wire).collect() })
     }

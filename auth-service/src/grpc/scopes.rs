@@ -36,6 +36,7 @@ pub(crate) const METHODS: &[Method] = &[
     method("/portcullis.auth.v1.TenantsService/UpdateTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/SuspendTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/ReinstateTenant", Scope::Admin),
+    method("/portcullis.auth.v1.TenantsService/DeleteTenant", Scope::Admin),
     method("/portcullis.auth.v1.TenantsService/SetLeaseClass", Scope::Admin),
     method("/portcullis.auth.v1.IdentitiesService/CreateIdentity", Scope::IdentityWrite),
     method("/portcullis.auth.v1.IdentitiesService/GetIdentity", Scope::IdentityRead),

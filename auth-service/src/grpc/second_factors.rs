@@ -16,7 +16,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "EnrolTotp", &asked.request_id, &asked)?;
         let enrolment = self.authority.enrol_totp(&actor, &tenant, &identity).await?;
         let (secret, shown_before) = once(enrolment.as_ref().map(|enrolment| &enrolment.secret))?;
@@ -29,7 +29,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "ConfirmTotp", &asked.request_id, &asked)?;
         let code = Secret::from(asked.code);
         let outcome = match self.authority.confirm_totp(&actor, &tenant, &identity, &code).await? {
@@ -53,7 +53,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "RemoveSecondFactor", &asked.request_id, &asked)?;
         self.authority.remove_second_factor(&actor, &tenant, &identity).await?;
         Ok(v1::RemoveSecondFactorResponse {})
@@ -66,7 +66,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "RenewRecoveryCodes", &asked.request_id, &asked)?;
         let codes = self.authority.renew_recovery_codes(&actor, &tenant, &identity).await?;
         let shown_before = codes.is_none();
@@ -79,7 +79,7 @@ impl Api {
     ) -> Result<v1::GetSecondFactorsResponse, Failure> {
         let admitted = admitted(&request)?;
         let (tenant, identity) = wire::identity_ref(request.into_inner().identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let has = self.authority.second_factors(&tenant, &identity).await?.ok_or_else(identity_not_found)?;
         Ok(v1::GetSecondFactorsResponse {
             totp_since: has.totp_since.map(wire::timestamp),

@@ -22,7 +22,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity)?;
-        admitted.act(Scope::Issue, &tenant)?;
+        self.act(&admitted, Scope::Issue, &tenant).await?;
         let session = session_of(&asked.session_id)?;
         let begun = self.authority.begin_signature_key(&tenant, &which, session).await?;
         Ok(v1::BeginSignatureKeyResponse {
@@ -39,7 +39,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let actor = self.named(actor, "RegisterSignatureKey", &asked.request_id, &asked)?;
         let new = NewSignatureKey {
             tenant,
@@ -65,7 +65,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let key = self.known(&tenant, key_id(&asked.id)?).await?;
         Ok(v1::GetSignatureKeyResponse { signature_key: Some(to_wire(key)) })
     }
@@ -77,7 +77,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let session = session_of(&asked.session_id)?;
         let page = wire::page(asked.page_size, &asked.page_token)?;
         let page = self.authority.signature_keys(&tenant, &which, session, page).await?;
@@ -92,7 +92,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::Issue, &tenant)?;
+        let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let actor = self.named(actor, "RotateSignatureKey", &asked.request_id, &asked)?;
         let rotation = RotateSignatureKey {
             tenant,
@@ -119,7 +119,7 @@ impl Api {
         let asked = request.into_inner();
         let reason = reason_of(asked.reason());
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        let actor = admitted.act(Scope::Revoke, &tenant)?;
+        let actor = self.act(&admitted, Scope::Revoke, &tenant).await?;
         let id = self.known(&tenant, key_id(&asked.id)?).await?.id;
         let (target, request_id) = (RevokeTarget::Credential(id), request_id_of(&asked.request_id)?);
         let revocation = RevokeRequest { tenant, target, reason, pace: None, request_id };

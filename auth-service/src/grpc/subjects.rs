@@ -17,7 +17,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let tenant = wire::tenant("tenant", &asked.tenant)?;
-        admitted.act(Scope::IdentityRead, &tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
         let issuer = match asked.issuer.as_str() {
             "" => None,
             name => Some(issuer_name(name)?),
@@ -36,7 +36,7 @@ impl Api {
         let admitted = admitted(&request)?;
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
-        let actor = admitted.act(Scope::IdentityWrite, &tenant)?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
         let actor = self.named(actor, "UnlinkSubject", &asked.request_id, &asked)?;
         let issuer = issuer_name(&asked.issuer)?;
         let committed = self.authority.unlink_subject(&actor, &tenant, &which, &issuer).await?;

@@ -95,6 +95,23 @@ impl Api {
         Ok(v1::ReinstateTenantResponse { tenant: Some(wire::tenant_to_wire(tenant)) })
     }
 
+    async fn bury_tenant(
+        &self,
+        request: Request<v1::DeleteTenantRequest>,
+    ) -> Result<v1::DeleteTenantResponse, Failure> {
+        let actor = admitted(&request)?.act_anywhere(Scope::Admin)?;
+        let asked = request.into_inner();
+        let (name, version) = (wire::tenant("name", &asked.name)?, wire::version(&asked.etag)?);
+        let actor = self.named(actor, "DeleteTenant", &asked.request_id, &asked)?;
+        let (tenant, committed) = self.authority.delete_tenant(&actor, &name, version).await?;
+        Ok(v1::DeleteTenantResponse {
+            tenant: Some(wire::tenant_to_wire(tenant)),
+            revision: Some(committed.revision.into()),
+            committed_at: Some(wire::timestamp(committed.committed_at)),
+            enforced_within_ms: self.enforced_within_ms(),
+        })
+    }
+
     async fn read_tenants(&self, request: Request<v1::ListTenantsRequest>) -> Result<v1::ListTenantsResponse, Failure> {
         let admitted = admitted(&request)?;
         admitted.holds(Scope::Admin)?;
@@ -148,6 +165,13 @@ impl TenantsService for Api {
         request: Request<v1::ReinstateTenantRequest>,
     ) -> Result<Response<v1::ReinstateTenantResponse>, Status> {
         Ok(Response::new(self.reinstate(request).await?))
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<v1::DeleteTenantRequest>,
+    ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
+        Ok(Response::new(self.bury_tenant(request).await?))
     }
 
     async fn list_tenants(

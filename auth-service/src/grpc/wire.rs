@@ -176,6 +176,7 @@ pub(crate) fn tenant_to_wire(tenant: Tenant) -> v1::Tenant {
     let state = match tenant.state {
         TenantState::Active => v1::TenantState::Active,
         TenantState::Suspended => v1::TenantState::Suspended,
+        TenantState::Deleted => v1::TenantState::Deleted,
     };
     v1::Tenant {
         name: tenant.name.to_string(),

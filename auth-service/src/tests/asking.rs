@@ -109,6 +109,11 @@ async fn of_tenants(world: &World, method: &str, name: &str) -> Vec<u8> {
         }
         "SuspendTenant" => v1::SuspendTenantRequest { name, ..Default::default() }.encode_to_vec(),
         "ReinstateTenant" => v1::ReinstateTenantRequest { name, ..Default::default() }.encode_to_vec(),
+        "DeleteTenant" => {
+            let suspend = v1::SuspendTenantRequest { name: name.clone(), ..Default::default() };
+            world.tenants().suspend_tenant(by(&world.admin, suspend)).await.expect("the administrator may");
+            v1::DeleteTenantRequest { name, ..Default::default() }.encode_to_vec()
+        }
         "SetLeaseClass" => {
             let lease_class = v1::LeaseClass::Strict.into();
             v1::SetLeaseClassRequest { tenant: name, lease_class, ..Default::default() }.encode_to_vec()

@@ -154,6 +154,11 @@ fn tenant_paths(message: &DynamicMessage) -> Vec<Vec<String>> {
     paths
 }
 
+/// Whether it does anywhere.
+pub(super) fn names_a_tenant(message: &DynamicMessage) -> bool {
+    !tenant_paths(message).is_empty()
+}
+
 /// Puts a tenant where a path leads.
 fn put(message: &mut DynamicMessage, path: &[String], tenant: &str) {
     let (first, rest) = path.split_first().expect("a path leads somewhere");

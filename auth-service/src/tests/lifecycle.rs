@@ -9,7 +9,9 @@ use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tonic::Code;
 
-use super::world::{World, by, named, reason};
+use super::world::{PASSWORD, World, by, named, reason};
+
+const JSON: (http::HeaderName, &str) = (http::header::CONTENT_TYPE, "application/json");
 
 fn update(paths: &[&str]) -> v1::UpdateIdentityRequest {
     v1::UpdateIdentityRequest {
@@ -36,11 +38,58 @@ async fn an_update_changes_what_its_mask_names_and_nothing_else() {
     let answer = world.identities().update_identity(by(&world.admin, name)).await.expect("it may").into_inner();
     let ada = answer.identity.expect("it is there");
     assert_eq!((&*ada.display_name, &ada.attributes), ("Ada", &attributes));
-    for paths in [&[][..], &["name"], &["display_name", "state"]] {
+    for paths in [&[][..], &["tenant"], &["display_name", "state"]] {
         let status =
             world.identities().update_identity(by(&world.admin, update(paths))).await.expect_err("no such path");
         assert_eq!((status.code(), &*reason(&status)), (Code::InvalidArgument, "FIELD_INVALID"), "{paths:?}");
     }
+}
+
+#[tokio::test]
+async fn a_renamed_identity_logs_in_with_its_new_name_and_keeps_its_sessions() {
+    let world = World::new().await;
+    let (_, tokens) = world.issue().await;
+    world.make_identity("demo", "bob", v1::IdentityKind::User).await;
+    let rename = |to: &str, etag: &str| v1::UpdateIdentityRequest {
+        name: to.to_owned(),
+        etag: etag.to_owned(),
+        ..update(&["name"])
+    };
+    for (to, code, why) in [
+        ("bob", Code::AlreadyExists, "IDENTITY_EXISTS"),
+        ("deleted:bob", Code::InvalidArgument, "FIELD_INVALID"),
+        ("", Code::InvalidArgument, "FIELD_INVALID"),
+    ] {
+        let status =
+            world.identities().update_identity(by(&world.admin, rename(to, ""))).await.expect_err("it may not");
+        assert_eq!((status.code(), &*reason(&status)), (code, why), "{to}");
+    }
+    let same = world.identities().update_identity(by(&world.admin, rename("ada", ""))).await.expect("it has it");
+    assert_eq!(same.into_inner().revision, None, "nothing is judged again");
+    let status =
+        world.identities().update_identity(by(&world.admin, rename("ada.l", "1"))).await.expect_err("an old etag");
+    assert_eq!(reason(&status), "ETAG_STALE");
+    let renamed = world.identities().update_identity(by(&world.admin, rename("ada.l", "2"))).await.expect("it may");
+    let renamed = renamed.into_inner();
+    assert!(renamed.revision.is_some(), "live sockets are told");
+    let ada = renamed.identity.expect("it is there");
+    assert_eq!((&*ada.name, &ada.id), ("ada.l", &world.ada));
+
+    let verdict = world.verify(&world.admin, &tokens.access_token).await;
+    let principal = verdict.allowed.expect("sessions stay").principal.expect("somebody's");
+    assert_eq!((&*principal.identity_name, &principal.identity_id), ("ada.l", &world.ada));
+    let log_in = async |name: &str| {
+        let body = serde_json::json!({ "tenant": "demo", "name": name, "password": PASSWORD }).to_string();
+        world.http("/v1/login", &[JSON], &body).await.0.status() == 200
+    };
+    assert!(log_in("ada.l").await);
+    assert!(!log_in("ada").await, "nobody has this name");
+    let another = world.make_identity("demo", "ada", v1::IdentityKind::User).await;
+    assert_ne!(another, world.ada, "the name is free");
+    let list = v1::ListIdentitiesRequest { tenant: "demo".into(), name_prefix: "ada".into(), ..Default::default() };
+    let listed = world.identities().list_identities(by(&world.admin, list)).await.expect("it may").into_inner();
+    let ids: Vec<_> = listed.identities.iter().map(|identity| &identity.id).collect();
+    assert_eq!(ids, [&another, &world.ada]);
 }
 
 #[tokio::test]

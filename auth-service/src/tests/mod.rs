@@ -21,5 +21,6 @@ mod page_tokens;
 mod pages;
 mod quota;
 mod signature_keys;
+mod tenant_deletion;
 mod watches;
 mod world;

@@ -12,6 +12,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sqlite;
+mod tenant_deletion;
 mod waits;
 mod words;
 

@@ -176,10 +176,15 @@ macro_rules! tenant_reader {
         pub(crate) fn $reader(row: &impl Cells) -> Read<Tenant> {
             let row = Columns(row);
             let suspended_at = row.maybe_number(concat!($prefix, "suspended_at"))?;
+            let deleted_at = row.maybe_number(concat!($prefix, "deleted_at"))?;
             Ok(Tenant {
                 name: row.name(concat!($prefix, "name"))?,
                 display_name: row.maybe_name(concat!($prefix, "display_name"))?,
-                state: if suspended_at.is_some() { TenantState::Suspended } else { TenantState::Active },
+                state: match (deleted_at, suspended_at) {
+                    (Some(_), _) => TenantState::Deleted,
+                    (None, Some(_)) => TenantState::Suspended,
+                    (None, None) => TenantState::Active,
+                },
                 version: row.seq(concat!($prefix, "version"))?,
                 created_at: row.at(concat!($prefix, "created_at"))?,
                 lease_class: row.maybe_word(concat!($prefix, "lease_class"))?,

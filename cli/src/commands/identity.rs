@@ -25,7 +25,7 @@ pub(crate) enum IdentityCommand {
     /// Reads those of a tenant, by name.
     #[command(after_help = LIST_HELP)]
     List(ListArgs),
-    /// Changes what is said of one, or its roles.
+    /// Changes what is said of one, its name, or its roles.
     #[command(after_help = UPDATE_HELP)]
     Update(UpdateArgs),
     /// Refuses everything of an identity from now on, and ends its sessions for ever.
@@ -62,6 +62,7 @@ somebody else changed the identity since.
 
 Examples:
   portcullis identity update --tenant demo --name carol --display-name 'Carol C.'
+  portcullis identity update --tenant demo --name carol --rename carol.c
   portcullis identity update --tenant demo --name carol --attribute team=red --attribute cost-centre=7
   portcullis identity update --tenant demo --name carol --role member --etag 3";
 
@@ -126,6 +127,9 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct UpdateArgs {
     #[command(flatten)]
     identity: IdentityArgs,
+    /// Another name to log in with. Sessions, keys and the password stay; the name of before is free.
+    #[arg(long)]
+    rename: Option<String>,
     /// What people call it; an empty text takes it away.
     #[arg(long)]
     display_name: Option<String>,
@@ -277,17 +281,19 @@ fn row(identity: &v1::Identity) -> Vec<String> {
 
 async fn update(args: UpdateArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let named = [
+        ("name", args.rename.is_some()),
         ("display_name", args.display_name.is_some()),
         ("attributes", args.no_attributes || !args.attributes.is_empty()),
         ("roles", args.no_roles || !args.roles.is_empty()),
     ];
     let paths: Vec<_> = named.iter().filter(|(_, named)| *named).map(|(path, _)| (*path).to_owned()).collect();
     if paths.is_empty() {
-        return Err(Failure::usage("say what shall change: --display-name, --attribute or --role"));
+        return Err(Failure::usage("say what shall change: --rename, --display-name, --attribute or --role"));
     }
     let request = v1::UpdateIdentityRequest {
         identity: Some(args.identity.reference()?),
         update_mask: Some(prost_types::FieldMask { paths }),
+        name: args.rename.unwrap_or_default(),
         display_name: args.display_name.unwrap_or_default(),
         attributes: args.attributes.into_iter().collect(),
         roles: args.roles,

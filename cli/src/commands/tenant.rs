@@ -29,6 +29,9 @@ pub(crate) enum TenantCommand {
     Suspend(ChangeArgs),
     /// Allows a tenant's people and programs to act again; what was revoked stays dead.
     Reinstate(ChangeArgs),
+    /// Deletes a suspended tenant and everything in it, for ever.
+    #[command(after_help = DELETE_HELP)]
+    Delete(DeleteArgs),
     /// Gives a tenant another lease class: for how long its sockets are served while a gateway cannot hear the authority.
     #[command(after_help = LEASE_CLASS_HELP)]
     LeaseClass(LeaseClassArgs),
@@ -60,6 +63,26 @@ API keys, passwords and certificates are refused meanwhile, and work again when 
 
 Example:
   portcullis tenant suspend demo --only revision";
+
+const DELETE_HELP: &str = "\
+Nothing brings it back, and its name is not given again. It must be suspended before; when nobody missed it for long enough,
+delete it. From then on whoever names it is told that there is no such tenant, but for `tenant show`, `tenant list` and the
+audit trail; what is beneath it is removed a little at a time.
+
+Example:
+  portcullis tenant suspend demo
+  portcullis tenant delete demo";
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Its name.
+    name: String,
+    /// Only if it still has this etag.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
+    #[command(flatten)]
+    request: RequestArgs,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -133,6 +156,7 @@ pub(crate) async fn run(command: TenantCommand, authority: &Authority, printer: 
         TenantCommand::Update(args) => update(args, authority, printer).await,
         TenantCommand::Suspend(args) => suspend(args, authority, printer).await,
         TenantCommand::Reinstate(args) => reinstate(args, authority, printer).await,
+        TenantCommand::Delete(args) => delete(args, authority, printer).await,
         TenantCommand::List(args) => list(args, authority, printer).await,
         TenantCommand::LeaseClass(args) => lease_class(args, authority, printer).await,
     }
@@ -181,16 +205,37 @@ async fn suspend(args: ChangeArgs, authority: &Authority, printer: &Printer) -> 
         .call(request, async |channel, request| TenantsServiceClient::new(channel).suspend_tenant(request).await)
         .await?;
     let tenant = present(answer.tenant, "tenant")?;
-    let mut view = fields(&tenant);
-    view.push(("revision", words::revision(answer.revision.as_ref())));
-    view.push(("committed", words::time(answer.committed_at.as_ref())));
-    let bound = span::millis_in_words(answer.enforced_within_ms);
+    let (revision, at) = (answer.revision, answer.committed_at);
+    print_ended(&tenant, revision.as_ref(), at.as_ref(), answer.enforced_within_ms, printer)
+}
+
+async fn delete(args: DeleteArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::DeleteTenantRequest { name: args.name, etag: args.etag, request_id: args.request.request_id };
+    let answer = authority
+        .call(request, async |channel, request| TenantsServiceClient::new(channel).delete_tenant(request).await)
+        .await?;
+    let tenant = present(answer.tenant, "tenant")?;
+    let (revision, at) = (answer.revision, answer.committed_at);
+    print_ended(&tenant, revision.as_ref(), at.as_ref(), answer.enforced_within_ms, printer)
+}
+
+fn print_ended(
+    tenant: &v1::Tenant,
+    revision: Option<&v1::Revision>,
+    at: Option<&prost_types::Timestamp>,
+    enforced_within_ms: i64,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let mut view = fields(tenant);
+    view.push(("revision", words::revision(revision)));
+    view.push(("committed", words::time(at)));
+    let bound = span::millis_in_words(enforced_within_ms);
     view.push(("bound", format!("{bound} from now at the latest, no frame passes on a socket it covers")));
     let json = json!({
-        "tenant": as_json(&tenant),
-        "revision": words::revision_json(answer.revision.as_ref()),
-        "committed_at": words::time_json(answer.committed_at.as_ref()),
-        "enforced_within_ms": answer.enforced_within_ms,
+        "tenant": as_json(tenant),
+        "revision": words::revision_json(revision),
+        "committed_at": words::time_json(at),
+        "enforced_within_ms": enforced_within_ms,
     });
     printer.report(&Report { json, view: View::Fields(view) })
 }

@@ -18,6 +18,7 @@ mod seed;
 mod signature_keys;
 mod standing;
 mod subjects;
+mod tenant_deletion;
 mod uses;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use seed::Seed;
 pub use signature_keys::*;
 pub use standing::*;
 pub use subjects::*;
+pub use tenant_deletion::*;
 pub use uses::*;
 
 /// A kind of store with somewhere of its own to keep its data.
@@ -121,6 +123,10 @@ macro_rules! suite {
             credentials_of_an_identity_are_found_newest_first,
             a_change_from_an_older_version_does_not_take_place,
             a_buried_identity_leaves_its_id_and_nothing_else,
+            a_name_is_given_to_one_of_many_who_want_it,
+            a_buried_tenant_leaves_its_name_and_nothing_else,
+            a_deleted_tenant_is_emptied_a_few_rows_at_a_time,
+            a_deleted_tenant_keeps_no_certificate_name,
             a_deleted_role_is_held_by_nobody,
             a_scope_is_held_without_a_key_only_by_another_live_one,
             a_tenant_has_the_lease_class_it_was_given_last,

@@ -9,6 +9,7 @@ use auth_domain::{
     IdentityRef, IdentityState, Label, Reason, Request, RequestId, Role, Scope, Session, SessionFilter, Store,
     StoreError, StoredPassword, Target, TenantState,
 };
+use futures_util::future::join_all;
 use portcullis_types::{ClientId, CredentialId, IdentityId, IdentityName, RoleName, SessionId};
 
 use crate::seed::write;
@@ -216,6 +217,42 @@ pub async fn a_buried_identity_leaves_its_id_and_nothing_else(subject: &impl Sub
     let deleted = IdentityFilter { state: Some(IdentityState::Deleted), ..IdentityFilter::default() };
     let found = tx.find_identities(&seed.tenant, &deleted, None, 9).await.expect("reads");
     assert_eq!(found.into_iter().map(|row| row.id).collect::<Vec<_>>(), [seed.identity]);
+}
+
+/// The others see that it is taken, or are told that somebody was faster; nobody who has a name loses it.
+pub async fn a_name_is_given_to_one_of_many_who_want_it(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let wanted = IdentityName::try_from("carol").expect("a valid name");
+    let mut renaming = Vec::new();
+    for n in 0..8 {
+        let row = seed.identity_row(&format!("bob-{n}"), IdentityId::new(seed.ids()));
+        let mut tx = write(&store).await;
+        assert!(tx.insert_identity(&row).await.expect("writes"));
+        tx.commit().await.expect("commits");
+        let (store, wanted) = (Arc::clone(&store), wanted.clone());
+        renaming.push(async move {
+            let mut tx = write(&store).await;
+            if tx.identity(&row.tenant, &IdentityRef::Name(wanted.clone())).await.expect("reads").is_some() {
+                return false;
+            }
+            match tx.update_identity(&Identity { name: wanted, ..row }, 1).await {
+                Ok(updated) => updated && tx.commit().await.is_ok(),
+                Err(StoreError::Conflict) => false,
+                Err(error) => panic!("{error}"),
+            }
+        });
+    }
+    let renamed = join_all(renaming.into_iter().map(tokio::spawn)).await;
+    let renamed: Vec<_> = renamed.into_iter().map(|outcome| outcome.expect("nobody panics")).collect();
+    assert_eq!(renamed.iter().filter(|done| **done).count(), 1);
+    let mut view = store.read().await.expect("reads");
+    let all = view.find_identities(&seed.tenant, &IdentityFilter::default(), None, 99).await.expect("reads");
+    let names: Vec<_> = all.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names.len(), 9);
+    assert_eq!(names.iter().filter(|name| name.starts_with("bob-")).count(), 7, "{names:?}");
+    let carol = view.identity(&seed.tenant, &IdentityRef::Name(wanted)).await.expect("reads").expect("somebody has it");
+    assert_eq!(carol.version, 2);
 }
 
 /// Whoever had it is at another version.

@@ -17,7 +17,7 @@ pub(crate) fn key(n: u8) -> AttemptKey {
     AttemptKey::from_bytes([n; 16])
 }
 
-fn factor(seed: &Seed) -> TotpFactor {
+pub(crate) fn factor(seed: &Seed) -> TotpFactor {
     TotpFactor {
         id: CredentialId::new(seed.ids()),
         tenant: seed.tenant.clone(),

@@ -68,7 +68,7 @@ impl Authority {
             return Ok(Err(Denial::transient(DenyReason::IdentityDisabled)));
         }
         let tenant = view.tenant(&issuer.tenant).await?;
-        if tenant.as_ref().is_none_or(|tenant| tenant.state == TenantState::Suspended) {
+        if tenant.as_ref().is_none_or(|tenant| tenant.state != TenantState::Active) {
             return Ok(Err(Denial::transient(DenyReason::TenantRevoked)));
         }
         let tenant = tenant.and_then(|tenant| tenant.revoked_seq);

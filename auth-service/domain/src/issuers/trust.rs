@@ -9,7 +9,7 @@ use super::{Issuer, IssuerAlgorithm, IssuerUrl, MAX_RULES, Mapping};
 use crate::asking::{Before, Begun};
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
-use crate::{Audience, Authority, BeginError, Committed, Etag, MAX_GRANT_BYTES, StoreError, WriteTx};
+use crate::{Audience, Authority, BeginError, Committed, Etag, MAX_GRANT_BYTES, StoreError, TenantState, WriteTx};
 
 /// The most issuers that a tenant trusts.
 pub const MAX_ISSUERS: usize = 32;
@@ -108,7 +108,9 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(before) => return Ok(put_before(before).await?),
         };
-        tx.tenant(&new.tenant).await?.ok_or(PutIssuerError::TenantNotFound)?;
+        // What it trusts no other tenant may trust.
+        let tenant = tx.tenant(&new.tenant).await?.filter(|tenant| tenant.state != TenantState::Deleted);
+        tenant.ok_or(PutIssuerError::TenantNotFound)?;
         check_roles(&mut *tx, &new).await?;
         let trusted = tx.issuers(&new.tenant).await?;
         let named = trusted.iter().find(|issuer| issuer.name == new.name);

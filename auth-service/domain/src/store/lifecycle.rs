@@ -102,8 +102,8 @@ pub trait LifecycleWrites: Send {
     /// Another display name and state, if the tenant is still at the version that is given; then one version on.
     async fn update_tenant(&mut self, tenant: &Tenant, from_version: u64, at: Timestamp) -> Result<bool, StoreError>;
 
-    /// Another display name and other attributes, if the identity is still at the version that is given; then one version
-    /// on.
+    /// Another name, display name and other attributes, if the identity is still at the version that is given; then one
+    /// version on. [`StoreError::Conflict`] when somebody took the name meanwhile, which nobody had when it was looked for.
     async fn update_identity(&mut self, identity: &Identity, from_version: u64) -> Result<bool, StoreError>;
 
     /// Makes an identity a tombstone of this name: no roles, no password, nothing that is said of a person. False when it

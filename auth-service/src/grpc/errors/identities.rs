@@ -28,6 +28,8 @@ impl From<UpdateIdentityError> for Failure {
         match error {
             UpdateIdentityError::NotFound => identity_not_found(),
             UpdateIdentityError::Stale => Self::new(Reason::EtagStale, error.to_string()),
+            UpdateIdentityError::NameReserved => Self::field("name", error),
+            UpdateIdentityError::NameTaken => Self::new(Reason::IdentityExists, error.to_string()),
             UpdateIdentityError::RoleNotFound(role) => role_not_found(role.as_str()),
             UpdateIdentityError::TooManyRoles | UpdateIdentityError::TooManyGrants => {
                 Self::new(Reason::TooMany, error.to_string())

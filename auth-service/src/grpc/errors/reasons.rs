@@ -69,7 +69,7 @@ pub(crate) enum Reason {
     CredentialUnverifiable,
     /// The credential that a ticket was asked from is not good; metadata `deny_reason`.
     ParentRefused,
-    /// A tenant of this name exists.
+    /// A tenant of this name exists, or existed and was deleted.
     TenantExists,
     /// An identity of this name exists.
     IdentityExists,
@@ -81,6 +81,8 @@ pub(crate) enum Reason {
     IdentityDisabled,
     /// The tenant is suspended.
     TenantSuspended,
+    /// Only a suspended tenant can be deleted.
+    TenantNotSuspended,
     /// It is the last that could administer.
     LastAdministrator,
     /// It was changed since it was read: read it again and decide again.
@@ -187,6 +189,7 @@ impl Reason {
             Self::LeaseClassOverBound => "LEASE_CLASS_OVER_BOUND",
             Self::IdentityDisabled => "IDENTITY_DISABLED",
             Self::TenantSuspended => "TENANT_SUSPENDED",
+            Self::TenantNotSuspended => "TENANT_NOT_SUSPENDED",
             Self::LastAdministrator => "LAST_ADMINISTRATOR",
             Self::EtagStale => "ETAG_STALE",
             Self::ScopesNeedService => "SCOPES_NEED_SERVICE",
@@ -259,6 +262,7 @@ impl Reason {
             Self::IdentityDeleted
             | Self::IdentityDisabled
             | Self::TenantSuspended
+            | Self::TenantNotSuspended
             | Self::LastAdministrator
             | Self::RequestIdReused
             | Self::SigningKeyChanged

@@ -21,6 +21,7 @@ impl From<ChangeTenantError> for Failure {
         match error {
             ChangeTenantError::NotFound => tenant_not_found(),
             ChangeTenantError::System => Self::new(Reason::LastAdministrator, error.to_string()),
+            ChangeTenantError::NotSuspended => Self::new(Reason::TenantNotSuspended, error.to_string()),
             ChangeTenantError::Stale => Self::new(Reason::EtagStale, error.to_string()),
             ChangeTenantError::Begin(error) => error.into(),
             ChangeTenantError::Store(error) => error.into(),

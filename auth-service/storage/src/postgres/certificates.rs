@@ -75,8 +75,9 @@ impl CertificateWrites for PgTx {
                    ON CONFLICT (name) DO UPDATE SET credential = excluded.credential, ends_at = excluded.ends_at
                    WHERE certificate_names.ends_at <= $4 OR EXISTS (
                        SELECT 1 FROM credentials c JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
+                       JOIN tenants t ON t.name = c.tenant
                        WHERE c.id = certificate_names.credential
-                         AND (c.revoked_seq IS NOT NULL OR i.deleted_at IS NOT NULL))";
+                         AND (c.revoked_seq IS NOT NULL OR i.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL))";
         let query = sqlx::query(sql)
             .bind(name.as_str())
             .bind(&credential.as_bytes()[..])

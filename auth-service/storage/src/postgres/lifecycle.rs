@@ -173,14 +173,15 @@ impl LifecycleWrites for PgTx {
     }
 
     async fn update_identity(&mut self, identity: &Identity, from_version: u64) -> Result<bool, StoreError> {
-        let sql = "UPDATE identities SET display_name = $1, attributes = $2, version = version + 1
+        let sql = "UPDATE identities SET display_name = $1, attributes = $2, name = $6, version = version + 1
                    WHERE tenant = $3 AND id = $4 AND version = $5 AND deleted_at IS NULL";
         let query = sqlx::query(sql)
             .bind(identity.display_name.as_ref().map(|name| name.as_str()))
             .bind(object(&identity.attributes))
             .bind(identity.tenant.as_str())
             .bind(&identity.id.as_bytes()[..])
-            .bind(number(from_version));
+            .bind(number(from_version))
+            .bind(identity.name.as_str());
         Ok(self.write(query).await?.rows_affected() == 1)
     }
 

@@ -35,6 +35,7 @@ mod standing;
 mod store;
 mod subjects;
 mod tail;
+mod tenant_deletion;
 mod tickets;
 mod tx;
 mod url;
@@ -60,7 +61,7 @@ use crate::waits::Waits;
 pub use server::Server;
 pub use url::{DatabaseUrl, InvalidDatabaseUrl};
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 /// The oldest version that has every function used here and is still looked after.
 const OLDEST: i32 = 130_000;
 /// Connections for writes that only urgent ones use.

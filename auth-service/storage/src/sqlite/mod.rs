@@ -26,6 +26,7 @@ mod signature_keys;
 mod standing;
 mod store;
 mod subjects;
+mod tenant_deletion;
 mod tickets;
 mod tx;
 
@@ -52,7 +53,7 @@ pub use beside::{CopyError, Restored};
 use crate::looks::{LANES, Looks};
 use crate::waits::Waits;
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
 const DATABASE: &str = "authority.db";
 const READERS: u32 = 8;
 const WAIT: Duration = Duration::from_secs(10);

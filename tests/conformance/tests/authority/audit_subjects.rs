@@ -80,6 +80,7 @@ async fn which_roles_scopes_and_grants_were_given_is_written() {
     let update = IdentityUpdate {
         tenant: tenant(),
         which: alice,
+        name: None,
         display_name: None,
         attributes: Some(Attributes::default()),
         roles: Some(vec![role("speaker")]),

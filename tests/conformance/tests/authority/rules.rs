@@ -36,6 +36,7 @@ mod service_tokens;
 mod signature_keys;
 mod signing_keys;
 mod sizes;
+mod tenant_deletion;
 mod tickets;
 mod unlinking;
 mod verification;
