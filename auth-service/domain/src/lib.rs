@@ -26,6 +26,7 @@ mod cookies;
 mod credential_listing;
 mod credentials;
 mod denied_logins;
+mod ending_before;
 mod etag;
 mod event_quota;
 pub mod faults;
@@ -91,6 +92,7 @@ pub use constraints::{Audience, Label, Origin};
 pub use cookies::{CookieRules, CookieUse};
 pub use credential_listing::{CredentialState, ListedCredential};
 pub use credentials::{Credential, CredentialKind, Spent};
+pub use ending_before::{EndBefore, EndBeforeError};
 pub use etag::Etag;
 pub use event_quota::EventQuota;
 pub use grants::{Action, Grant, MAX_GRANTS, Pattern};
@@ -149,12 +151,13 @@ pub use signature_keys::{
 };
 pub use store::{
     Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditRemovalReads, AuditRemovalWrites, AuditWrites,
-    CertificateReads, CertificateWrites, Certified, Committed, Connections, CredentialFilter, ExternalMark, Head,
-    HeldKey, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites, LeaseClassReads, LeaseClassWrites,
-    LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse, ReadView, RetentionReads,
-    RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow,
-    SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, SubjectReads, SubjectWrites,
-    SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch, TicketReads, WithParent, WriteTx,
+    CertificateReads, CertificateWrites, Certified, Committed, Connections, CredentialFilter, EndedBeforeReads,
+    EndedBeforeWrites, ExternalMark, Head, HeldKey, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites,
+    LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse,
+    ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount,
+    SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store,
+    StoreError, SubjectReads, SubjectWrites, SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch, TicketReads,
+    WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

@@ -24,7 +24,7 @@
 //! - **Answers to named requests** name an entry, and are kept for a day ([`ANSWERS_KEPT`]).
 //! - **Receipts** of an entry that is gone are refused as gone; B is over since long.
 //!
-//! `revoked_seq` stands on the rows themselves, so nothing that the log killed comes back with its entry gone (I18).
+//! `revoked_seq` and `ended_before` stand on the rows themselves, so nothing that the log killed comes back with its entry gone (I18).
 //!
 //! # Rows (I18)
 //! A row may go when every verdict that could be asked for is a denial with it, for ever, and is a denial without it: what

@@ -198,7 +198,11 @@ pub(crate) async fn resolve(
 
 /// Whether anything could rest on a client application. Where others may sign for the tenant, they may have signed for it
 /// what was not seen yet, and that must be dead too.
-async fn is_anybodys(view: &mut dyn ReadView, tenant: &TenantId, client: &ClientId) -> Result<bool, StoreError> {
+pub(crate) async fn is_anybodys(
+    view: &mut dyn ReadView,
+    tenant: &TenantId,
+    client: &ClientId,
+) -> Result<bool, StoreError> {
     Ok(view.client_has_sessions(tenant, client).await? || !view.issuers(tenant).await?.is_empty())
 }
 

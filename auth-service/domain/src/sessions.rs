@@ -86,11 +86,10 @@ impl Authority {
         let identity = view.identity(tenant, which).await?.ok_or(ListSessionsError::NotFound)?;
         let query = query_of(tenant, &identity, &filter);
         let before = page.id(&query)?;
-        let tenant_revoked = view.tenant(tenant).await?.and_then(|row| row.revoked_seq);
-        let above = identity.revoked_seq.max(tenant_revoked);
+        let above = Above::of(view.as_mut(), &identity).await?;
         let mut listed = Vec::new();
         for session in view.find_sessions(tenant, identity.id, &filter, before, page.fetch()).await? {
-            let state = state_of(view.as_mut(), &session, above, self.now()).await?;
+            let state = state_of(view.as_mut(), &session, &above, self.now()).await?;
             listed.push(ListedSession { session, state });
         }
         Ok(page.cut(&query, listed, |item| item.session.id.to_string()))
@@ -105,8 +104,8 @@ pub(crate) async fn standing_of(
 ) -> Result<ListedSession, StoreError> {
     let identity = view.identity(&session.tenant, &IdentityRef::Id(session.identity)).await?;
     let identity = identity.ok_or(StoreError::Corrupt { what: "a session without its identity" })?;
-    let tenant_revoked = view.tenant(&session.tenant).await?.and_then(|row| row.revoked_seq);
-    let state = state_of(view, &session, identity.revoked_seq.max(tenant_revoked), now).await?;
+    let above = Above::of(view, &identity).await?;
+    let state = state_of(view, &session, &above, now).await?;
     Ok(ListedSession { session, state })
 }
 
@@ -120,17 +119,36 @@ fn query_of(tenant: &TenantId, identity: &Identity, filter: &SessionFilter) -> S
     )
 }
 
+/// What ended sessions of an identity from above: the newest entry, and a time.
+struct Above {
+    revoked_seq: Option<u64>,
+    ended_before: Option<Timestamp>,
+}
+
+impl Above {
+    async fn of(view: &mut dyn ReadView, identity: &Identity) -> Result<Self, StoreError> {
+        let tenant = view.tenant(&identity.tenant).await?;
+        let (seq, ended_before) = tenant.map_or((None, None), |row| (row.revoked_seq, row.ended_before));
+        Ok(Self { revoked_seq: identity.revoked_seq.max(seq), ended_before })
+    }
+}
+
 async fn state_of(
     view: &mut dyn ReadView,
     session: &Session,
-    above: Option<u64>,
+    above: &Above,
     now: Timestamp,
 ) -> Result<SessionState, StoreError> {
-    let client = match &session.client {
-        Some(client) => view.client_revoked_seq(&session.tenant, client).await?,
-        None => None,
+    let (seq, ended_before) = match &session.client {
+        Some(client) => (
+            view.client_revoked_seq(&session.tenant, client).await?,
+            view.client_ended_before(&session.tenant, client).await?,
+        ),
+        None => (None, None),
     };
-    let killed = session.revoked_seq.is_some() || above.max(client).is_some_and(|seq| session.issued.seq < seq);
+    let killed = session.revoked_seq.is_some()
+        || above.revoked_seq.max(seq).is_some_and(|seq| session.issued.seq < seq)
+        || above.ended_before.max(ended_before).is_some_and(|ended| session.created_at < ended);
     Ok(match () {
         () if killed => SessionState::Revoked,
         () if now >= session.expires_at => SessionState::Expired,

@@ -2,7 +2,8 @@
 //!
 //! The rule: an entry kills what is older. A session-bound credential is dead when its issue revision is below the
 //! `revoked_seq` of its tenant, identity, session, client application or signing key, or when its issue revision is
-//! not on this chain. So is a service token, which also dies with its key. What else has no session dies only by its own
+//! not on this chain; or when its session, without one itself, began before what its tenant or client application ended
+//! by a time. So is a service token, which also dies with its key. What else has no session dies only by its own
 //! key, and is refused while its identity is disabled or its tenant suspended, and for ever once one of them is deleted;
 //! but a signature key of an identity dies also with what ends the identity's sessions: one of them registered it.
 
@@ -152,13 +153,17 @@ impl Standing {
         // A session that was inserted with a revision older than its own ancestors' end is dead from its birth.
         let oldest = session.map_or(u64::MAX, |session| session.issued.seq).min(self.credential.issued.seq);
         let killed_by = |seq: Option<u64>| is_ended(oldest, seq);
+        let began = session.map_or(self.credential.created_at, |session| session.created_at);
+        let is_before = |ended: Option<Timestamp>| ended.is_some_and(|ended| began < ended);
         let key = self.signing_key;
         let issuer = self.external.as_ref();
         let denied = [
             (session.is_some_and(|session| session.revoked_seq.is_some()), DenyReason::SessionRevoked),
             (killed_by(self.identity.revoked_seq), DenyReason::IdentityRevoked),
             (killed_by(self.tenant.revoked_seq), DenyReason::TenantRevoked),
+            (is_before(self.tenant.ended_before), DenyReason::TenantRevoked),
             (killed_by(self.client_revoked_seq), DenyReason::CredentialRevoked),
+            (is_before(self.client_ended_before), DenyReason::CredentialRevoked),
             (key.is_some_and(|key| key.state == KeyState::Revoked), DenyReason::CredentialRevoked),
             (key.is_some_and(|key| killed_by(key.revoked_seq)), DenyReason::CredentialRevoked),
             (issuer.is_some_and(|issuer| issuer.is_removed), DenyReason::CredentialRevoked),
@@ -175,7 +180,8 @@ impl Standing {
     pub(crate) fn is_held(&self, held: &HeldKey, now: Timestamp) -> bool {
         let is_over = held.expires_at.is_some_and(|end| now >= end);
         let above = [self.identity.revoked_seq, self.tenant.revoked_seq];
-        !is_over && !above.into_iter().any(|seq| is_ended(held.issue_seq, seq))
+        let is_before = self.tenant.ended_before.is_some_and(|ended| held.created_at < ended);
+        !is_over && !is_before && !above.into_iter().any(|seq| is_ended(held.issue_seq, seq))
     }
 
     /// Whether its session is another client application's than this one, where both are named.

@@ -17,6 +17,7 @@ mod audit_removal;
 mod audit_trail;
 mod certificates;
 mod connections;
+mod ended_before;
 mod fleet;
 mod issuers;
 mod keys;
@@ -45,6 +46,7 @@ pub use self::audit_removal::{AuditRemovalReads, AuditRemovalWrites};
 pub use self::audit_trail::{AuditFilter, AuditReads, AuditWrites, TextMatch};
 pub use self::certificates::{CertificateReads, CertificateWrites, Certified};
 pub use self::connections::{Connections, PoolUse};
+pub use self::ended_before::{EndedBeforeReads, EndedBeforeWrites};
 pub use self::fleet::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use self::issuers::{IssuerReads, IssuerWrites};
 pub use self::keys::{KeyReads, KeyWrites};
@@ -193,6 +195,7 @@ pub trait Store: Certified + Connections + fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait ReadView:
     CertificateReads
+    + EndedBeforeReads
     + IssuerReads
     + KeyReads
     + SealedReads
@@ -291,6 +294,7 @@ pub trait WriteTx:
     ReadView
     + ApiKeyWrites
     + CertificateWrites
+    + EndedBeforeWrites
     + IssuerWrites
     + KeyWrites
     + LifecycleWrites

@@ -34,6 +34,8 @@ pub struct Tenant {
     pub lease_class: Option<LeaseClass>,
     /// The newest entry that killed it; kept for ever.
     pub revoked_seq: Option<u64>,
+    /// Before when what began in it is dead; only ever moved forward.
+    pub ended_before: Option<Timestamp>,
 }
 
 /// Why a tenant was not made.
@@ -57,7 +59,8 @@ impl Tenant {
     /// A new one.
     pub fn new(name: TenantId, created_at: Timestamp) -> Self {
         let (state, version) = (TenantState::Active, 1);
-        Self { name, display_name: None, state, version, created_at, lease_class: None, revoked_seq: None }
+        let (display_name, lease_class, revoked_seq, ended_before) = (None, None, None, None);
+        Self { name, display_name, state, version, created_at, lease_class, revoked_seq, ended_before }
     }
 }
 

@@ -1,12 +1,12 @@
 //! `CredentialsService`.
 
 use auth_domain::{
-    Actor, Committed, IdentityRef, IssueOutcome, IssueTokens, Pace, Reason, RefreshOutcome, RequestId, RevokeRequest,
-    RevokeSessions, RevokeTarget, Scope, SessionCredentials, SessionsBy, TokenPair,
+    Actor, Committed, EndBefore, IdentityRef, IssueOutcome, IssueTokens, Pace, Reason, RefreshOutcome, RequestId,
+    RevokeRequest, RevokeSessions, RevokeTarget, Scope, SessionCredentials, SessionsBy, TokenPair,
 };
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsService;
-use portcullis_types::{ClientId, CredentialId, Secret, SessionId, TenantId};
+use portcullis_types::{ClientId, CredentialId, Secret, SessionId, TenantId, Timestamp};
 use tonic::{Request, Response, Status};
 
 use super::caller::admitted;
@@ -68,6 +68,14 @@ impl Api {
                 let committed = self.revoker.revoke(&actor, revocation).await?;
                 Ok(self.revoked(Some(committed), 0))
             }
+            Targets::Before(client, before) => {
+                if pace.is_some() {
+                    return Err(Failure::field("closes_per_second", "cannot be chosen for what began before a time"));
+                }
+                let actor = self.named(actor, "Revoke", &asked.request_id, &asked)?;
+                let ended = EndBefore { tenant, client, before, reason };
+                Ok(self.revoked(Some(self.authority.end_before(&actor, ended).await?), 0))
+            }
             Targets::Sessions(which, by) => {
                 let actor = self.named(actor, "Revoke", &asked.request_id, &asked)?;
                 let sessions = RevokeSessions { tenant, which, by, reason, pace };
@@ -87,26 +95,34 @@ impl Api {
     }
 }
 
-/// One thing to kill, or sessions by what they have in common.
+/// One thing to kill, or what has something in common.
 enum Targets {
     One(RevokeTarget),
+    /// Of a client application or the tenant.
+    Before(Option<ClientId>, Timestamp),
     Sessions(IdentityRef, SessionsBy),
 }
 
 fn targets_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> Result<Targets, Failure> {
     use v1::revoke_request::Target;
     let by = match target {
-        Some(Target::SessionsBefore(asked)) => {
-            let at = asked.begun_before.ok_or_else(|| Failure::field("begun_before", "is needed"))?;
-            (asked.identity, SessionsBy::BegunBefore(wire::instant("begun_before", at)?))
-        }
+        Some(Target::SessionsBefore(asked)) => (asked.identity, SessionsBy::BegunBefore(before(asked.begun_before)?)),
         Some(Target::SessionsOnDevice(asked)) => {
             let device = wire::label("device", &asked.device)?.ok_or_else(|| Failure::field("device", "is needed"))?;
             (asked.identity, SessionsBy::Device(device))
         }
+        Some(Target::TenantBefore(asked)) => return Ok(Targets::Before(None, before(asked.begun_before)?)),
+        Some(Target::ClientBefore(asked)) => {
+            let client = ClientId::try_from(asked.client_id.as_str()).map_err(Failure::name("client_id"))?;
+            return Ok(Targets::Before(Some(client), before(asked.begun_before)?));
+        }
         other => return target_of(tenant, other).map(Targets::One),
     };
     Ok(Targets::Sessions(wire::identity_ref_in(tenant, by.0)?, by.1))
+}
+
+fn before(at: Option<prost_types::Timestamp>) -> Result<Timestamp, Failure> {
+    wire::instant("begun_before", at.ok_or_else(|| Failure::field("begun_before", "is needed"))?)
 }
 
 fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> Result<RevokeTarget, Failure> {
@@ -129,9 +145,10 @@ fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> R
             Ok(RevokeTarget::Client(id))
         }
         Some(Target::WholeTenant(_)) => Ok(RevokeTarget::Tenant),
-        Some(Target::SessionsBefore(_) | Target::SessionsOnDevice(_)) | None => {
-            Err(Failure::field("target", "is needed"))
-        }
+        Some(
+            Target::SessionsBefore(_) | Target::SessionsOnDevice(_) | Target::TenantBefore(_) | Target::ClientBefore(_),
+        )
+        | None => Err(Failure::field("target", "is needed")),
     }
 }
 

@@ -185,6 +185,7 @@ pub(crate) fn tenant_to_wire(tenant: Tenant) -> v1::Tenant {
         state: state.into(),
         lease_class: v1::LeaseClass::from(tenant.lease_class).into(),
         etag: tenant.version.to_string(),
+        sessions_ended_before: tenant.ended_before.map(timestamp),
     }
 }
 

@@ -79,7 +79,8 @@ async fn a_renamed_identity_logs_in_with_its_new_name_and_keeps_its_sessions() {
     let principal = verdict.allowed.expect("sessions stay").principal.expect("somebody's");
     assert_eq!((&*principal.identity_name, &principal.identity_id), ("ada.l", &world.ada));
     let log_in = async |name: &str| {
-        let body = serde_json::json!({ "tenant": "demo", "name": name, "password": PASSWORD }).to_string();
+        let body =
+            serde_json::json!({ "tenant": "demo", "name": name, "password": PASSWORD, "mode": "token" }).to_string();
         world.http("/v1/login", &[JSON], &body).await.0.status() == 200
     };
     assert!(log_in("ada.l").await);
@@ -271,6 +272,49 @@ async fn sessions_end_by_when_they_began_and_by_their_device() {
     assert_eq!(world.revoke(before(1_000_000_000)).await.sessions, 0);
     assert_eq!(world.revoke(before(100_000_000_000)).await.sessions, 1);
     assert_eq!(world.verify(&world.admin, &desk).await.deny_reason(), v1::DenyReason::SessionRevoked);
+}
+
+#[tokio::test]
+async fn what_began_before_a_time_is_revoked_in_a_tenant_and_of_a_client_application() {
+    let world = World::new().await;
+    let at = |session: String| {
+        let read = by(&world.admin, v1::GetSessionRequest { tenant: "demo".into(), session_id: session });
+        let mut credentials = world.credentials();
+        async move { credentials.get_session(read).await.expect("it may").into_inner().session.expect("it is").created_at }
+    };
+    let issue = async || {
+        let identity = Some(named("demo", "ada"));
+        let request = v1::IssueTokensRequest { identity, client_id: "web".into(), ..Default::default() };
+        let issued = world.credentials().issue_tokens(by(&world.admin, request)).await.expect("it may").into_inner();
+        (issued.session_id, issued.tokens.expect("they were issued").access_token)
+    };
+    let is_good = async |token: &str| world.verify(&world.admin, token).await.outcome() == v1::Outcome::Allowed;
+    for of_a_client in [true, false] {
+        let ((_, old), (session, new)) = (issue().await, issue().await);
+        let begun_before = at(session).await;
+        let target = if of_a_client {
+            v1::revoke_request::Target::ClientBefore(v1::ClientBefore { client_id: "web".into(), begun_before })
+        } else {
+            v1::revoke_request::Target::TenantBefore(v1::TenantBefore { begun_before })
+        };
+        let request = |closes_per_second| v1::RevokeRequest {
+            tenant: "demo".into(),
+            target: Some(target.clone()),
+            request_id: format!("of-a-client-{of_a_client}"),
+            closes_per_second,
+            ..Default::default()
+        };
+        let status = world.credentials().revoke(by(&world.admin, request(5))).await.expect_err("it has no pace");
+        assert_eq!(reason(&status), "FIELD_INVALID");
+        let first = world.credentials().revoke(by(&world.admin, request(0))).await.expect("it may").into_inner();
+        let again = world.credentials().revoke(by(&world.admin, request(0))).await.expect("it was done").into_inner();
+        assert_eq!((&first.revision, first.sessions), (&again.revision, 0));
+        assert!(!is_good(&old).await && is_good(&new).await);
+        let request = v1::GetTenantRequest { name: "demo".into() };
+        let tenant = world.tenants().get_tenant(by(&world.admin, request)).await.expect("it may").into_inner();
+        let ended = tenant.tenant.expect("it is there").sessions_ended_before;
+        assert_eq!(ended, begun_before.filter(|_| !of_a_client), "it is inspectable");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,9 @@ macro_rules! tenant_columns {
             $prefix,
             "created_at, t.lease_class AS ",
             $prefix,
-            "lease_class, t.revoked_seq AS ",
+            "lease_class, t.ended_before AS ",
+            $prefix,
+            "ended_before, t.revoked_seq AS ",
             $prefix,
             "revoked_seq"
         )

@@ -189,6 +189,7 @@ macro_rules! tenant_reader {
                 created_at: row.at(concat!($prefix, "created_at"))?,
                 lease_class: row.maybe_word(concat!($prefix, "lease_class"))?,
                 revoked_seq: row.maybe_seq(concat!($prefix, "revoked_seq"))?,
+                ended_before: row.maybe_at(concat!($prefix, "ended_before"))?,
             })
         }
     };
@@ -345,6 +346,7 @@ pub(crate) fn standing(row: &impl Cells) -> Read<Option<StandingRows>> {
         tenant: tenant_above(row)?,
         signing_key,
         client_revoked_seq: columns.maybe_seq("client_revoked_seq")?,
+        client_ended_before: columns.maybe_at("client_ended_before")?,
         issued_on,
         held_keys: signature_keys::held_keys(columns.maybe_text("held_keys")?.unwrap_or_default())?,
         credential,

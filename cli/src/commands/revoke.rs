@@ -35,10 +35,14 @@ pub(crate) enum RevokeCommand {
     #[command(after_help = SESSIONS_HELP)]
     Sessions(SessionsArgs),
     /// A client application: everything issued to it in the tenant.
-    #[command(after_help = "Example:\n  portcullis revoke client --tenant demo old-mobile-app --pace 200 --wait=5m")]
+    #[command(
+        after_help = "Examples:\n  portcullis revoke client --tenant demo old-mobile-app --pace 200 --wait=5m\n  \
+            portcullis revoke client --tenant demo mobile-app --before 2026-07-01T12:00:00Z --wait"
+    )]
     Client(ClientArgs),
     /// Everything in a tenant that a session holds. Its people may log in again; to refuse that too: tenant suspend.
-    #[command(after_help = "Example:\n  portcullis revoke tenant demo --reason compromised --pace 500 --wait=5m")]
+    #[command(after_help = "Examples:\n  portcullis revoke tenant demo --reason compromised --pace 500 --wait=5m\n  \
+            portcullis revoke tenant demo --before 24h --reason compromised --wait")]
     Tenant(TenantArgs),
 }
 
@@ -119,6 +123,9 @@ pub(crate) struct ClientArgs {
     tenant: String,
     /// The client application's id, as named at login.
     id: String,
+    /// Only what began before this time: 2026-07-01T12:00:00Z, or how long ago: 24h.
+    #[arg(long, value_name = "TIME", value_parser = instant::parse, conflicts_with = "pace")]
+    before: Option<Instant>,
     #[command(flatten)]
     note: NoteArgs,
     #[command(flatten)]
@@ -129,6 +136,9 @@ pub(crate) struct ClientArgs {
 pub(crate) struct TenantArgs {
     /// The tenant.
     tenant: String,
+    /// Only what began before this time: 2026-07-01T12:00:00Z, or how long ago: 24h.
+    #[arg(long, value_name = "TIME", value_parser = instant::parse, conflicts_with = "pace")]
+    before: Option<Instant>,
     #[command(flatten)]
     note: NoteArgs,
     #[command(flatten)]
@@ -192,9 +202,21 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
             (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note, args.pace)
         }
         RevokeCommand::Sessions(args) => (args.identity.tenant().to_owned(), sessions_of(&args)?, args.note, args.pace),
-        RevokeCommand::Client(args) => (args.tenant, Target::ClientId(args.id), args.note, args.pace),
+        RevokeCommand::Client(args) => {
+            let target = match args.before {
+                Some(Instant(at)) => {
+                    Target::ClientBefore(v1::ClientBefore { client_id: args.id, begun_before: Some(at) })
+                }
+                None => Target::ClientId(args.id),
+            };
+            (args.tenant, target, args.note, args.pace)
+        }
         RevokeCommand::Tenant(args) => {
-            (args.tenant, Target::WholeTenant(v1::WholeTenant::default()), args.note, args.pace)
+            let target = match args.before {
+                Some(Instant(at)) => Target::TenantBefore(v1::TenantBefore { begun_before: Some(at) }),
+                None => Target::WholeTenant(v1::WholeTenant::default()),
+            };
+            (args.tenant, target, args.note, args.pace)
         }
     };
     let wait = note.wait;

@@ -325,5 +325,6 @@ fn as_json(tenant: &v1::Tenant) -> Value {
         "etag": tenant.etag,
         "lease_class": class_of(tenant),
         "created_at": words::time_json(tenant.created_at.as_ref()),
+        "sessions_ended_before": words::time_json(tenant.sessions_ended_before.as_ref()),
     })
 }

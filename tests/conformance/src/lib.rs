@@ -5,6 +5,7 @@
 
 mod audit_trail;
 mod certificates;
+mod ended_before;
 mod issuers;
 mod keys;
 mod lease_classes;
@@ -28,6 +29,7 @@ use auth_domain::Store;
 
 pub use audit_trail::*;
 pub use certificates::*;
+pub use ended_before::*;
 pub use issuers::*;
 pub use keys::*;
 pub use lease_classes::*;
@@ -127,6 +129,8 @@ macro_rules! suite {
             a_buried_tenant_leaves_its_name_and_nothing_else,
             a_deleted_tenant_is_emptied_a_few_rows_at_a_time,
             a_deleted_tenant_keeps_no_certificate_name,
+            what_is_ended_before_a_time_is_known_wherever_it_matters,
+            sessions_from_before_what_is_ended_are_not_found_among_the_living,
             a_deleted_role_is_held_by_nobody,
             a_scope_is_held_without_a_key_only_by_another_live_one,
             a_tenant_has_the_lease_class_it_was_given_last,

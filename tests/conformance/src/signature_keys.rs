@@ -49,6 +49,7 @@ fn held(row: &SignatureKeyRow) -> HeldKey {
         id: row.credential.id,
         session: row.credential.session,
         issue_seq: row.credential.issued.seq,
+        created_at: row.credential.created_at,
         expires_at: row.credential.expires_at,
         key: row.key.clone(),
     }

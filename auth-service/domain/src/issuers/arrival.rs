@@ -71,11 +71,21 @@ impl Authority {
         if tenant.as_ref().is_none_or(|tenant| tenant.state != TenantState::Active) {
             return Ok(Err(Denial::transient(DenyReason::TenantRevoked)));
         }
-        let tenant = tenant.and_then(|tenant| tenant.revoked_seq);
-        let client = match &token.client {
-            Some(client) => view.client_revoked_seq(&issuer.tenant, client).await?,
-            None => None,
+        let (tenant, tenant_before) = tenant.map_or((None, None), |tenant| (tenant.revoked_seq, tenant.ended_before));
+        let (client, client_before) = match &token.client {
+            Some(client) => (
+                view.client_revoked_seq(&issuer.tenant, client).await?,
+                view.client_ended_before(&issuer.tenant, client).await?,
+            ),
+            None => (None, None),
         };
+        for (before, reason) in
+            [(tenant_before, DenyReason::TenantRevoked), (client_before, DenyReason::CredentialRevoked)]
+        {
+            if before.is_some_and(|before| token.issued_at <= before + SKEW) {
+                return Ok(Err(Denial::permanent(reason)));
+            }
+        }
         let above = [
             (arrival.identity.revoked_seq, DenyReason::IdentityRevoked),
             (tenant, DenyReason::TenantRevoked),

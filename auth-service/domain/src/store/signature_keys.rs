@@ -23,6 +23,8 @@ pub struct HeldKey {
     pub session: Option<SessionId>,
     /// The number of the head, read before the checks that allowed it to be registered.
     pub issue_seq: u64,
+    /// When it was registered.
+    pub created_at: Timestamp,
     /// When it ends; absent: never.
     pub expires_at: Option<Timestamp>,
     /// The key.

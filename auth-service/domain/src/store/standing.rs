@@ -1,7 +1,7 @@
 //! Where a credential stands, in one look: what every verdict and every caller costs.
 
 use async_trait::async_trait;
-use portcullis_types::{CredentialId, IssuerId, Revision, RoleName};
+use portcullis_types::{CredentialId, IssuerId, Revision, RoleName, Timestamp};
 
 use crate::{Credential, Grant, HeldKey, Identity, KeyState, Session, StoreError, Tenant};
 
@@ -24,6 +24,8 @@ pub struct StandingRows {
     pub signing_key: Option<SigningKeyMark>,
     /// The newest entry that killed the session's client application.
     pub client_revoked_seq: Option<u64>,
+    /// Before when what is the session's client application's is dead.
+    pub client_ended_before: Option<Timestamp>,
     /// The log's own position of the number at which the credential was issued; none beyond the head and below the
     /// horizon.
     pub issued_on: Option<Revision>,

@@ -1,6 +1,8 @@
 //! How what sessions, their credentials and their end lack is told.
 
-use auth_domain::{CreateTicketError, IssueError, ListSessionsError, RevokeError, RevokeSessionsError, VerifyError};
+use auth_domain::{
+    CreateTicketError, EndBeforeError, IssueError, ListSessionsError, RevokeError, RevokeSessionsError, VerifyError,
+};
 
 use super::{Failure, Reason, identity_not_found};
 
@@ -59,6 +61,16 @@ impl From<RevokeError> for Failure {
             RevokeError::Begin(error) => error.into(),
             RevokeError::Issuer(error) => error.into(),
             RevokeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<EndBeforeError> for Failure {
+    fn from(error: EndBeforeError) -> Self {
+        match error {
+            EndBeforeError::NotFound => Self::new(Reason::TargetNotFound, error.to_string()),
+            EndBeforeError::Begin(error) => error.into(),
+            EndBeforeError::Store(error) => error.into(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod audit_trail;
 mod certificates;
 mod columns;
 mod commit;
+mod ended_before;
 mod fleet;
 mod issuers;
 mod keys;

@@ -170,7 +170,7 @@ impl ReadView for PgTx {
     }
 
     async fn client_revoked_seq(&mut self, tenant: &TenantId, client: &ClientId) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT revoked_seq FROM clients WHERE tenant = $1 AND id = $2";
+        let sql = "SELECT nullif(revoked_seq, 0) AS revoked_seq FROM clients WHERE tenant = $1 AND id = $2";
         let query = sqlx::query(sql).bind(tenant.as_str()).bind(client.as_str());
         let found = self.session.maybe(query).await?;
         Ok(found.map(|row| Columns(&row).maybe_seq("revoked_seq")).transpose()?.flatten())

@@ -14,7 +14,7 @@ use crate::words::Word as _;
 macro_rules! held_keys {
     () => {
         "(SELECT string_agg(encode(g.id, 'hex') || ' ' || coalesce(encode(g.session, 'hex'), '-') || ' ' || g.issue_seq || ' '
-                     || coalesce(g.expires_at::text, '-') || ' ' || g.signature_key, chr(10))
+                     || g.created_at || ' ' || coalesce(g.expires_at::text, '-') || ' ' || g.signature_key, chr(10))
           FROM credentials g
           WHERE g.signature_holder = ANY (ARRAY[c.identity, c.session]) AND g.tenant || '' = c.tenant
             AND g.signature_holder IS NOT NULL AND g.revoked_seq IS NULL)"

@@ -33,7 +33,7 @@ macro_rules! standing {
     ", ",
     tenant_columns!("t_"),
     ", k.state AS k_state, k.revoked_seq AS k_revoked_seq,
-    (SELECT a.revoked_seq FROM clients a WHERE a.tenant = s.tenant AND a.id = s.client) AS client_revoked_seq,
+    nullif(a.revoked_seq, 0) AS client_revoked_seq, a.ended_before AS client_ended_before,
     CASE WHEN c.issue_seq = h.seq THEN h.chain ELSE coalesce(
         (SELECT l.chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq),
         (SELECT l.prev_chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq + 1)) END AS issued_on,
@@ -49,6 +49,7 @@ macro_rules! standing {
     LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
     LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
     LEFT JOIN tenants t ON t.name = c.tenant
+    LEFT JOIN clients a ON a.tenant = s.tenant AND a.id = s.client
     LEFT JOIN signing_keys k ON k.id = c.signing_key
     LEFT JOIN issuer_tokens e ON e.credential = c.id
     LEFT JOIN issuers u ON u.id = e.issuer

@@ -20,13 +20,14 @@ pub(crate) fn held_keys(lines: &str) -> Read<Vec<HeldKey>> {
 }
 
 fn held_key(line: &str) -> Option<HeldKey> {
-    let mut parts = line.splitn(5, ' ');
+    let mut parts = line.splitn(6, ' ');
     let (id, session, issue_seq) = (parts.next()?, parts.next()?, parts.next()?);
-    let (expires_at, key) = (parts.next()?, parts.next()?);
+    let (created_at, expires_at, key) = (parts.next()?, parts.next()?, parts.next()?);
     Some(HeldKey {
         id: CredentialId::from_bytes(bytes(id)?),
         session: if session == "-" { None } else { Some(SessionId::from_bytes(bytes(session)?)) },
         issue_seq: issue_seq.parse().ok()?,
+        created_at: Timestamp::from_micros(created_at.parse().ok()?),
         expires_at: if expires_at == "-" { None } else { Some(Timestamp::from_micros(expires_at.parse().ok()?)) },
         key: key.try_into().ok()?,
     })

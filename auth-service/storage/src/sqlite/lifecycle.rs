@@ -38,7 +38,9 @@ const SESSIONS: &str = concat!(
              WHERE x.session = s.id AND e.tenant = s.tenant
                AND NOT EXISTS (SELECT 1 FROM issuer_tokens k WHERE k.issuer = x.issuer AND k.digest = x.sid))))
            AND s.revoked_seq IS NULL AND s.issue_seq >=
-           max(coalesce(i.revoked_seq, 0), coalesce(t.revoked_seq, 0), coalesce(a.revoked_seq, 0))))
+           max(coalesce(i.revoked_seq, 0), coalesce(t.revoked_seq, 0), coalesce(a.revoked_seq, 0))
+           AND (t.ended_before IS NULL OR s.created_at >= t.ended_before)
+           AND (a.ended_before IS NULL OR s.created_at >= a.ended_before)))
     ORDER BY s.id DESC LIMIT ?8"
 );
 /// After every name, which is visible ASCII.

@@ -11,6 +11,7 @@ mod audit_removal;
 mod audit_trail;
 mod beside;
 mod certificates;
+mod ended_before;
 mod issuers;
 mod keys;
 mod known;

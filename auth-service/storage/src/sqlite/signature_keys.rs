@@ -13,7 +13,7 @@ use super::words::Word as _;
 macro_rules! held_keys {
     () => {
         "(SELECT string_agg(lower(hex(g.id)) || ' ' || coalesce(nullif(lower(hex(g.session)), ''), '-') || ' ' || g.issue_seq || ' '
-                     || coalesce(g.expires_at, '-') || ' ' || g.signature_key, char(10))
+                     || g.created_at || ' ' || coalesce(g.expires_at, '-') || ' ' || g.signature_key, char(10))
           FROM credentials g
           WHERE g.signature_holder IN (c.identity, c.session) AND +g.tenant = c.tenant
             AND g.signature_holder IS NOT NULL AND g.revoked_seq IS NULL)"

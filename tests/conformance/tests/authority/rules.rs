@@ -14,6 +14,7 @@ mod cookies;
 mod costs;
 pub(crate) mod data;
 mod denied_logins;
+mod ending_before;
 mod etags;
 mod event_quota;
 mod fuzz;

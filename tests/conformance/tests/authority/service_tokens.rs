@@ -19,7 +19,7 @@ fn set(scopes: &[Scope]) -> Scopes {
 
 impl World {
     /// A key of the service `backend` that may issue and revoke.
-    async fn backend_key(&self, expires_in: Option<Duration>, addresses: &[&str]) -> IssuedApiKey {
+    pub(crate) async fn backend_key(&self, expires_in: Option<Duration>, addresses: &[&str]) -> IssuedApiKey {
         let name = IdentityName::try_from("backend").expect("a valid name");
         let service = NewIdentity::plain(tenant(), IdentityKind::Service, name);
         let _there_already = self.authority.create_identity(&actor(), service).await;
@@ -39,12 +39,12 @@ impl World {
         self.authority.authenticate_caller(bearer, None).await
     }
 
-    async fn service_token(&self, key: &Secret, scopes: Option<Scopes>) -> ServiceToken {
+    pub(crate) async fn service_token(&self, key: &Secret, scopes: Option<Scopes>) -> ServiceToken {
         let caller = self.caller(key).await.expect("a good key");
         self.authority.issue_service_token(&caller, scopes, None).await.expect("a token")
     }
 
-    async fn is_refused(&self, bearer: &Secret) -> bool {
+    pub(crate) async fn is_refused(&self, bearer: &Secret) -> bool {
         matches!(self.caller(bearer).await, Err(CallerError::Unauthenticated))
     }
 }

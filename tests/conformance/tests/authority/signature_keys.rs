@@ -102,7 +102,7 @@ impl World {
         self.authority.register_signature_key(&actor(), new).await
     }
 
-    async fn register_key(&self, client: &Client, session: Option<SessionId>) -> SignatureKey {
+    pub(crate) async fn register_key(&self, client: &Client, session: Option<SessionId>) -> SignatureKey {
         let new = self.wanted(client, session).await;
         self.put(new).await.expect("a new key").key
     }
@@ -125,11 +125,11 @@ impl World {
         self.authority.rotate_signature_key(&actor(), asked).await
     }
 
-    async fn state(&self, id: CredentialId) -> CredentialState {
+    pub(crate) async fn state(&self, id: CredentialId) -> CredentialState {
         self.authority.signature_key(&tenant(), id).await.expect("reads").expect("it is there").state
     }
 
-    async fn carried(&self, bearer: &Secret) -> Vec<CredentialId> {
+    pub(crate) async fn carried(&self, bearer: &Secret) -> Vec<CredentialId> {
         ids(&self.allowed(bearer).await.signature_keys)
     }
 

@@ -1,5 +1,6 @@
 //! Revoke, and exactly the right sockets close, on every gateway.
 
+use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::revoke_request::Target;
 use serde_json::json;
 use test_harness::{Closed, Login, Site, Socket, eventually};
@@ -87,6 +88,38 @@ async fn revoking_an_identity_closes_all_its_sockets_and_it_can_log_in_again() {
     assert_alive(&mut of_bob).await;
     let again = site.log_in("alice").await;
     assert_alive(&mut sockets(&site, &again).await).await;
+}
+
+/// On each gateway, and with a receipt that says so.
+#[tokio::test]
+async fn what_began_in_a_tenant_before_a_time_closes_and_what_began_later_goes_on() {
+    let site = Site::start().await;
+    let (alice, bob) = (site.log_in("alice").await, site.log_in("bob").await);
+    let later = site.log_in("alice").await;
+    let mut before = sockets(&site, &alice).await;
+    before.extend(sockets(&site, &bob).await);
+    let mut after = sockets(&site, &later).await;
+    let request = v1::GetSessionRequest { tenant: "acme".to_owned(), session_id: later.session.clone() };
+    let session = site.backend.credentials().get_session(request).await.expect("it may").into_inner().session;
+    let begun_before = session.expect("it is there").created_at;
+
+    let revoked = site.backend.revoke("acme", Target::TenantBefore(v1::TenantBefore { begun_before })).await;
+
+    assert_closed(&mut before, 4513, "tenant revoked").await;
+    assert_alive(&mut after).await;
+    let request = v1::AwaitEnforcedRequest { revision: revoked.revision, timeout_ms: 20_000 };
+    let answer = site.backend.credentials().await_enforced(request).await.expect("an answer").into_inner();
+    let receipt = answer.receipt.expect("a receipt");
+    let enforced = [v1::ReceiptStatus::EnforcedByAcknowledgement, v1::ReceiptStatus::EnforcedByTime];
+    assert!(enforced.contains(&receipt.status()), "{receipt:?}");
+    for login in [&alice, &bob] {
+        for gateway in &site.gateways {
+            let mut socket = gateway.open().await;
+            let refused = socket.try_connect(Some(&login.access_token)).await.expect("an answer before the close");
+            assert!(refused.error().is_some(), "let in: {:?}", refused.0);
+        }
+    }
+    assert_alive(&mut sockets(&site, &site.log_in("bob").await).await).await;
 }
 
 #[tokio::test]
