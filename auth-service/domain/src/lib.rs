@@ -156,8 +156,8 @@ pub use store::{
     LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse,
     ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount,
     SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store,
-    StoreError, SubjectReads, SubjectWrites, SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch, TicketReads,
-    WithParent, WriteTx,
+    StoreError, SubjectReads, SubjectWrites, SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch,
+    TicketReads, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;

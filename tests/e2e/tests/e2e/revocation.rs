@@ -105,7 +105,7 @@ async fn what_began_in_a_tenant_before_a_time_closes_and_what_began_later_goes_o
 
     let revoked = site.backend.revoke("acme", Target::TenantBefore(v1::TenantBefore { begun_before })).await;
 
-    assert_closed(&mut before, 4513, "tenant revoked").await;
+    assert_closed(&mut before, 4513, "tenant_revoked").await;
     assert_alive(&mut after).await;
     let request = v1::AwaitEnforcedRequest { revision: revoked.revision, timeout_ms: 20_000 };
     let answer = site.backend.credentials().await_enforced(request).await.expect("an answer").into_inner();
