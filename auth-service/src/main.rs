@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portcullis_observe::Traces;
-use portcullis_types::{Shutdown, SystemClock, SystemEntropy};
+use portcullis_types::{AuditAnchor, Shutdown, SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
@@ -89,6 +89,14 @@ enum Command {
     /// Have gateways judge every socket again, after a database was restored by its own tools: they may not notice by
     /// themselves. May run beside `serve` on PostgreSQL, not on SQLite, where `restore` does this too.
     Restored,
+    /// Have the key-encryption key vouch for seals of the audit trail that a version without marks made, so that they can be
+    /// removed when they are old enough. May run beside `serve` on PostgreSQL, not on SQLite.
+    Vouch {
+        /// The newest seal to vouch for, `<number>-<64 hex digits>`, as it was noted elsewhere when it was made: take it from
+        /// there, never from the store that it is to be compared with. Everything up to it is hashed anew first.
+        #[arg(long)]
+        up_to: AuditAnchor,
+    },
     /// Put a backup in the place of the store, while nothing serves it. SQLite only.
     Restore {
         /// The backup.
@@ -146,6 +154,7 @@ async fn look_after(config: &Config, command: Command) -> Result<ExitCode, Box<d
         Command::Bootstrap { new_key: false } => upkeep::bootstrap(config, &around).await?,
         Command::Bootstrap { new_key: true } => upkeep::new_key(config, &around).await?,
         Command::Restored => upkeep::restored(config, &around).await?,
+        Command::Vouch { up_to } => upkeep::vouch(config, up_to, &around).await?,
         Command::Backup { to } => upkeep::backup(config, &to).await?,
         Command::Restore { from, replace } => upkeep::restore(config, &from, replace, &around).await?,
         Command::Doctor { output } => {

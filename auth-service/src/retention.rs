@@ -4,6 +4,7 @@
 //! first.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use auth_domain::{Authority, CompactError, Ended, RetentionRules, Tidied, TrailFault};
@@ -48,6 +49,8 @@ pub(crate) struct Housekeeping {
     metrics: Arc<Metrics>,
     entropy: Arc<dyn Entropy>,
     shutdown: Shutdown,
+    /// The seal without a mark that was told last.
+    unmarked: AtomicU64,
 }
 
 impl Housekeeping {
@@ -61,7 +64,8 @@ impl Housekeeping {
     ) -> Self {
         let pieces = [Piece::Log, Piece::DeletedTenants, Piece::SigningKeys, Piece::Audit];
         pieces.into_iter().chain(Ended::ALL.map(Piece::Ended)).for_each(|piece| metrics.begin_removing(piece.word()));
-        Self { authority, rules: config.kept(), every: config.every(), metrics, entropy, shutdown }
+        let (rules, every) = (config.kept(), config.every());
+        Self { authority, rules, every, metrics, entropy, shutdown, unmarked: AtomicU64::new(0) }
     }
 
     /// Looks until shutdown. Not at once: whoever starts has more urgent things to do.
@@ -132,8 +136,11 @@ impl Housekeeping {
         self.metrics.retention_failed.inc();
         match error {
             CompactError::Damaged(_) => tracing::error!(%error, "run `auth-service doctor`"),
-            CompactError::Trail(TrailFault::Unmarked(_)) => {
-                tracing::error!(%error, "nothing is removed from the audit trail; see docs/retention.md");
+            // Nothing changes by itself: once is enough.
+            CompactError::Trail(TrailFault::Unmarked(seal)) => {
+                if self.unmarked.swap(*seal, Ordering::Relaxed) != *seal {
+                    tracing::error!(%error, "nothing is removed from the audit trail: `auth-service vouch`, docs/retention.md");
+                }
             }
             CompactError::Trail(_) => tracing::error!(%error, "run `portcullis audit verify`"),
             CompactError::Store(_) => {

@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_domain::{Head, NewKeyError, Store, StoreError};
+use auth_domain::{Actor, Head, NewKeyError, Store, StoreError, VouchError};
 use auth_storage::{CopyError, OpenStoreError, Restored, SqliteStore};
-use portcullis_types::Secret;
+use portcullis_types::{AuditAnchor, Secret};
 
 use crate::config::{Config, StoreKind};
+use crate::metrics::Metrics;
 use crate::private_file;
 use crate::startup::{self, StartError, Surroundings};
 use crate::store::{self, StoreStartError};
@@ -30,6 +31,9 @@ pub(crate) enum UpkeepError {
     /// No other key was made.
     #[error(transparent)]
     NewKey(#[from] NewKeyError),
+    /// Seals were not vouched for.
+    #[error(transparent)]
+    Vouch(#[from] VouchError),
     /// There is a key where the new one would go.
     #[error("{} is there already: keep what it holds elsewhere, or remove it, and try again", .0.display())]
     KeyInTheWay(PathBuf),
@@ -148,6 +152,19 @@ pub(crate) async fn restored(config: &Config, around: &Surroundings) -> Result<S
         Some(committed) => format!("at revision {} every gateway judges every socket again", committed.revision),
         None => "there is no tenant, and so nobody to judge again".to_owned(),
     })
+}
+
+/// Has the key-encryption key vouch for seals that have no mark, up to one that somebody noted.
+pub(crate) async fn vouch(config: &Config, up_to: AuditAnchor, around: &Surroundings) -> Result<String, UpkeepError> {
+    let store = open(config, around).await?;
+    let authority = startup::open_authority(config, around, Arc::clone(&store), Arc::new(Metrics::new())).await;
+    let vouched: Result<u64, UpkeepError> = match authority {
+        Ok(authority) => authority.vouch_for_seals(&Actor::authority(), up_to).await.map_err(Into::into),
+        Err(error) => Err(error.into()),
+    };
+    store.close().await;
+    let count = vouched?;
+    Ok(format!("the trail is whole up to seal {}; seals that had no mark and have one now: {count}", up_to.number))
 }
 
 /// The store, to change it. A server of a SQLite store rests on nobody else doing that: it keeps what it has read.

@@ -132,7 +132,7 @@ pub use passwords::{
 };
 pub use reencryption::{ReencryptError, Reencrypted};
 pub use restoring::reauthorize_everybody;
-pub use retention::{AuditStart, CompactError, Ended, Lives, RetentionRules, SealMark, Tidied, TrailFault};
+pub use retention::{AuditStart, CompactError, Ended, Lives, RetentionRules, SealMark, Tidied, TrailFault, VouchError};
 pub use revocation::{Request, RequestId, RevokeError, RevokeRequest, RevokeTarget};
 pub use roles::{DeleteRoleError, MAX_GRANT_BYTES, MAX_ROLES, MAX_TENANT_GRANT_BYTES, PutRoleError, Role, RoleTotals};
 pub use scopes::{Scope, Scopes};

@@ -1,7 +1,8 @@
 //! Encrypting anew under the current key-encryption key, so that an older one can go.
 //!
-//! Guarantees: when it answers, nothing that was there when it began needs an older key-encryption key. What was done
-//! before a failure stays done, and asking again goes on from there.
+//! Guarantees: when it answers, nothing that was there when it began needs an older key-encryption key, but seals of the
+//! audit trail that none of the given ones vouches for. What was done before a failure stays done, and asking again goes on
+//! from there.
 
 use portcullis_types::{Secret, SigningKeyId};
 
@@ -20,6 +21,8 @@ pub struct Reencrypted {
     pub kek_id: String,
     /// How many secrets were under another; the marks of the audit trail's seals are not counted.
     pub count: u32,
+    /// How many seals of the audit trail have a mark that none of the given key-encryption keys made. They stay as they are.
+    pub seals_left: u64,
 }
 
 /// Why not everything was encrypted anew.
@@ -46,9 +49,9 @@ impl Authority {
     /// Encrypts under the current key-encryption key whatever is under an older one.
     pub async fn reencrypt(&self, actor: &Actor) -> Result<Reencrypted, ReencryptError> {
         let count = self.reencrypt_signing_keys(actor).await? + self.reencrypt_totp_factors(actor).await?;
+        let seals_left = self.mark_seals_anew(actor).await?;
         let count = count + self.mark_audit_start_anew(actor).await?;
-        self.mark_seals_anew(actor).await?;
-        Ok(Reencrypted { kek_id: self.kek().id().to_owned(), count })
+        Ok(Reencrypted { kek_id: self.kek().id().to_owned(), count, seals_left })
     }
 
     async fn reencrypt_signing_keys(&self, actor: &Actor) -> Result<u32, ReencryptError> {

@@ -66,6 +66,7 @@ mod compaction;
 mod ending;
 mod marks;
 mod trail;
+mod vouching;
 
 use std::time::Duration;
 
@@ -75,6 +76,7 @@ pub use self::compaction::CompactError;
 pub use self::ending::{Ended, Lives};
 pub use self::marks::SealMark;
 pub use self::trail::{AuditStart, TrailFault};
+pub use self::vouching::VouchError;
 use crate::issuers::MAX_AGE;
 use crate::{ANSWERS_KEPT, Authority, StoreError, WriteTx};
 

@@ -57,6 +57,12 @@ impl Api {
     async fn encrypt_anew(&self, request: Request<v1::ReencryptRequest>) -> Result<v1::ReencryptResponse, Failure> {
         let actor = admitted(&request)?.act_anywhere(Scope::Keys)?;
         let done = self.authority.reencrypt(&actor).await?;
+        if done.seals_left > 0 {
+            tracing::warn!(
+                seals = done.seals_left,
+                "no key-encryption key that was given vouches for some audit seals"
+            );
+        }
         Ok(v1::ReencryptResponse { kek_id: done.kek_id, count: done.count })
     }
 }

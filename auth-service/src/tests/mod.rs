@@ -22,5 +22,6 @@ mod pages;
 mod quota;
 mod signature_keys;
 mod tenant_deletion;
+mod upkeep;
 mod watches;
 mod world;

@@ -32,12 +32,6 @@ impl SealMark {
         Self { seal, sealed_at, mark }
     }
 
-    /// The name of the key that is said to vouch for it.
-    fn kek_id(&self) -> Option<&str> {
-        let (kek_id, _) = self.mark.split_last_chunk::<TAG_BYTES>()?;
-        str::from_utf8(kek_id).ok()
-    }
-
     /// Whether whoever made it had one of these keys.
     fn is_vouched_for(&self, keks: &KeyEncryptionKeys) -> bool {
         let Some((kek_id, tag)) = self.mark.split_last_chunk::<TAG_BYTES>() else { return false };
@@ -53,18 +47,18 @@ impl SealMark {
 
 impl Authority {
     /// Has the current key-encryption key vouch for every seal that another one vouches for. A mark that is wrong stays
-    /// wrong, and a seal that has none gets none.
-    pub(crate) async fn mark_seals_anew(&self, actor: &Actor) -> Result<(), ReencryptError> {
-        let mut after = 0;
+    /// wrong, one of a key that was not given stays as it is, and a seal that has none gets none. How many were left.
+    pub(crate) async fn mark_seals_anew(&self, actor: &Actor) -> Result<u64, ReencryptError> {
+        let (mut after, mut left) = (0, 0);
         loop {
             let marks = self.store().read().await?.seal_marks_not_under(self.kek().id(), after, AT_ONCE).await?;
-            let Some(last) = marks.last().map(|mark| mark.seal) else { return Ok(()) };
+            let Some(last) = marks.last().map(|mark| mark.seal) else { return Ok(left) };
             after = last.number;
             let mut tx = self.begin(actor).await?;
             let mut count = 0;
             for mark in &marks {
-                mark.kek_id().map(|id| self.keks().named(id)).transpose()?;
                 if !mark.is_vouched_for(self.keks()) {
+                    left += 1;
                     continue;
                 }
                 // It may have been removed or marked anew meanwhile.

@@ -13,12 +13,12 @@ use super::world::{KEK, SECOND, World, parts};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn rules() -> RetentionRules {
+pub(crate) fn rules() -> RetentionRules {
     RetentionRules { audit: Some(30 * DAY), ..RetentionRules::default() }
 }
 
 /// A trail of three seals, of which the first two are old enough.
-async fn old() -> World {
+pub(crate) async fn old() -> World {
     let world = World::new().await;
     seal(&world).await;
     for _ in 0..2 {
@@ -30,11 +30,11 @@ async fn old() -> World {
     world
 }
 
-async fn seal(world: &World) -> AuditAnchor {
+pub(crate) async fn seal(world: &World) -> AuditAnchor {
     world.authority.seal_audit().await.expect("seals").expect("there are rows").anchor()
 }
 
-async fn removed(authority: &Authority) -> u64 {
+pub(crate) async fn removed(authority: &Authority) -> u64 {
     match authority.remove_audit(&rules()).await.expect("removes") {
         Tidied::Removed { rows, .. } => rows,
         Tidied::Nothing => 0,
@@ -43,7 +43,10 @@ async fn removed(authority: &Authority) -> u64 {
 }
 
 /// What somebody finds who is handed the trail: where it begins, and what is wrong.
-async fn checked(authority: &Authority, noted: Option<AuditAnchor>) -> (Option<AuditBeginning>, Vec<AuditFinding>) {
+pub(crate) async fn checked(
+    authority: &Authority,
+    noted: Option<AuditAnchor>,
+) -> (Option<AuditBeginning>, Vec<AuditFinding>) {
     let (mut check, mut begins, mut findings, mut after) = (AuditCheck::from_the_beginning(noted), None, Vec::new(), 0);
     while let Some(part) = authority.sealed_audit_after(after).await.expect("reads") {
         let rows: Vec<SealedRow> = part.rows.iter().map(AuditRecord::sealed).collect();
@@ -60,7 +63,7 @@ async fn checked(authority: &Authority, noted: Option<AuditAnchor>) -> (Option<A
     (begins, findings)
 }
 
-async fn found(world: &World) -> Vec<AuditFinding> {
+pub(crate) async fn found(world: &World) -> Vec<AuditFinding> {
     checked(&world.authority, None).await.1
 }
 

@@ -8,6 +8,7 @@ mod at_rest;
 mod attacks;
 mod audit_removal;
 mod audit_subjects;
+mod audit_vouching;
 mod callers;
 mod certificates;
 mod cookies;
