@@ -8,9 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Header, Validation};
-use portcullis_types::{
-    ClientId, CredentialId, IdentityId, Revision, Secret, SessionId, SigningKeyId, TenantId, Timestamp,
-};
+use portcullis_types::{CredentialId, IdentityId, Revision, Secret, SessionId, SigningKeyId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{Algorithm, Signer};
@@ -29,8 +27,10 @@ pub(crate) struct Claims {
     pub(crate) exp: i64,
     pub(crate) iat: i64,
     pub(crate) jti: CredentialId,
+    /// Always said (RFC 9068, 2.2), and said to others: nothing here rests on it. Tokens of the releases before have none
+    /// where no client application was named.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client_id: Option<ClientId>,
+    pub(crate) client_id: Option<String>,
     pub(crate) tenant: TenantId,
     /// Absent from a service token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ impl Authority {
             exp: row.expires_at.unwrap_or_default().as_unix_seconds(),
             iat: row.created_at.as_unix_seconds(),
             jti: row.id,
-            client_id: session.and_then(|session| session.client.clone()),
+            client_id: Some(self.client_of(row, session)),
             tenant: row.tenant.clone(),
             sid: session.map(|session| session.id),
             scope: scope_of(row),
@@ -108,6 +108,15 @@ impl Authority {
         let token = jsonwebtoken::encode(&header, &claims, &signer.key)
             .expect("a key that was made or decrypted here signs by its own algorithm; the claims are plain JSON");
         Secret::from(token)
+    }
+
+    /// Which client a token was issued to: of a session its client application, or the default audience where none was named
+    /// at login, because then it is the resource's own pages that ask; of a service the id of the key or the certificate that
+    /// it showed, which is its client id at the token endpoint too.
+    fn client_of(&self, row: &Credential, session: Option<&Session>) -> String {
+        let client = session.and_then(|session| session.client.as_ref()).map(ToString::to_string);
+        let key = || row.parent.filter(|_| session.is_none()).map(|key| key.to_string());
+        client.or_else(key).unwrap_or_else(|| self.settings().audience.as_str().to_owned())
     }
 
     /// Reads a token and checks everything that needs no row; the outer result is the store's.

@@ -37,6 +37,7 @@ mod identities;
 mod identity_states;
 mod identity_updates;
 mod issuers;
+mod key_revocation;
 mod key_terms;
 mod key_uses;
 mod keyring;
@@ -47,6 +48,7 @@ mod outrun;
 mod own_factors;
 mod paging;
 mod password_changes;
+mod password_states;
 mod passwords;
 mod reencryption;
 mod restoring;
@@ -110,6 +112,7 @@ pub use issuers::{
     MAX_DOCUMENT_BYTES, MAX_ISSUERS, MAX_RULES, Mapping, NameTemplate, NewIssuer, PutIssuerError, RoleRule,
     UnlinkError, WhichSubjects,
 };
+pub use key_revocation::{EndedKeys, RevokeKeys, RevokeKeysError};
 pub use key_terms::{KeyTerms, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS};
 pub use keyring::{
     Algorithm, KeySettings, KeyState, RevokeSigningKeyError, RotateError, RotateSigningKey, Rotation, SigningKey,
@@ -126,6 +129,7 @@ pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};
 pub use password_changes::{
     ChangePassword, ChangePasswordError, PasswordChange, PasswordReset, PasswordWasReset, RESET_LIFE, Reset,
 };
+pub use password_states::{PasswordState, RemovePasswordError, SetPassword};
 pub use passwords::{
     Argon2id, ForeignLimits, HashError, InvalidPassword, LONGEST_PASSWORD, PasswordHasher, PasswordHashes,
     PasswordPolicy, StoredPassword, UnfitHash,
@@ -153,16 +157,16 @@ pub use store::{
     Answered, ApiKeyWrites, AuditFilter, AuditReads, AuditRemovalReads, AuditRemovalWrites, AuditWrites,
     CertificateReads, CertificateWrites, Certified, Committed, Connections, CredentialFilter, EndedBeforeReads,
     EndedBeforeWrites, ExternalMark, Head, HeldKey, IdentityFilter, IssuerReads, IssuerWrites, KeyReads, KeyWrites,
-    LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites, PoolUse,
-    ReadView, RetentionReads, RetentionWrites, SealedReads, SealedWrites, SessionFilter, SignatureKeyCount,
-    SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store,
-    StoreError, SubjectReads, SubjectWrites, SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch,
-    TicketReads, WithParent, WriteTx,
+    LeaseClassReads, LeaseClassWrites, LifecycleReads, LifecycleWrites, LogEntry, LoginReads, LoginWrites,
+    PasswordReads, PasswordRow, PasswordWrites, PoolUse, ReadView, RetentionReads, RetentionWrites, SealedReads,
+    SealedWrites, SessionFilter, SessionUseReads, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow,
+    SignatureKeyWrites, SigningKeyMark, StandingReads, StandingRows, Store, StoreError, SubjectReads, SubjectWrites,
+    SubjectsOf, TenantDeletionReads, TenantDeletionWrites, TextMatch, TicketReads, WithParent, WriteTx,
 };
 pub use store::{Fleet, Noted, Registered, Renewal, ReplicaId};
 pub use tenant_states::ChangeTenantError;
 pub use tenants::{CreateTenantError, Tenant, TenantState};
-pub use tickets::{CreateTicketError, NewTicket, TicketOutcome, TicketRules};
+pub use tickets::{CreateTicketError, NewTicket, TicketAsker, TicketOutcome, TicketRules};
 pub use tokens::{IssueError, IssueOutcome, IssueTokens, NewSession, RefreshOutcome, SessionCredentials, TokenPair};
 pub use verdict::{
     Allowed, CredentialReference, DenyReason, Judgement, PresentationContext, Presented, Principal, Verdict,

@@ -39,7 +39,7 @@ pub enum SessionState {
     Active,
     /// It was revoked, or something above it was.
     Revoked,
-    /// Its time is over.
+    /// Its time is over, or that of everything it could be used with.
     Expired,
 }
 
@@ -88,8 +88,12 @@ impl Authority {
         let before = page.id(&query)?;
         let above = Above::of(view.as_mut(), &identity).await?;
         let mut listed = Vec::new();
-        for session in view.find_sessions(tenant, identity.id, &filter, before, page.fetch()).await? {
-            let state = state_of(view.as_mut(), &session, &above, self.now()).await?;
+        let found = view.find_sessions(tenant, identity.id, &filter, before, page.fetch()).await?;
+        let ids: Vec<_> = found.iter().map(|session| session.id).collect();
+        let usable = view.usable_sessions(&ids, self.now()).await?;
+        for session in found {
+            let is_usable = usable.contains(&session.id);
+            let state = state_of(view.as_mut(), &session, &above, is_usable, self.now()).await?;
             listed.push(ListedSession { session, state });
         }
         Ok(page.cut(&query, listed, |item| item.session.id.to_string()))
@@ -105,15 +109,16 @@ pub(crate) async fn standing_of(
     let identity = view.identity(&session.tenant, &IdentityRef::Id(session.identity)).await?;
     let identity = identity.ok_or(StoreError::Corrupt { what: "a session without its identity" })?;
     let above = Above::of(view, &identity).await?;
-    let state = state_of(view, &session, &above, now).await?;
+    let is_usable = !view.usable_sessions(&[session.id], now).await?.is_empty();
+    let state = state_of(view, &session, &above, is_usable, now).await?;
     Ok(ListedSession { session, state })
 }
 
 /// What a page token is bound to. The time at which sessions are asked to be live moves on from page to page.
 fn query_of(tenant: &TenantId, identity: &Identity, filter: &SessionFilter) -> String {
-    let SessionFilter { device, client, begun_before, live_at, or_dormant } = filter;
+    let SessionFilter { device, client, begun_before, live_at, usable, or_dormant } = filter;
     format!(
-        "sessions:{tenant}/{}:{device:?}:{client:?}:{begun_before:?}:{}:{or_dormant}",
+        "sessions:{tenant}/{}:{device:?}:{client:?}:{begun_before:?}:{}:{usable}:{or_dormant}",
         identity.id,
         live_at.is_some()
     )
@@ -137,6 +142,7 @@ async fn state_of(
     view: &mut dyn ReadView,
     session: &Session,
     above: &Above,
+    is_usable: bool,
     now: Timestamp,
 ) -> Result<SessionState, StoreError> {
     let (seq, ended_before) = match &session.client {
@@ -151,7 +157,7 @@ async fn state_of(
         || above.ended_before.max(ended_before).is_some_and(|ended| session.created_at < ended);
     Ok(match () {
         () if killed => SessionState::Revoked,
-        () if now >= session.expires_at => SessionState::Expired,
+        () if now >= session.expires_at || !is_usable => SessionState::Expired,
         () => SessionState::Active,
     })
 }

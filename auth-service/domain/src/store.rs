@@ -24,8 +24,10 @@ mod keys;
 mod lease_classes;
 mod lifecycle;
 mod login;
+mod passwords;
 mod retention;
 mod sealed;
+mod session_use;
 mod signature_keys;
 mod standing;
 mod subjects;
@@ -53,8 +55,10 @@ pub use self::keys::{KeyReads, KeyWrites};
 pub use self::lease_classes::{LeaseClassReads, LeaseClassWrites};
 pub use self::lifecycle::{CredentialFilter, IdentityFilter, LifecycleReads, LifecycleWrites, SessionFilter};
 pub use self::login::{LoginReads, LoginWrites};
+pub use self::passwords::{PasswordReads, PasswordRow, PasswordWrites};
 pub use self::retention::{RetentionReads, RetentionWrites};
 pub use self::sealed::{SealedReads, SealedWrites};
+pub use self::session_use::SessionUseReads;
 pub use self::signature_keys::{HeldKey, SignatureKeyCount, SignatureKeyReads, SignatureKeyRow, SignatureKeyWrites};
 pub use self::standing::{ExternalMark, SigningKeyMark, StandingReads, StandingRows, WithParent};
 pub use self::subjects::{SubjectReads, SubjectWrites, SubjectsOf};
@@ -199,6 +203,7 @@ pub trait ReadView:
     + IssuerReads
     + KeyReads
     + SealedReads
+    + SessionUseReads
     + SignatureKeyReads
     + StandingReads
     + SubjectReads
@@ -206,6 +211,7 @@ pub trait ReadView:
     + LifecycleReads
     + LeaseClassReads
     + LoginReads
+    + PasswordReads
     + AuditReads
     + AuditRemovalReads
     + RetentionReads
@@ -300,6 +306,7 @@ pub trait WriteTx:
     + LifecycleWrites
     + LeaseClassWrites
     + LoginWrites
+    + PasswordWrites
     + RetentionWrites
     + SealedWrites
     + SignatureKeyWrites

@@ -7,6 +7,7 @@
 //! or one credential without a session, there are so many at once that are not over, used or not: whoever holds one
 //! credential fills no store.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_types::{CredentialId, OpaqueKind, OpaqueToken, RedemptionId, Revision, Secret, TenantId, Timestamp};
@@ -32,6 +33,17 @@ pub struct NewTicket {
     pub origin: Option<Origin>,
     /// The tenant whose credentials alone are known; absent: of any, for whoever presents it for itself.
     pub within: Option<TenantId>,
+    /// Who presents the parent.
+    pub by: TicketAsker,
+}
+
+/// Who presents the credential that a ticket is asked from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketAsker {
+    /// Its holder, from this address where that is known.
+    Holder(Option<IpAddr>),
+    /// A service for its holder, who is somewhere else: the address is judged when the ticket is used.
+    Service,
 }
 
 /// How many tickets there may be that are not over, used or not. Where writers work beside each other, as many more as ask
@@ -181,7 +193,12 @@ impl Authority {
         if request.origin.as_ref().is_some_and(|origin| !parent.is_from(Some(origin))) {
             return Err(Denial::transient(DenyReason::WrongOrigin));
         }
-        Ok(())
+        match request.by {
+            TicketAsker::Holder(from) if !parent.is_from_address(from) => {
+                Err(Denial::transient(DenyReason::WrongAddress))
+            }
+            TicketAsker::Holder(_) | TicketAsker::Service => Ok(()),
+        }
     }
 
     fn draw_ticket(

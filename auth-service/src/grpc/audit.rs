@@ -127,7 +127,7 @@ fn filter_of(asked: &v1::ListAuditEntriesRequest) -> Result<AuditFilter, Failure
         action: text_match("action", &asked.action)?,
         target: text("target", &asked.target)?.map(str::to_owned),
         identity: None,
-        outcome: match asked.outcome() {
+        outcome: match wire::one_of("outcome", asked.outcome)? {
             v1::AuditOutcome::Unspecified => None,
             v1::AuditOutcome::Done => Some(AuditOutcome::Done),
             v1::AuditOutcome::Denied => Some(AuditOutcome::Denied),

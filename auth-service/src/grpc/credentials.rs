@@ -2,7 +2,7 @@
 
 use auth_domain::{
     Actor, Committed, EndBefore, IdentityRef, IssueOutcome, IssueTokens, Pace, Reason, RefreshOutcome, RequestId,
-    RevokeRequest, RevokeSessions, RevokeTarget, Scope, SessionCredentials, SessionsBy, TokenPair,
+    RevokeKeys, RevokeRequest, RevokeSessions, RevokeTarget, Scope, SessionCredentials, SessionsBy, TokenPair,
 };
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::credentials_service_server::CredentialsService;
@@ -66,7 +66,7 @@ impl Api {
                 let request_id = request_id_of(&asked.request_id)?;
                 let revocation = RevokeRequest { tenant, target, reason, pace, request_id };
                 let committed = self.revoker.revoke(&actor, revocation).await?;
-                Ok(self.revoked(Some(committed), 0))
+                Ok(self.revoked(Some(committed)))
             }
             Targets::Before(client, before) => {
                 if pace.is_some() {
@@ -74,23 +74,30 @@ impl Api {
                 }
                 let actor = self.named(actor, "Revoke", &asked.request_id, &asked)?;
                 let ended = EndBefore { tenant, client, before, reason };
-                Ok(self.revoked(Some(self.authority.end_before(&actor, ended).await?), 0))
+                Ok(self.revoked(Some(self.authority.end_before(&actor, ended).await?)))
             }
             Targets::Sessions(which, by) => {
                 let actor = self.named(actor, "Revoke", &asked.request_id, &asked)?;
                 let sessions = RevokeSessions { tenant, which, by, reason, pace };
                 let ended = self.authority.revoke_sessions(&actor, sessions).await?;
-                Ok(self.revoked(ended.committed, ended.sessions))
+                Ok(v1::RevokeResponse { sessions: ended.sessions, ..self.revoked(ended.committed) })
+            }
+            Targets::Keys(which, made_before) => {
+                let actor = self.named(actor, "Revoke", &asked.request_id, &asked)?;
+                let keys = RevokeKeys { tenant, which, made_before, reason, pace };
+                let ended = self.authority.revoke_keys(&actor, keys).await?;
+                Ok(v1::RevokeResponse { keys: ended.keys, ..self.revoked(ended.committed) })
             }
         }
     }
 
-    fn revoked(&self, committed: Option<Committed>, sessions: u32) -> v1::RevokeResponse {
+    fn revoked(&self, committed: Option<Committed>) -> v1::RevokeResponse {
         v1::RevokeResponse {
             revision: committed.map(|committed| committed.revision.into()),
             enforced_within_ms: committed.map_or(0, |_| self.enforced_within_ms()),
             committed_at: committed.map(|committed| wire::timestamp(committed.committed_at)),
-            sessions,
+            sessions: 0,
+            keys: 0,
         }
     }
 }
@@ -101,6 +108,7 @@ enum Targets {
     /// Of a client application or the tenant.
     Before(Option<ClientId>, Timestamp),
     Sessions(IdentityRef, SessionsBy),
+    Keys(IdentityRef, Option<Timestamp>),
 }
 
 fn targets_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> Result<Targets, Failure> {
@@ -115,6 +123,10 @@ fn targets_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> 
         Some(Target::ClientBefore(asked)) => {
             let client = ClientId::try_from(asked.client_id.as_str()).map_err(Failure::name("client_id"))?;
             return Ok(Targets::Before(Some(client), before(asked.begun_before)?));
+        }
+        Some(Target::KeysOfIdentity(asked)) => {
+            let made_before = asked.made_before.map(|at| wire::instant("made_before", at)).transpose()?;
+            return Ok(Targets::Keys(wire::identity_ref_in(tenant, asked.identity)?, made_before));
         }
         other => return target_of(tenant, other).map(Targets::One),
     };
@@ -146,7 +158,11 @@ fn target_of(tenant: &TenantId, target: Option<v1::revoke_request::Target>) -> R
         }
         Some(Target::WholeTenant(_)) => Ok(RevokeTarget::Tenant),
         Some(
-            Target::SessionsBefore(_) | Target::SessionsOnDevice(_) | Target::TenantBefore(_) | Target::ClientBefore(_),
+            Target::SessionsBefore(_)
+            | Target::SessionsOnDevice(_)
+            | Target::TenantBefore(_)
+            | Target::ClientBefore(_)
+            | Target::KeysOfIdentity(_),
         )
         | None => Err(Failure::field("target", "is needed")),
     }

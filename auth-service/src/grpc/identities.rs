@@ -215,11 +215,12 @@ fn filter_of(asked: &v1::ListIdentitiesRequest) -> Result<IdentityFilter, Failur
         "" => None,
         role => Some(RoleName::try_from(role).map_err(Failure::name("role"))?),
     };
-    let kind = match asked.kind() {
+    let kind = match wire::one_of("kind", asked.kind)? {
         v1::IdentityKind::Unspecified => None,
         kind => Some(wire::identity_kind(kind)?),
     };
-    Ok(IdentityFilter { state: wire::identity_state(asked.state()), kind, name_prefix, role })
+    let state = wire::identity_state(wire::one_of("state", asked.state)?);
+    Ok(IdentityFilter { state, kind, name_prefix, role })
 }
 
 fn first_password(password: String, hash: String) -> Result<Option<FirstPassword>, Failure> {

@@ -40,6 +40,7 @@ impl Api {
             client: wire::client("client_id", &asked.client_id)?,
             begun_before: None,
             live_at: asked.only_active.then(|| self.clock.now()),
+            usable: true,
             or_dormant: false,
         };
         let page = wire::page(asked.page_size, &asked.page_token)?;
@@ -69,7 +70,7 @@ impl Api {
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity.clone())?;
         self.act(&admitted, Scope::IdentityRead, &tenant).await?;
-        let kind = kind_of(asked.kind())?;
+        let kind = kind_of(wire::one_of("kind", asked.kind)?)?;
         let session = match asked.session_id.as_str() {
             "" => None,
             id => Some(SessionId::try_from(id).map_err(Failure::name("session_id"))?),
@@ -93,7 +94,7 @@ fn kind_of(kind: v1::CredentialKind) -> Result<Option<CredentialKind>, Failure> 
         v1::CredentialKind::ClientCertificate => Some(CredentialKind::ClientCertificate),
         v1::CredentialKind::SignatureKey => Some(CredentialKind::SignatureKey),
         v1::CredentialKind::Password => {
-            return Err(Failure::field("kind", "a password is set and not listed: whether there is one is not told"));
+            return Err(Failure::field("kind", "passwords have a list of their own: `PasswordsService.ListPasswords`"));
         }
     })
 }

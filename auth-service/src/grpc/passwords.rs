@@ -1,6 +1,6 @@
 //! `PasswordsService`.
 
-use auth_domain::{Actor, ChangePassword, Committed, PasswordChange, Reset, Scope};
+use auth_domain::{Actor, ChangePassword, Committed, PasswordChange, PasswordState, Reset, Scope};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::passwords_service_server::PasswordsService;
 use portcullis_types::Secret;
@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::authentication::client_address;
 use super::caller::admitted;
-use super::errors::Failure;
+use super::errors::{Failure, identity_not_found};
 use super::{Api, wire};
 
 impl Api {
@@ -86,8 +86,60 @@ impl Api {
         })
     }
 
+    async fn take_password(
+        &self,
+        request: Request<v1::RemovePasswordRequest>,
+    ) -> Result<v1::RemovePasswordResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let (tenant, identity) = wire::identity_ref(asked.identity.clone())?;
+        let actor = self.act(&admitted, Scope::IdentityWrite, &tenant).await?;
+        let actor = self.named(actor, "RemovePassword", &asked.request_id, &asked)?;
+        let committed = self.authority.remove_password(&actor, &tenant, &identity).await?;
+        Ok(v1::RemovePasswordResponse {
+            revision: Some(committed.revision.into()),
+            enforced_within_ms: self.enforced_within_ms(),
+        })
+    }
+
+    async fn read_password(
+        &self,
+        request: Request<v1::GetPasswordRequest>,
+    ) -> Result<v1::GetPasswordResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let (tenant, which) = wire::identity_ref(request.into_inner().identity)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
+        let state = self.authority.password_state(&tenant, &which).await?.ok_or_else(identity_not_found)?;
+        Ok(v1::GetPasswordResponse { password: Some(to_wire(state)) })
+    }
+
+    async fn read_passwords(
+        &self,
+        request: Request<v1::ListPasswordsRequest>,
+    ) -> Result<v1::ListPasswordsResponse, Failure> {
+        let admitted = admitted(&request)?;
+        let asked = request.into_inner();
+        let tenant = wire::tenant("tenant", &asked.tenant)?;
+        self.act(&admitted, Scope::IdentityRead, &tenant).await?;
+        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let (passwords, next_page_token) = wire::paged(self.authority.password_states(&tenant, page).await?, to_wire);
+        Ok(v1::ListPasswordsResponse { passwords, next_page_token })
+    }
+
     fn password_changed(&self, committed: Committed) -> v1::PasswordChanged {
         v1::PasswordChanged { revision: Some(committed.revision.into()), enforced_within_ms: self.enforced_within_ms() }
+    }
+}
+
+fn to_wire(state: PasswordState) -> v1::Password {
+    v1::Password {
+        identity_id: state.identity.to_string(),
+        identity_name: state.name.to_string(),
+        set_at: state.set.as_ref().map(|set| wire::timestamp(set.at)),
+        scheme: state.set.as_ref().map_or_else(String::new, |set| set.scheme.to_owned()),
+        outdated: state.set.as_ref().is_some_and(|set| set.is_outdated),
+        must_change: state.set.is_some_and(|set| set.must_change),
+        reset_until: state.reset_until.map(wire::timestamp),
     }
 }
 
@@ -123,5 +175,26 @@ impl PasswordsService for Api {
         request: Request<v1::ImportPasswordRequest>,
     ) -> Result<Response<v1::ImportPasswordResponse>, Status> {
         Ok(Response::new(self.import(request).await?))
+    }
+
+    async fn remove_password(
+        &self,
+        request: Request<v1::RemovePasswordRequest>,
+    ) -> Result<Response<v1::RemovePasswordResponse>, Status> {
+        Ok(Response::new(self.take_password(request).await?))
+    }
+
+    async fn get_password(
+        &self,
+        request: Request<v1::GetPasswordRequest>,
+    ) -> Result<Response<v1::GetPasswordResponse>, Status> {
+        Ok(Response::new(self.read_password(request).await?))
+    }
+
+    async fn list_passwords(
+        &self,
+        request: Request<v1::ListPasswordsRequest>,
+    ) -> Result<Response<v1::ListPasswordsResponse>, Status> {
+        Ok(Response::new(self.read_passwords(request).await?))
     }
 }

@@ -1,6 +1,6 @@
 //! `TicketsService`.
 
-use auth_domain::{Actor, Audience, NewTicket, Origin, Scope, TicketOutcome};
+use auth_domain::{Actor, Audience, NewTicket, Origin, Scope, TicketAsker, TicketOutcome};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::tickets_service_server::TicketsService;
 use portcullis_types::Secret;
@@ -26,6 +26,7 @@ impl Api {
             parent: Secret::from(asked.parent_credential),
             audience: audience("audience", &asked.audience)?,
             origin: origin("origin", &asked.origin)?,
+            by: TicketAsker::Service,
             within: (!caller.tenant.is_system()).then(|| caller.tenant.clone()),
         };
         match self.authority.create_ticket(&actor, new).await? {

@@ -89,6 +89,11 @@ pub(crate) fn paged<T, U>(page: Paged<T>, to_wire: impl FnMut(T) -> U) -> (Vec<U
     (page.items.into_iter().map(to_wire).collect(), page.next.unwrap_or_default())
 }
 
+/// A value of an enumeration, which a filter must not take for none where it is of a later version.
+pub(crate) fn one_of<E: TryFrom<i32>>(field: &'static str, number: i32) -> Result<E, Failure> {
+    E::try_from(number).map_err(|_| Failure::field(field, "is not a value that is known here"))
+}
+
 /// A kind of identity, which must be said.
 pub(crate) fn identity_kind(kind: v1::IdentityKind) -> Result<IdentityKind, Failure> {
     match kind {

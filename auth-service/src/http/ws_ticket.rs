@@ -2,7 +2,7 @@
 //!
 //! The ticket is bound to the origin of the request, when there is one.
 
-use auth_domain::{Actor, Audience, CreateTicketError, NewTicket, Origin, TicketOutcome};
+use auth_domain::{Actor, Audience, CreateTicketError, NewTicket, Origin, TicketAsker, TicketOutcome};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -43,6 +43,7 @@ pub(super) async fn ws_ticket(
         audience: audience.map_err(|invalid| Problem::InvalidField(invalid.rule))?,
         origin: origin(&headers)?,
         within: None,
+        by: TicketAsker::Holder(from),
     };
     match edge.authority.create_ticket(&Actor::edge().at(from), new).await? {
         TicketOutcome::Granted { ticket, expires_in, .. } => {

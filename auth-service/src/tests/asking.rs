@@ -186,6 +186,7 @@ async fn of_passwords(world: &World, method: &str, name: &str) -> Vec<u8> {
             let (reset_token, new_password) = (reset.reset_token, "another horse".into());
             v1::RedeemPasswordResetRequest { reset_token, new_password, ..Default::default() }.encode_to_vec()
         }
+        "RemovePassword" => v1::RemovePasswordRequest { identity, ..Default::default() }.encode_to_vec(),
         "ImportPassword" => {
             v1::ImportPasswordRequest { identity, hash: BCRYPT.into(), ..Default::default() }.encode_to_vec()
         }

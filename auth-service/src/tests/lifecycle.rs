@@ -461,3 +461,21 @@ async fn many_are_read_at_once_and_a_role_is_taken_from_everybody() {
         assert_eq!(reason(&status), "FIELD_INVALID");
     }
 }
+
+#[tokio::test]
+async fn a_filter_of_a_later_version_is_refused_and_never_left_out() {
+    let world = World::new().await;
+    let demo = || "demo".to_owned();
+    let state = v1::ListIdentitiesRequest { tenant: demo(), state: 99, ..Default::default() };
+    let kind = v1::ListIdentitiesRequest { tenant: demo(), kind: 99, ..Default::default() };
+    for asked in [state, kind] {
+        let status = world.identities().list_identities(by(&world.admin, asked)).await.expect_err("a later version's");
+        assert_eq!(reason(&status), "FIELD_INVALID");
+    }
+    let kind = v1::ListCredentialsRequest { identity: Some(named("demo", "ada")), kind: 99, ..Default::default() };
+    let status = world.credentials().list_credentials(by(&world.admin, kind)).await.expect_err("a later version's");
+    assert_eq!(reason(&status), "FIELD_INVALID");
+    let outcome = v1::ListAuditEntriesRequest { tenant: demo(), outcome: 99, ..Default::default() };
+    let status = world.audit().list_audit_entries(by(&world.admin, outcome)).await.expect_err("a later version's");
+    assert_eq!(reason(&status), "FIELD_INVALID");
+}

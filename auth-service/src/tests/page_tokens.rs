@@ -55,6 +55,11 @@ fn api_keys() -> Vec<Vec<u8>> {
     [of("backend"), of("ada"), live].map(|question| question.encode_to_vec()).into()
 }
 
+fn passwords() -> Vec<Vec<u8>> {
+    let of = |tenant: &str| v1::ListPasswordsRequest { tenant: tenant.to_owned(), ..Default::default() };
+    [of("demo"), of("other")].map(|question| question.encode_to_vec()).into()
+}
+
 fn certificates() -> Vec<Vec<u8>> {
     let of = |name: &str| v1::ListCertificatesRequest { identity: Some(named("demo", name)), ..Default::default() };
     let live = v1::ListCertificatesRequest { only_active: true, ..of("backend") };
@@ -145,6 +150,7 @@ async fn a_page_token_that_is_moved_to_another_question_is_refused() {
         ("SignatureKeysService.ListSignatureKeys", signature_keys(&session)),
         ("ApiKeysService.ListApiKeys", api_keys()),
         ("CertificatesService.ListCertificates", certificates()),
+        ("PasswordsService.ListPasswords", passwords()),
         ("IssuersService.ListIssuerSubjects", subjects()),
         ("IdentitiesService.ListIdentities", identities()),
         ("AuditService.ListAuditEntries", audit()),

@@ -1,11 +1,12 @@
 //! From the rows that logging in rests on to the domain's types, and the words in them.
 
 use auth_domain::{
-    AttemptKey, Attempts, Continuation, LoginMode, LoginStep, Method, PasswordReset, StoreError, TotpFactor,
+    AttemptKey, Attempts, Continuation, LoginMode, LoginStep, Method, PasswordReset, PasswordRow, StoreError,
+    TotpFactor,
 };
 use portcullis_types::{CredentialId, IdentityId};
 
-use crate::rows::{Cells, Columns, methods};
+use crate::rows::{Cells, Columns, methods, password};
 use crate::words::Word;
 
 impl Word for LoginMode {
@@ -79,6 +80,17 @@ pub(crate) fn continuation<R: Cells>(row: &R) -> Result<Continuation, StoreError
         place: row.maybe_array("place")?.map(AttemptKey::from_bytes),
         expires_at: row.at("expires_at")?,
         spent: row.maybe_at("spent_at")?.is_some(),
+    })
+}
+
+pub(crate) fn password_row<R: Cells>(row: &R) -> Result<PasswordRow, StoreError> {
+    let columns = Columns(row);
+    let is_set = columns.maybe_text("phc")?.is_some();
+    Ok(PasswordRow {
+        identity: IdentityId::from_bytes(columns.array("identity")?),
+        name: columns.name("name")?,
+        stored: is_set.then(|| password(row)).transpose()?,
+        reset_ends_at: columns.maybe_at("reset_ends_at")?,
     })
 }
 

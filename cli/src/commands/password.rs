@@ -4,13 +4,14 @@ use clap::{Args, Subcommand};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::passwords_service_client::PasswordsServiceClient;
 use portcullis_proto::auth::v1::{change_password_response, redeem_password_reset_response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::identity::text;
 use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
 use crate::input;
+use crate::paging::{self, LimitArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, NamedIdentityArgs, RequestArgs};
 use crate::span;
@@ -31,6 +32,28 @@ pub(crate) enum PasswordCommand {
     /// Sets a hash that another program made: argon2, scrypt or bcrypt.
     #[command(after_help = IMPORT_HELP)]
     Import(NamedIdentityArgs),
+    /// Removes a password, or the one-time token that would set one; every session made before ends.
+    #[command(after_help = "Example:\n  portcullis password remove --tenant demo --name carol")]
+    Remove(NamedIdentityArgs),
+    /// Shows where one stands: when it was set, whether it is temporary or its hash is old, or a reset is outstanding.
+    #[command(after_help = "Example:\n  portcullis password show --tenant demo --name carol")]
+    Show(IdentityArgs),
+    /// Reads the same of everybody in a tenant, by name.
+    #[command(after_help = LIST_HELP)]
+    List(ListArgs),
+}
+
+const LIST_HELP: &str = "\
+Example: who still has a hash that another program made, and so has not logged in since the import?
+  portcullis --output json password list --tenant demo | jq -r '.passwords[] | select(.outdated) | .identity_name'";
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    #[command(flatten)]
+    limit: LimitArgs,
 }
 
 const CHANGE_HELP: &str = "\
@@ -77,6 +100,9 @@ pub(crate) async fn run(command: PasswordCommand, authority: &Authority, printer
         PasswordCommand::Reset(args) => reset(args, authority, printer).await,
         PasswordCommand::Redeem(args) => redeem(args, authority, printer).await,
         PasswordCommand::Import(args) => import(args, authority, printer).await,
+        PasswordCommand::Remove(args) => remove(args, authority, printer).await,
+        PasswordCommand::Show(args) => show(&args, authority, printer).await,
+        PasswordCommand::List(args) => list(&args, authority, printer).await,
     }
 }
 
@@ -158,6 +184,67 @@ async fn import(args: NamedIdentityArgs, authority: &Authority, printer: &Printe
         ("revision", words::revision(answer.revision.as_ref())),
     ]);
     printer.report(&Report { json: json!({ "revision": words::revision_json(answer.revision.as_ref()) }), view })
+}
+
+async fn remove(args: NamedIdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let identity = Some(args.identity.reference()?);
+    let request = v1::RemovePasswordRequest { identity, request_id: args.request.request_id };
+    let answer = authority
+        .call(request, async |channel, request| PasswordsServiceClient::new(channel).remove_password(request).await)
+        .await?;
+    let view = View::Fields(vec![
+        ("password", "removed; sessions made before are ended".to_owned()),
+        ("revision", words::revision(answer.revision.as_ref())),
+    ]);
+    printer.report(&Report { json: json!({ "revision": words::revision_json(answer.revision.as_ref()) }), view })
+}
+
+async fn show(args: &IdentityArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let request = v1::GetPasswordRequest { identity: Some(args.reference()?) };
+    let answer = authority
+        .call(request, async |channel, request| PasswordsServiceClient::new(channel).get_password(request).await)
+        .await?;
+    let password = present(answer.password, "password")?;
+    let view = View::Fields(COLUMNS.iter().copied().zip(row(&password)).collect());
+    printer.report(&Report { json: json!({ "password": as_json(&password) }), view })
+}
+
+async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let listing = paging::read(args.limit.limit, async |page_size, page_token| {
+        let request = v1::ListPasswordsRequest { tenant: args.tenant.clone(), page_size, page_token };
+        let page = authority
+            .call(request, async |channel, request| PasswordsServiceClient::new(channel).list_passwords(request).await)
+            .await?;
+        Ok((page.passwords, page.next_page_token))
+    })
+    .await?;
+    let empty = "The tenant has no identities.";
+    listing.report(&Shown { name: "passwords", columns: COLUMNS, empty, row, json: as_json }, printer)
+}
+
+const COLUMNS: &[&str] = &["identity", "name", "password", "hash", "set", "reset until"];
+
+fn row(password: &v1::Password) -> Vec<String> {
+    let state = match (&password.set_at, password.must_change) {
+        (None, _) => "none",
+        (Some(_), true) => "temporary",
+        (Some(_), false) => "set",
+    };
+    let hash = if password.outdated { format!("{}, outdated", password.scheme) } else { password.scheme.clone() };
+    let (set, reset) = (words::time(password.set_at.as_ref()), words::time(password.reset_until.as_ref()));
+    vec![password.identity_id.clone(), password.identity_name.clone(), state.to_owned(), hash, set, reset]
+}
+
+fn as_json(password: &v1::Password) -> Value {
+    json!({
+        "identity_id": password.identity_id,
+        "identity_name": password.identity_name,
+        "set_at": words::time_json(password.set_at.as_ref()),
+        "scheme": password.scheme,
+        "outdated": password.outdated,
+        "must_change": password.must_change,
+        "reset_until": words::time_json(password.reset_until.as_ref()),
+    })
 }
 
 fn changed_to(revision: Option<&v1::Revision>, printer: &Printer) -> Result<(), Failure> {

@@ -34,6 +34,9 @@ pub(crate) enum RevokeCommand {
     /// The sessions of an identity that began before a time, or that are on one device.
     #[command(after_help = SESSIONS_HELP)]
     Sessions(SessionsArgs),
+    /// All API keys and client certificates of an identity, or those that were made before a time.
+    #[command(after_help = KEYS_HELP)]
+    Keys(KeysArgs),
     /// A client application: everything issued to it in the tenant.
     #[command(
         after_help = "Examples:\n  portcullis revoke client --tenant demo old-mobile-app --pace 200 --wait=5m\n  \
@@ -51,6 +54,13 @@ Examples:
   portcullis revoke sessions --tenant demo --name alice --before 2026-07-01T12:00:00Z
   portcullis revoke sessions --tenant demo --name alice --before 24h
   portcullis revoke sessions --tenant demo --name alice --device \"Alice's old phone\"
+
+They are found and ended in one transaction. Where none of them lives there is no revision.";
+
+const KEYS_HELP: &str = "\
+Examples:
+  portcullis revoke keys --tenant demo --name mailer --reason compromised --wait      # its environment has leaked
+  portcullis revoke keys --tenant demo --name mailer --before 2026-07-01T12:00:00Z    # those that were exchanged since stay
 
 They are found and ended in one transaction. Where none of them lives there is no revision.";
 
@@ -110,6 +120,19 @@ pub(crate) struct SessionsArgs {
     /// Those on this device, as named at login.
     #[arg(long)]
     device: Option<String>,
+    #[command(flatten)]
+    note: NoteArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(flatten)]
+    identity: IdentityArgs,
+    /// Only those that were made before this time: 2026-07-01T12:00:00Z, or how long ago: 24h.
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
+    before: Option<Instant>,
     #[command(flatten)]
     note: NoteArgs,
     #[command(flatten)]
@@ -202,6 +225,7 @@ pub(crate) async fn run(command: RevokeCommand, authority: &Authority, printer: 
             (args.identity.tenant().to_owned(), Target::Identity(args.identity.reference()?), args.note, args.pace)
         }
         RevokeCommand::Sessions(args) => (args.identity.tenant().to_owned(), sessions_of(&args)?, args.note, args.pace),
+        RevokeCommand::Keys(args) => (args.identity.tenant().to_owned(), keys_of(&args)?, args.note, args.pace),
         RevokeCommand::Client(args) => {
             let target = match args.before {
                 Some(Instant(at)) => {
@@ -240,7 +264,7 @@ pub(super) fn answered(
     enforced_within_ms: i64,
     committed_at: Option<prost_types::Timestamp>,
 ) -> v1::RevokeResponse {
-    v1::RevokeResponse { revision, enforced_within_ms, committed_at, sessions: 0 }
+    v1::RevokeResponse { revision, enforced_within_ms, committed_at, sessions: 0, keys: 0 }
 }
 
 /// Says what was revoked, and follows its receipt for as long as was asked.
@@ -252,7 +276,7 @@ pub(super) async fn tell(
 ) -> Result<(), Failure> {
     if answer.revision.is_none() {
         let view = View::Fields(vec![("ended", "nothing: nothing of it lived".to_owned())]);
-        return printer.report(&Report { json: json!({ "revision": null, "sessions": 0 }), view });
+        return printer.report(&Report { json: json!({ "revision": null, "sessions": 0, "keys": 0 }), view });
     }
     let bound = span::millis_in_words(answer.enforced_within_ms);
     let mut fields = vec![
@@ -263,10 +287,14 @@ pub(super) async fn tell(
     if answer.sessions > 0 {
         fields.push(("sessions", answer.sessions.to_string()));
     }
+    if answer.keys > 0 {
+        fields.push(("keys", answer.keys.to_string()));
+    }
     let view = View::Fields(fields);
     let json = json!({
         "revision": words::revision_json(answer.revision.as_ref()),
         "sessions": answer.sessions,
+        "keys": answer.keys,
         "enforced_within_ms": answer.enforced_within_ms,
         "committed_at": words::time_json(answer.committed_at.as_ref()),
     });
@@ -282,6 +310,11 @@ fn sessions_of(args: &SessionsArgs) -> Result<Target, Failure> {
         (None, Some(device)) => Ok(Target::SessionsOnDevice(v1::SessionsOnDevice { identity, device: device.clone() })),
         (None, None) => Err(Failure::usage("say which sessions: --before or --device")),
     }
+}
+
+fn keys_of(args: &KeysArgs) -> Result<Target, Failure> {
+    let made_before = args.before.map(|Instant(at)| at);
+    Ok(Target::KeysOfIdentity(v1::KeysOfIdentity { identity: Some(args.identity.reference()?), made_before }))
 }
 
 fn presented_or_named(args: &CredentialArgs) -> Result<Target, Failure> {

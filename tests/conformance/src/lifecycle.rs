@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, Answered, Attributes, Batch, CredentialFilter, CredentialKind, Identity, IdentityFilter, IdentityKind,
-    IdentityRef, IdentityState, Label, Reason, Request, RequestId, Role, Scope, Session, SessionFilter, Store,
-    StoreError, StoredPassword, Target, TenantState,
+    Actor, Answered, Attributes, Batch, Credential, CredentialFilter, CredentialKind, Identity, IdentityFilter,
+    IdentityKind, IdentityRef, IdentityState, Label, Reason, Request, RequestId, Role, Scope, Session, SessionFilter,
+    Store, StoreError, StoredPassword, Target, TenantState,
 };
 use futures_util::future::join_all;
 use portcullis_types::{ClientId, CredentialId, IdentityId, IdentityName, RoleName, SessionId};
@@ -68,6 +68,55 @@ pub async fn identities_are_found_by_what_they_are(subject: &impl Subject) {
     let holds = IdentityFilter { role: Some(role("speaker")), ..all };
     assert_eq!(found(holds.clone(), None, 9).await, "alice carol");
     assert_eq!(found(IdentityFilter { role: holds.role, ..disabled }, None, 9).await, "");
+}
+
+/// An access token, a refresh token or a cookie, neither over, nor spent, nor revoked; and nothing else.
+pub async fn a_session_is_usable_while_something_of_it_is(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let now = seed.now();
+    let end = now + Duration::from_secs(30);
+    let successor = CredentialId::new(seed.ids());
+    let mut expected = Vec::new();
+    let mut all = vec![seed.session];
+    for (kind, spent, revoked, is_usable) in [
+        (CredentialKind::AccessToken, false, false, true),
+        (CredentialKind::RefreshToken, false, false, true),
+        (CredentialKind::SessionCookie, false, false, true),
+        (CredentialKind::RefreshToken, true, false, false),
+        (CredentialKind::AccessToken, false, true, false),
+        (CredentialKind::Ticket, false, false, false),
+    ] {
+        seed.clock.advance(Duration::from_millis(1));
+        let session = seed.session_row(SessionId::new(seed.ids()));
+        let row = Credential { session: Some(session.id), expires_at: Some(end), ..seed.credential_row(kind) };
+        let mut tx = write(&store).await;
+        tx.insert_session(&session).await.expect("writes");
+        tx.insert_credential(&row).await.expect("writes");
+        if spent {
+            assert!(tx.spend_refresh_token(row.id, successor, now).await.expect("answers"));
+        }
+        if revoked {
+            let batch = Batch::kill(Target::Credential(seed.tenant.clone(), row.id), Reason::Administrative);
+            tx.commit_with(batch, now).await.expect("appends");
+        } else {
+            tx.commit().await.expect("commits");
+        }
+        all.push(session.id);
+        expected.extend(is_usable.then_some(session.id));
+    }
+    let mut view = store.read().await.expect("reads");
+    let mut found = view.usable_sessions(&all, now).await.expect("reads");
+    found.sort();
+    assert_eq!(found, expected);
+    assert_eq!(view.usable_sessions(&all[2..3], now).await.expect("reads"), all[2..3], "of those that are asked for");
+    assert_eq!(view.usable_sessions(&all, end).await.expect("reads"), [], "over at its end");
+    assert_eq!(view.usable_sessions(&[], now).await.expect("reads"), []);
+    let filter = |usable, live_at| SessionFilter { live_at: Some(live_at), usable, ..SessionFilter::default() };
+    for (filter, found) in [(filter(true, now), 3), (filter(true, end), 0), (filter(false, end), all.len())] {
+        let rows = view.find_sessions(&seed.tenant, seed.identity, &filter, None, 99).await.expect("reads");
+        assert_eq!(rows.len(), found, "{filter:?}");
+    }
 }
 
 /// Live means: not over, and neither it nor anything above it was revoked since.

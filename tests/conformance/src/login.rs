@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use auth_domain::{
     AttemptKey, Attempts, Continuation, CredentialKind, Label, LoginMode, LoginStep, Method, Methods, PasswordReset,
-    Spent, StoredPassword, TotpFactor,
+    PasswordRow, Spent, StoredPassword, TotpFactor,
 };
 use futures_util::future::join_all;
-use portcullis_types::{ClientId, CredentialId, IdentityId, Revision, Timestamp};
+use portcullis_types::{ClientId, CredentialId, IdentityId, IdentityName, Revision, Timestamp};
 
 use crate::seed::write;
 use crate::{Seed, Subject};
@@ -384,4 +384,52 @@ pub async fn an_apps_secret_is_sealed_anew_once(subject: &impl Subject) {
     tx.commit().await.expect("commits");
     let found = store.read().await.expect("reads").totp_factor(&seed.tenant, seed.identity).await.expect("reads");
     assert_eq!(found, Some(TotpFactor { kek_id: "new".to_owned(), sealed_secret: vec![1, 2], ..factor }));
+}
+
+/// Those without one too; a one-time token counts until it is used or over.
+pub async fn passwords_of_a_tenant_are_found_by_name(subject: &impl Subject) {
+    let store = subject.open(1).await;
+    let seed = Seed::plant(&store).await;
+    let (bob, carol) = (IdentityId::new(seed.ids()), IdentityId::new(seed.ids()));
+    let mut tx = write(&store).await;
+    for (name, id) in [("bob", bob), ("carol", carol)] {
+        assert!(tx.insert_identity(&seed.identity_row(name, id)).await.expect("writes"));
+    }
+    let password = StoredPassword {
+        id: CredentialId::new(seed.ids()),
+        phc: "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xA".to_owned(),
+        set_at: seed.now(),
+        must_change: true,
+    };
+    tx.set_password(&seed.tenant, bob, &password).await.expect("writes");
+    let reset = PasswordReset {
+        id: CredentialId::new(seed.ids()),
+        tenant: seed.tenant.clone(),
+        identity: carol,
+        digest: [7; 32],
+        created_at: seed.now(),
+        expires_at: seed.now() + Duration::from_secs(1),
+        spent: false,
+    };
+    tx.put_password_reset(&reset).await.expect("writes");
+    let row = |name: &str, identity, stored, reset_ends_at| PasswordRow {
+        identity,
+        name: IdentityName::try_from(name).expect("a valid name"),
+        stored,
+        reset_ends_at,
+    };
+    let expected = [
+        row("alice", seed.identity, None, None),
+        row("bob", bob, Some(password), None),
+        row("carol", carol, None, Some(reset.expires_at)),
+    ];
+    assert_eq!(tx.find_passwords(&seed.tenant, None, 9).await.expect("reads"), expected);
+    assert_eq!(tx.find_passwords(&seed.tenant, Some("alice"), 1).await.expect("reads"), expected[1..2]);
+    for row in &expected {
+        assert_eq!(tx.password_of(&seed.tenant, row.identity).await.expect("reads").as_ref(), Some(row));
+    }
+    assert!(!tx.remove_password_reset(&seed.tenant, carol, reset.expires_at).await.expect("answers"), "it is over");
+    assert!(!tx.remove_password_reset(&seed.tenant, bob, seed.now()).await.expect("answers"));
+    assert!(tx.remove_password_reset(&seed.tenant, carol, seed.now()).await.expect("answers"));
+    assert_eq!(tx.password_reset(reset.id).await.expect("reads"), None);
 }

@@ -31,6 +31,8 @@ pub struct SessionFilter {
     pub begun_before: Option<Timestamp>,
     /// Neither over at this time nor revoked, itself or by anything above it.
     pub live_at: Option<Timestamp>,
+    /// With `live_at`: and there is still something to use it with, as [`crate::SessionUseReads`] has it.
+    pub usable: bool,
     /// With `live_at`: or over, where a later token of the same `sid` of an external issuer would prolong it.
     pub or_dormant: bool,
 }

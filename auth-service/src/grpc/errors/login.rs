@@ -1,8 +1,8 @@
 //! How what logging in, passwords and second factors lack is told.
 
 use auth_domain::{
-    ChangePasswordError, ContinueError, HashError, InvalidPassword, LoginError, SecondFactorError, SetPasswordError,
-    UnfitHash,
+    ChangePasswordError, ContinueError, HashError, InvalidPassword, LoginError, RemovePasswordError, SecondFactorError,
+    SetPasswordError, UnfitHash,
 };
 
 use super::{Failure, Reason, identity_not_found};
@@ -87,6 +87,17 @@ impl From<SetPasswordError> for Failure {
             SetPasswordError::Hash(error) => error.into(),
             SetPasswordError::Begin(error) => error.into(),
             SetPasswordError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RemovePasswordError> for Failure {
+    fn from(error: RemovePasswordError) -> Self {
+        match error {
+            RemovePasswordError::NotFound => identity_not_found(),
+            RemovePasswordError::NoPassword => Self::new(Reason::TargetNotFound, error.to_string()),
+            RemovePasswordError::Begin(error) => error.into(),
+            RemovePasswordError::Store(error) => error.into(),
         }
     }
 }

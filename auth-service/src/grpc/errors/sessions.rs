@@ -1,7 +1,8 @@
 //! How what sessions, their credentials and their end lack is told.
 
 use auth_domain::{
-    CreateTicketError, EndBeforeError, IssueError, ListSessionsError, RevokeError, RevokeSessionsError, VerifyError,
+    CreateTicketError, EndBeforeError, IssueError, ListSessionsError, RevokeError, RevokeKeysError,
+    RevokeSessionsError, VerifyError,
 };
 
 use super::{Failure, Reason, identity_not_found};
@@ -71,6 +72,17 @@ impl From<EndBeforeError> for Failure {
             EndBeforeError::NotFound => Self::new(Reason::TargetNotFound, error.to_string()),
             EndBeforeError::Begin(error) => error.into(),
             EndBeforeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeKeysError> for Failure {
+    fn from(error: RevokeKeysError) -> Self {
+        match error {
+            RevokeKeysError::NotFound => identity_not_found(),
+            RevokeKeysError::LastAdministrator => Self::new(Reason::LastAdministrator, error.to_string()),
+            RevokeKeysError::Begin(error) => error.into(),
+            RevokeKeysError::Store(error) => error.into(),
         }
     }
 }

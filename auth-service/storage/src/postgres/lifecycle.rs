@@ -37,6 +37,8 @@ const SESSIONS: &str = concat!(
              SELECT 1 FROM issuer_sessions x JOIN issuers e ON e.id = x.issuer
              WHERE x.session = s.id AND e.tenant = s.tenant
                AND NOT EXISTS (SELECT 1 FROM issuer_tokens k WHERE k.issuer = x.issuer AND k.digest = x.sid))))
+           AND (NOT $10 OR EXISTS (SELECT 1 FROM credentials c WHERE c.session = s.id AND c.kind IN ('access_token', 'refresh_token', 'session_cookie')
+               AND c.spent_at IS NULL AND c.revoked_seq IS NULL AND c.expires_at > $7))
            AND s.revoked_seq IS NULL AND s.issue_seq >=
            greatest(coalesce(i.revoked_seq, 0), coalesce(t.revoked_seq, 0), coalesce(a.revoked_seq, 0))
            AND (t.ended_before IS NULL OR s.created_at >= t.ended_before)
@@ -101,7 +103,8 @@ impl LifecycleReads for PgTx {
             .bind(filter.begun_before.map(Timestamp::as_micros))
             .bind(filter.live_at.map(Timestamp::as_micros))
             .bind(i64::from(limit))
-            .bind(filter.or_dormant);
+            .bind(filter.or_dormant)
+            .bind(filter.usable);
         self.session.all(query).await?.iter().map(rows::session).collect()
     }
 

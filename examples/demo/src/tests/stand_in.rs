@@ -255,6 +255,7 @@ impl CredentialsService for Calls {
             enforced_within_ms: 17_000,
             committed_at: timestamp!(),
             sessions: 0,
+            keys: 0,
         };
         Ok(Response::new(response))
     }

@@ -1,6 +1,6 @@
 //! Tricks with access tokens.
 
-use auth_domain::DenyReason;
+use auth_domain::{DenyReason, LoginAttempt, LoginOutcome, SessionCredentials};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -8,7 +8,7 @@ use portcullis_types::Secret;
 use serde_json::{Value, json};
 
 use super::issuers::{fresh, public_half};
-use super::world::World;
+use super::world::{PASSWORD, World, actor};
 
 struct Parts {
     header: Value,
@@ -36,6 +36,24 @@ impl Parts {
 /// What a token says.
 pub(crate) fn claims_of(token: &Secret) -> Value {
     Parts::of(token).claims
+}
+
+#[tokio::test]
+async fn every_token_names_its_client_and_an_older_one_without_is_good() {
+    let world = World::new().await;
+    let attempt = LoginAttempt { client: None, ..world.attempt("alice", PASSWORD) };
+    let outcome = world.authority.log_in(&actor(), attempt).await.expect("an outcome");
+    let LoginOutcome::Granted(opened) = outcome else { panic!("alice could not log in") };
+    let SessionCredentials::Tokens(tokens) = opened.credentials else { panic!("tokens were asked for") };
+    let parts = Parts::of(&tokens.access);
+    assert_eq!(parts.claims["client_id"], "portcullis", "the default audience");
+    let service = world.authority.issue_service_token(&world.admin, None, None).await.expect("a token");
+    let claims = claims_of(&service.token.expect("it is new"));
+    assert_eq!(claims["client_id"], world.admin.credential.to_string());
+
+    let mut claims = parts.claims.clone();
+    claims.as_object_mut().expect("an object").remove("client_id");
+    world.allowed(&signed_by_us(&world, &header(&parts.header), &claims).await).await;
 }
 
 async fn assert_invalid(world: &World, token: &Secret, why: &str) {

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use auth_domain::{
-    Action, ApiKey, Caller, CreateApiKeyError, DenyReason, IdentityKind, IssuedApiKey, MAX_KEY_ADDRESSES,
-    MAX_KEY_GRANTS, NewApiKey, NewIdentity, Page, PresentationContext, Presented, Role, RotateApiKey,
-    RotateApiKeyError, RotatedApiKey, Scope, Scopes, Verdict,
+    Action, ApiKey, Caller, CreateApiKeyError, DenyReason, IdentityKind, IdentityRef, IssuedApiKey, MAX_KEY_ADDRESSES,
+    MAX_KEY_GRANTS, NewApiKey, NewIdentity, Page, PresentationContext, Presented, Reason, RevokeKeys, RevokeKeysError,
+    Role, RotateApiKey, RotateApiKeyError, RotatedApiKey, Scope, Scopes, Verdict,
 };
-use portcullis_types::{AddressRange, CredentialId, IdentityName, Secret};
+use portcullis_types::{AddressRange, Clock as _, CredentialId, IdentityName, Secret, TenantId, Timestamp};
 
 use super::world::Shown as _;
 use super::world::{SECOND, World, actor, allowed, denied, grant, named, role, tenant};
@@ -289,4 +289,65 @@ async fn uses_are_written_down_now_and_then_and_not_each_time() {
     world.clock.advance(SECOND);
     world.allowed(&key.shown()).await;
     assert_eq!(used().await, Some(first + 600 * SECOND));
+}
+
+fn keys_of(name: &str, made_before: Option<Timestamp>) -> RevokeKeys {
+    RevokeKeys { tenant: tenant(), which: named(name), made_before, reason: Reason::Compromised, pace: None }
+}
+
+#[tokio::test]
+async fn all_keys_of_an_identity_end_by_one_event_or_those_from_before_a_time() {
+    let world = World::new().await;
+    let (_, bystander) = world.log_in().await;
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(world.key(plain()).await.shown());
+        world.clock.advance(SECOND);
+    }
+    let ticket = world.ticket(&keys[0], None, None).await;
+    let (theirs, _) = world.service("robot", Scopes::NONE).await;
+    let before = world.store.head().await.expect("reads").seq;
+    let time = world.clock.now().saturating_sub(SECOND);
+    let ended = world.authority.revoke_keys(&actor(), keys_of("alice", Some(time))).await.expect("an outcome");
+    assert_eq!((ended.keys, ended.committed.expect("an entry").revision.seq), (2, before + 1), "one entry");
+    for dead in [&keys[0], &keys[1]] {
+        assert_eq!(world.denied(dead).await, (DenyReason::CredentialRevoked, true));
+    }
+    let verdict = world.redeem(&ticket, 1, &PresentationContext::default()).await;
+    assert_eq!(denied(verdict).0, DenyReason::CredentialRevoked, "what was issued from it");
+    world.allowed(&keys[2]).await;
+    let ended = world.authority.revoke_keys(&actor(), keys_of("alice", None)).await.expect("an outcome");
+    assert_eq!(ended.keys, 1, "those that were dead are not counted");
+    let ended = world.authority.revoke_keys(&actor(), keys_of("alice", None)).await.expect("an outcome");
+    assert_eq!((ended.keys, ended.committed), (0, None));
+    world.allowed(&bystander.access).await;
+    world.allowed(&theirs.shown()).await;
+    let nobody = world.authority.revoke_keys(&actor(), keys_of("nobody", None)).await;
+    assert!(matches!(nobody, Err(RevokeKeysError::NotFound)));
+}
+
+#[tokio::test]
+async fn the_last_administrators_keys_do_not_end_together() {
+    let world = World::new().await;
+    let system = TenantId::system();
+    let which = IdentityRef::Id(world.admin.identity);
+    let request = |made_before| RevokeKeys {
+        tenant: system.clone(),
+        which: which.clone(),
+        made_before,
+        reason: Reason::Compromised,
+        pace: None,
+    };
+    let all = world.authority.revoke_keys(&actor(), request(None)).await;
+    assert!(matches!(all, Err(RevokeKeysError::LastAdministrator)), "{all:?}");
+    world.clock.advance(SECOND);
+    let another = NewApiKey {
+        tenant: system.clone(),
+        identity: which.clone(),
+        scopes: [Scope::Admin].into_iter().collect(),
+        ..plain()
+    };
+    world.key(another).await;
+    let old = request(Some(world.clock.now()));
+    assert_eq!(world.authority.revoke_keys(&actor(), old).await.expect("the other administers").keys, 1);
 }

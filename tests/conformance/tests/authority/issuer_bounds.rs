@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use auth_domain::{
     Audience, DenyReason, IssuerUrl, NewIssuer, NewTicket, PresentationContext, Presented, Reason, RevokeError,
-    RevokeRequest, RevokeSessions, RevokeTarget, SessionsBy, TicketOutcome,
+    RevokeRequest, RevokeSessions, RevokeTarget, SessionsBy, TicketAsker, TicketOutcome,
 };
 use portcullis_types::{ClientId, Clock as _, TenantId};
 use serde_json::json;
@@ -30,7 +30,13 @@ async fn a_token_of_another_tenants_issuer_is_unknown_and_leaves_no_trace_there(
         let within = PresentationContext { within: Some(tenant()), ..PresentationContext::default() };
         let verdict = world.authority.verify(Presented::Bearer(&token), &within).await.expect("asks no issuer");
         assert_eq!(denied(verdict), (DenyReason::Unknown, false), "{url}");
-        let ticket = NewTicket { parent: token.clone(), audience: None, origin: None, within: Some(tenant()) };
+        let ticket = NewTicket {
+            parent: token.clone(),
+            audience: None,
+            origin: None,
+            within: Some(tenant()),
+            by: TicketAsker::Service,
+        };
         let outcome = world.authority.create_ticket(&actor(), ticket).await.expect("asks no issuer");
         assert!(matches!(outcome, TicketOutcome::Denied(DenyReason::Unknown)), "{outcome:?}");
         let request = RevokeRequest {

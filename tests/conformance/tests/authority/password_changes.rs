@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auth_domain::{
     Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, FirstPassword,
-    IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, PasswordChange, Proof, Reset,
-    SessionCredentials, SetPasswordError, UnfitHash,
+    IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange, PasswordState, Proof,
+    RemovePasswordError, Reset, SessionCredentials, SetPasswordError, UnfitHash,
 };
 use portcullis_types::{IdentityName, Secret};
 
@@ -249,4 +249,50 @@ async fn an_identity_that_comes_with_another_programs_hash_logs_in_and_moves_no_
     assert_eq!(world.store.head().await.expect("reads").seq, before);
     let outcome = world.authority.log_in(&actor(), world.attempt("moved", "U*U")).await.expect("an outcome");
     assert!(matches!(outcome, LoginOutcome::Granted(_)), "{outcome:?}");
+}
+
+impl World {
+    async fn password_state(&self) -> PasswordState {
+        let state = self.authority.password_state(&tenant(), &named("alice")).await.expect("reads");
+        let state = state.expect("alice exists");
+        let page = self.authority.password_states(&tenant(), Page::default()).await.expect("reads");
+        assert_eq!(page.items, [state.clone()], "listed as it is read");
+        state
+    }
+}
+
+#[tokio::test]
+async fn where_a_password_stands_is_told_without_its_hash() {
+    let world = World::new().await;
+    let set = async || world.password_state().await.set.expect("there is one");
+    assert!(!set().await.is_outdated && !set().await.must_change);
+    world.authority.import_password(&actor(), &tenant(), &named("alice"), BCRYPT).await.expect("a good hash");
+    assert_eq!((set().await.scheme, set().await.is_outdated), ("bcrypt", true));
+    let temporary = Reset::Temporary(Secret::from(NEW));
+    world.authority.reset_password(&actor(), &tenant(), &named("alice"), temporary).await.expect("an outcome");
+    assert!(set().await.must_change);
+    world.authority.reset_password(&actor(), &tenant(), &named("alice"), Reset::Token).await.expect("an outcome");
+    let state = world.password_state().await;
+    assert_eq!(state.set, None);
+    assert!(state.reset_until.is_some());
+    world.clock.advance(3_600 * SECOND);
+    assert_eq!(world.password_state().await.reset_until, None, "it is over");
+}
+
+#[tokio::test]
+async fn a_removed_password_ends_every_session_and_what_would_set_another() {
+    let world = World::new().await;
+    let (_, tokens) = world.log_in().await;
+    let remove = async || world.authority.remove_password(&actor(), &tenant(), &named("alice")).await;
+    remove().await.expect("there is one");
+    assert_eq!(world.denied(&tokens.access).await, (DenyReason::IdentityRevoked, true));
+    assert!(!logs_in(&world, PASSWORD).await);
+    assert!(matches!(remove().await, Err(RemovePasswordError::NoPassword)));
+
+    let reset = world.authority.reset_password(&actor(), &tenant(), &named("alice"), Reset::Token).await;
+    let (token, _) = reset.expect("an outcome").token.expect("a token");
+    remove().await.expect("there is a token");
+    let used = world.authority.redeem_reset(&actor(), &token, Secret::from(NEW)).await.expect("an outcome");
+    assert!(matches!(used, PasswordChange::Refused(_)), "{used:?}");
+    assert!(matches!(remove().await, Err(RemovePasswordError::NoPassword)));
 }

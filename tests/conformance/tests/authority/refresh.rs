@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{DenyReason, RefreshOutcome, RevokeTarget, TokenPair};
+use auth_domain::{DenyReason, Page, RefreshOutcome, RevokeTarget, SessionFilter, SessionState, TokenPair};
 use futures_util::future::join_all;
-use portcullis_types::Secret;
+use portcullis_types::{Clock as _, Secret};
 
 use super::world::Shown as _;
-use super::world::{SECOND, World, actor};
+use super::world::{COOKIES, SECOND, World, actor, named, tenant};
 
 async fn refresh(world: &World, token: &Secret) -> Result<TokenPair, DenyReason> {
     match world.authority.refresh_tokens(&actor(), token).await.expect("an outcome") {
@@ -125,4 +125,31 @@ async fn a_hundred_uses_at_once_leave_one_live_branch() {
     refresh(&world, &granted[0].refresh).await.expect("the branch goes on");
     assert_eq!(refresh(&world, &first.refresh).await.err(), Some(DenyReason::Spent), "and is the only one");
     assert_eq!(head(&world).await, 1, "whoever comes back with what was spent ends the family");
+}
+
+/// A listed session says whether it can be used, long before its latest end.
+#[tokio::test]
+async fn a_session_that_nobody_refreshed_in_time_is_over() {
+    let world = World::new().await;
+    let (opened, tokens) = world.log_in().await;
+    let (with_cookie, _) = world.cookie().await;
+    let state = async |id| world.authority.session(&tenant(), id).await.expect("reads").expect("it is kept").state;
+    let listed = async || {
+        let page = Page::default();
+        let filter = SessionFilter::default();
+        let listed = world.authority.sessions(&tenant(), &named("alice"), filter, page).await.expect("reads").items;
+        listed.into_iter().map(|item| item.state).collect::<Vec<_>>()
+    };
+    world.clock.advance(Duration::from_secs(86_399));
+    assert_eq!(state(opened.session.id).await, SessionState::Active, "it can be refreshed");
+    let refreshed = world.authority.refresh_tokens(&actor(), &tokens.refresh).await.expect("an outcome");
+    assert!(matches!(refreshed, RefreshOutcome::Granted(_)));
+    world.clock.advance(Duration::from_secs(86_399));
+    assert_eq!(state(opened.session.id).await, SessionState::Active, "it was");
+    world.clock.advance(SECOND);
+    assert_eq!(state(opened.session.id).await, SessionState::Expired);
+    world.clock.advance(COOKIES.idle_after);
+    assert_eq!(state(with_cookie.session.id).await, SessionState::Expired, "idle for too long");
+    assert!(with_cookie.session.expires_at > world.clock.now(), "before its latest end");
+    assert_eq!(listed().await, [SessionState::Expired, SessionState::Expired]);
 }

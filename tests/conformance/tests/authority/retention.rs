@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use auth_domain::{
     ANSWERS_KEPT, CompactError, CookieUse, CredentialReference, DenyReason, Ended, Judgement, Lives, NewTicket,
-    PresentationContext, Reason, RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, TicketOutcome, Tidied,
+    PresentationContext, Reason, RefreshOutcome, RetentionRules, RevokeRequest, RevokeTarget, TicketAsker,
+    TicketOutcome, Tidied,
 };
 use portcullis_types::{ClientId, CredentialId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
 use proptest::prelude::*;
@@ -347,7 +348,8 @@ impl Holder {
             }
             Act::Ticket(which) => {
                 let parent = pick(&self.bearers, which)?.clone();
-                let request = NewTicket { parent, audience: None, origin: None, within: None };
+                let request =
+                    NewTicket { parent, audience: None, origin: None, within: None, by: TicketAsker::Service };
                 match world.authority.create_ticket(&actor(), request).await.expect("an outcome") {
                     TicketOutcome::Granted { ticket, .. } => {
                         self.tickets.push(ticket);

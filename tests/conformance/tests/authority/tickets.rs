@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, CreateTicketError, DenyReason, Judgement, NewTicket, PresentationContext, Presented, RefreshOutcome,
-    RevokeTarget, Settings, TicketOutcome, TicketRules,
+    Actor, CreateTicketError, DenyReason, Judgement, NewApiKey, NewTicket, PresentationContext, Presented,
+    RefreshOutcome, RevokeTarget, Scopes, Settings, TicketAsker, TicketOutcome, TicketRules,
 };
 use futures_util::future::join_all;
-use portcullis_types::{KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
+use portcullis_types::{AddressRange, KeyDigest, KeyKind, OpaqueKind, OpaqueToken, RedemptionId, Secret, TenantId};
 
 use super::world::Shown as _;
-use super::world::{SECOND, World, actor, allowed, audience, denied, origin, tenant};
+use super::world::{SECOND, World, actor, allowed, audience, denied, named, origin, tenant};
 
 fn anywhere() -> PresentationContext {
     PresentationContext::default()
@@ -162,7 +162,8 @@ async fn a_bad_parent_gives_no_ticket() {
         (&ticket, DenyReason::WrongKind),
         (&Secret::from("hello"), DenyReason::Malformed),
     ] {
-        let request = NewTicket { parent: parent.clone(), audience: None, origin: None, within: None };
+        let request =
+            NewTicket { parent: parent.clone(), audience: None, origin: None, within: None, by: TicketAsker::Service };
         let outcome = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
         assert!(matches!(outcome, TicketOutcome::Denied(why) if why == reason), "{outcome:?}");
     }
@@ -206,8 +207,13 @@ async fn a_ticket_is_good_nowhere_that_its_parent_is_not() {
         (&key, Some("portcullis"), None, DenyReason::WrongAudience),
         (&key, Some("chat"), Some("https://evil.example"), DenyReason::WrongOrigin),
     ] {
-        let request =
-            NewTicket { parent: parent.clone(), audience: asked.map(audience), origin: from.map(origin), within: None };
+        let request = NewTicket {
+            parent: parent.clone(),
+            audience: asked.map(audience),
+            origin: from.map(origin),
+            within: None,
+            by: TicketAsker::Service,
+        };
         let outcome = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
         assert!(matches!(outcome, TicketOutcome::Denied(why) if why == reason), "{asked:?} {from:?}: {outcome:?}");
     }
@@ -250,7 +256,8 @@ async fn try_ticket(
     by: &Actor,
     parent: &Secret,
 ) -> Result<(Secret, portcullis_types::CredentialId), CreateTicketError> {
-    let request = NewTicket { parent: parent.clone(), audience: None, origin: None, within: None };
+    let request =
+        NewTicket { parent: parent.clone(), audience: None, origin: None, within: None, by: TicketAsker::Service };
     match world.authority.create_ticket(by, request).await? {
         TicketOutcome::Granted { ticket, id, .. } => Ok((ticket, id)),
         TicketOutcome::Denied(reason) => panic!("no ticket: {reason:?}"),
@@ -350,11 +357,18 @@ async fn what_is_refused_anyway_keeps_no_writer_waiting() {
     assert_eq!(denied(world.redeem(&live, 1, &chat).await), (DenyReason::WrongAudience, false));
     let refreshed = world.authority.refresh_tokens(&actor(), &spent.refresh).await.expect("an outcome");
     assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::SessionRevoked)));
-    let request = NewTicket { parent: spent.access.clone(), audience: None, origin: None, within: None };
+    let request = NewTicket {
+        parent: spent.access.clone(),
+        audience: None,
+        origin: None,
+        within: None,
+        by: TicketAsker::Service,
+    };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::SessionRevoked)));
     world.clock.advance(600 * SECOND);
-    let request = NewTicket { parent: old.access.clone(), audience: None, origin: None, within: None };
+    let request =
+        NewTicket { parent: old.access.clone(), audience: None, origin: None, within: None, by: TicketAsker::Service };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::Expired)));
     drop(writer);
@@ -373,7 +387,13 @@ async fn an_invented_credential_keeps_no_writer_waiting() {
     let refreshed =
         world.authority.refresh_tokens(&actor(), &invent(OpaqueKind::RefreshToken)).await.expect("an outcome");
     assert!(matches!(refreshed, RefreshOutcome::Denied(DenyReason::Unknown)));
-    let request = NewTicket { parent: invent(OpaqueKind::ApiKey), audience: None, origin: None, within: None };
+    let request = NewTicket {
+        parent: invent(OpaqueKind::ApiKey),
+        audience: None,
+        origin: None,
+        within: None,
+        by: TicketAsker::Service,
+    };
     let made = world.authority.create_ticket(&actor(), request).await.expect("an outcome");
     assert!(matches!(made, TicketOutcome::Denied(DenyReason::Unknown)));
     drop(writer);
@@ -391,4 +411,32 @@ async fn one_ticket_presented_by_fifty_clients_at_once_admits_one() {
     let verdicts = join_all(clients).await.into_iter().map(|verdict| verdict.expect("no client panics"));
     let admitted = verdicts.filter(|verdict| matches!(verdict.judgement, Judgement::Allowed(_))).count();
     assert_eq!(admitted, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_is_bound_to_addresses_gives_no_ticket_elsewhere() {
+    let world = World::new().await;
+    let new = NewApiKey {
+        tenant: tenant(),
+        identity: named("alice"),
+        label: None,
+        scopes: Scopes::NONE,
+        expires_in: None,
+        grants: None,
+        addresses: vec![AddressRange::try_from("10.0.0.0/8").expect("a range")],
+    };
+    let key = world.authority.create_api_key(&world.admin, new).await.expect("a new key").shown();
+    let ask = async |by| {
+        let request = NewTicket { parent: key.clone(), audience: None, origin: None, within: None, by };
+        world.authority.create_ticket(&Actor::edge(), request).await.expect("an outcome")
+    };
+    for from in [Some("192.0.2.7".parse().expect("an address")), None] {
+        let outcome = ask(TicketAsker::Holder(from)).await;
+        assert!(matches!(outcome, TicketOutcome::Denied(DenyReason::WrongAddress)), "{from:?}: {outcome:?}");
+    }
+    let here = ask(TicketAsker::Holder(Some("10.1.2.3".parse().expect("an address")))).await;
+    let forwarded = ask(TicketAsker::Service).await;
+    for outcome in [here, forwarded] {
+        assert!(matches!(outcome, TicketOutcome::Granted { .. }), "{outcome:?}");
+    }
 }

@@ -6,7 +6,7 @@ use auth_domain::{
     Actor, BeginError, Caller, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
     CreateTicketError, IdentityKind, IssueError, IssueTokens, LoginError, NewApiKey, NewIdentity, NewTicket,
     PresentationContext, Presented, PutRoleError, Reason, RevokeError, RevokeRequest, RevokeTarget, Role, Scopes,
-    SetPasswordError, UpdateIdentityError, VerifyError,
+    SetPasswordError, TicketAsker, UpdateIdentityError, VerifyError,
 };
 use portcullis_types::{IdentityName, RedemptionId, Secret, TenantId};
 
@@ -79,7 +79,13 @@ async fn a_call_that_waits_does_not_survive_its_key() {
     world.revoke(RevokeTarget::Credential(caller.credential)).await;
     let before = world.store.head().await.expect("reads");
     everything_is_refused(&world, &caller).await;
-    let ticket = NewTicket { parent: tokens.access.clone(), audience: None, origin: None, within: None };
+    let ticket = NewTicket {
+        parent: tokens.access.clone(),
+        audience: None,
+        origin: None,
+        within: None,
+        by: TicketAsker::Service,
+    };
     refused!(world.authority.create_ticket(&Actor::caller(&caller), ticket), CreateTicketError);
     let answer = world.authority.refresh_tokens(&Actor::caller(&caller), &tokens.refresh).await;
     assert!(matches!(answer, Err(BeginError::CallerRefused)), "{answer:?}");

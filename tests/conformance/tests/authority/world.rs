@@ -9,7 +9,7 @@ use auth_domain::{
     KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
     NewTicket, Origin, Page, Paged, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason,
     RevokeRequest, RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SignatureKeyRules,
-    SigningKey, Store, Target, TicketOutcome, TicketRules, TokenPair, Verdict,
+    SigningKey, Store, Target, TicketAsker, TicketOutcome, TicketRules, TokenPair, Verdict,
 };
 use portcullis_types::{
     ClientId, IdentityName, LeaseLengths, LeaseTerms, ManualClock, RedemptionId, RoleName, Secret, SeededEntropy,
@@ -236,6 +236,7 @@ impl World {
             audience: audience.map(self::audience),
             origin: from.map(self::origin),
             within: None,
+            by: TicketAsker::Service,
         };
         match self.authority.create_ticket(&actor(), request).await.expect("an outcome") {
             TicketOutcome::Granted { ticket, .. } => ticket,

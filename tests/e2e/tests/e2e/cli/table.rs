@@ -178,6 +178,7 @@ fn passwords() -> Vec<Row> {
             .denied()
             .says("/refused", "true"),
         row("password reset --tenant demo --name carol").keeps("reset", "/reset_token"),
+        row("password show --tenant demo --name carol").says("/password/scheme", ""),
         row("password redeem").input("{reset}").given(NEW, "carol's fourth password").keeps("revision", "/revision"),
         row("password redeem").input("{reset}").given(NEW, "carol's fifth password").denied().says("/refused", "true"),
         row("password reset --tenant demo --name carol --temporary-stdin")
@@ -191,6 +192,14 @@ fn passwords() -> Vec<Row> {
             .input("$2b$05$abcdefghijklmnopqrstuuYf3UF6155LxpYFQdl1BWyXjq/zaWTCC")
             .keeps("revision", "/revision"),
         row("password import --tenant demo --name carol").input("$1$md5crypt").refused("HASH_UNFIT"),
+        row("password show --tenant demo --name carol").says("/password/outdated", "true"),
+        row("password list --tenant demo --limit 1").says("/truncated", "true"),
+        row("identity create --tenant demo --name dora --no-password").says("/identity/state", "active"),
+        row("password import --tenant demo --name dora")
+            .input("$2b$05$abcdefghijklmnopqrstuuYf3UF6155LxpYFQdl1BWyXjq/zaWTCC")
+            .keeps("revision", "/revision"),
+        row("password remove --tenant demo --name dora").keeps("revision", "/revision"),
+        row("password remove --tenant demo --name dora").refused("TARGET_NOT_FOUND"),
         row("login --tenant demo --name carol --password-stdin")
             .input("imported horse battery")
             .says("/identity/name", "carol"),
@@ -275,6 +284,11 @@ fn keys_of_programs() -> Vec<Row> {
             .keeps("certificate", "/certificate/id"),
         row("certificate get --tenant demo {certificate}").says("/certificate/revoked", "false"),
         row("certificate list --tenant demo --name mailer --active").says("/certificates/0/certificate_name", EDGE),
+        row("revoke keys --tenant demo --name mailer --before 1h").says("/keys", "0"),
+        row("revoke keys --tenant demo --name mailer --reason compromised")
+            .says("/keys", "2")
+            .keeps("revision", "/revision"),
+        row("revoke keys --tenant system --name admin").refused("LAST_ADMINISTRATOR"),
         row("key list").says("/signing_keys/0/state", "signing").keeps("kid", "/signing_keys/0/id"),
         row("key rotate --instead-of {kid} --at-once").says("/signing_key/state", "signing"),
         row("key reencrypt").says("/count", "0"),
