@@ -261,6 +261,19 @@ mod tests {
     }
 
     #[test]
+    fn what_vouches_for_a_seal_depends_on_the_key_the_seal_and_its_time() {
+        let (kek, hash, at) = (KeyEncryptionKey::new(&[1; 32]), [7; 32], Timestamp::from_unix_seconds);
+        let seal = AuditAnchor { number: 3, hash };
+        let mark = kek.seal_mark(&seal, at(5));
+        assert_eq!(mark, KeyEncryptionKey::new(&[1; 32]).seal_mark(&seal, at(5)));
+        assert_ne!(mark, kek.seal_mark(&AuditAnchor { number: 4, hash }, at(5)));
+        assert_ne!(mark, kek.seal_mark(&AuditAnchor { number: 3, hash: [8; 32] }, at(5)));
+        assert_ne!(mark, kek.seal_mark(&seal, at(6)));
+        assert_ne!(mark, KeyEncryptionKey::new(&[2; 32]).seal_mark(&seal, at(5)));
+        assert_ne!(mark, kek.audit_mark(&seal), "neither stands for the other");
+    }
+
+    #[test]
     fn the_content_of_a_request_depends_on_the_key_the_method_and_the_message() {
         let (kek, message) = (KeyEncryptionKey::new(&[1; 32]), Secret::from("message"));
         let content = kek.request_content("Create", &message);
