@@ -529,6 +529,17 @@ async fn documents(world: &World, truth: &mut Truth) {
     }
 }
 
+/// One ticket at a time.
+async fn one_ticket(truth: &mut Truth) {
+    let world = World::with(|config| config.tokens.tickets_per_session = 1).await;
+    let (_, tokens) = world.issue().await;
+    let token = format!("Bearer {}", tokens.access_token);
+    let mine = [(header::AUTHORIZATION, token.as_str())];
+    truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 200).await;
+    let (_, full) = truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 429).await;
+    assert_eq!((text(&full, "reason"), full["retry_after"].as_u64()), ("too_many_tickets", Some(30)));
+}
+
 /// One request a minute, and one password at a time.
 async fn floods(truth: &mut Truth) {
     let world = World::with(|config| config.http.limits.requests_per_minute = 1).await;
@@ -542,14 +553,6 @@ async fn floods(truth: &mut Truth) {
     for (path, method) in operations {
         truth.ask(&world, (&method, &path), &[], "", 429).await;
     }
-
-    let world = World::with(|config| config.tokens.tickets_per_session = 1).await;
-    let (_, tokens) = world.issue().await;
-    let token = format!("Bearer {}", tokens.access_token);
-    let mine = [(header::AUTHORIZATION, token.as_str())];
-    truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 200).await;
-    let (_, full) = truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 429).await;
-    assert_eq!((text(&full, "reason"), full["retry_after"].as_u64()), ("too_many_tickets", Some(30)));
 
     let world = World::with(|config| {
         (config.password.memory_kib, config.password.iterations) = (65_536, 2);
