@@ -102,20 +102,31 @@ impl Export {
     /// The next part, and what comes after it; none at the end.
     async fn part(&self, next: Next) -> Result<Option<(v1::ExportAuditResponse, Next)>, Failure> {
         self.judge_again().await?;
-        let after = match next {
-            Next::Sealed(after) => match self.authority.sealed_audit_after(after).await? {
-                Some(part) => {
-                    let begins = part.beginning.as_ref().map(|beginning| beginning.after.number);
-                    let number = part.seal.as_ref().map(|seal| seal.number).or(begins).unwrap_or(after);
-                    return Ok(Some((part_to_wire(part), Next::Sealed(number))));
-                }
-                None => 0,
+        let (sealed, after) = match next {
+            Next::Sealed(after) => match self.sealed(after).await? {
+                Some(found) => return Ok(Some(found)),
+                None => (Some(after), 0),
             },
-            Next::Unsealed(after) => after,
+            Next::Unsealed(after) => (None, after),
         };
         let part = self.authority.unsealed_audit_after(after).await?;
+        // What was sealed between the two looks is in neither.
+        if let Some(sealed) = sealed
+            && let Some(found) = self.sealed(sealed).await?
+        {
+            return Ok(Some(found));
+        }
         let last = part.rows.last().map(|row| row.id);
         Ok(last.map(|last| (part_to_wire(part), Next::Unsealed(last))))
+    }
+
+    /// The part that is under the next seal, if there is one.
+    async fn sealed(&self, after: u64) -> Result<Option<(v1::ExportAuditResponse, Next)>, Failure> {
+        Ok(self.authority.sealed_audit_after(after).await?.map(|part| {
+            let begins = part.beginning.as_ref().map(|beginning| beginning.after.number);
+            let number = part.seal.as_ref().map(|seal| seal.number).or(begins).unwrap_or(after);
+            (part_to_wire(part), Next::Sealed(number))
+        }))
     }
 }
 
