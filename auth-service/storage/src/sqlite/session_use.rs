@@ -39,7 +39,7 @@ mod tests {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {USABLE}"));
         let plan = sqlx::query(explain).fetch_all(&store.readers).await.expect("explains");
         let steps: Vec<_> = plan.iter().map(|step| step.get::<String, _>("detail")).collect();
-        let found = "SEARCH c USING COVERING INDEX usable_credentials_of_a_session (session=? AND expires_at>?)";
-        assert!(steps.iter().any(|step| step == found), "{steps:?}");
+        let found = "INDEX usable_credentials_of_a_session (session=? AND expires_at>?)";
+        assert!(steps.iter().any(|step| step.ends_with(found)), "{steps:?}");
     }
 }
