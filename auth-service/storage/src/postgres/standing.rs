@@ -1,5 +1,8 @@
 //! Where credentials stand: one statement, which is a snapshot by itself.
 
+#[cfg(test)]
+mod plans;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +23,8 @@ use crate::rows;
 
 /// Always one row: the head, and beside it the credential with everything above it, or nothing.
 /// The chain after entry `n` is the chain of that entry, or what the next one began with.
+/// Each thing above it is found by its key alone. The limits are no limits, there is one at most: they keep the planner, which
+/// knows of no credential in particular, from going through all tenants, signing keys or roles instead.
 macro_rules! standing {
     ($which:literal) => {
         concat!(
@@ -38,21 +43,21 @@ macro_rules! standing {
         (SELECT l.chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq),
         (SELECT l.prev_chain FROM revocation_log l WHERE l.shard = 0 AND l.seq = c.issue_seq + 1)) END AS issued_on,
     (SELECT string_agg(r.grants, chr(10)) FROM identity_roles m
-     JOIN roles r ON r.tenant = m.tenant AND r.name = m.role
+     CROSS JOIN LATERAL (SELECT grants FROM roles WHERE tenant = m.tenant AND name = m.role LIMIT 1) r
      WHERE m.tenant = c.tenant AND m.identity = c.identity) AS i_grants,
     ", held_keys!(), " AS held_keys,
     u.id AS u_id, u.removed_at AS u_removed_at, u.revoked_seq AS u_revoked_seq, e.roles AS e_roles,
     (SELECT string_agg(r.grants, chr(10)) FROM jsonb_array_elements_text(e.roles::jsonb) j (name)
-     JOIN roles r ON r.tenant = c.tenant AND r.name = j.name) AS e_grants
+     CROSS JOIN LATERAL (SELECT grants FROM roles WHERE tenant = c.tenant AND name = j.name LIMIT 1) r) AS e_grants
     FROM revocation_head h
     LEFT JOIN credentials c ON c.id ", $which, "
-    LEFT JOIN sessions s ON s.tenant = c.tenant AND s.id = c.session
-    LEFT JOIN identities i ON i.tenant = c.tenant AND i.id = c.identity
-    LEFT JOIN tenants t ON t.name = c.tenant
-    LEFT JOIN clients a ON a.tenant = s.tenant AND a.id = s.client
-    LEFT JOIN signing_keys k ON k.id = c.signing_key
-    LEFT JOIN issuer_tokens e ON e.credential = c.id
-    LEFT JOIN issuers u ON u.id = e.issuer
+    LEFT JOIN LATERAL (SELECT * FROM sessions WHERE tenant = c.tenant AND id = c.session LIMIT 1) s ON TRUE
+    LEFT JOIN LATERAL (SELECT * FROM identities WHERE tenant = c.tenant AND id = c.identity LIMIT 1) i ON TRUE
+    LEFT JOIN LATERAL (SELECT * FROM tenants WHERE name = c.tenant LIMIT 1) t ON TRUE
+    LEFT JOIN LATERAL (SELECT * FROM clients WHERE tenant = s.tenant AND id = s.client LIMIT 1) a ON TRUE
+    LEFT JOIN LATERAL (SELECT state, revoked_seq FROM signing_keys WHERE id = c.signing_key LIMIT 1) k ON TRUE
+    LEFT JOIN LATERAL (SELECT issuer, roles FROM issuer_tokens WHERE credential = c.id LIMIT 1) e ON TRUE
+    LEFT JOIN LATERAL (SELECT id, removed_at, revoked_seq FROM issuers WHERE id = e.issuer LIMIT 1) u ON TRUE
     WHERE h.shard = 0"
         )
     };
