@@ -7,7 +7,9 @@
 use portcullis_types::{AuditAnchor, AuditRow, AuditSeal, MAX_SEALED_ROWS, SealedRow, TenantId, Timestamp};
 
 use crate::audit::{About, Actor, AuditEntry};
-use crate::{AuditFilter, AuditOutcome, Authority, InvalidPage, ListError, Page, Paged, SealMark, StoreError};
+use crate::{
+    AuditFilter, AuditOutcome, Authority, InvalidPage, ListError, Page, Paged, ReadView, SealMark, StoreError,
+};
 
 /// The most rows that one part of an export has. More than a seal holds, so that added rows are seen.
 pub(crate) const MOST_EXPORTED: u32 = 2 * MAX_SEALED_ROWS as u32;
@@ -124,16 +126,30 @@ impl Authority {
     }
 
     /// The part of the trail that the next seal holds, or that it begins later; none when there is no seal after this one.
+    /// Rows that carry the number of no seal at all are in the last of these parts, where they belong as little as anywhere.
     pub async fn sealed_audit_after(&self, seal: u64) -> Result<Option<AuditPart>, StoreError> {
         let mut view = self.store().read().await?;
-        if let Some(start) = view.audit_start().await?.filter(|start| start.anchor.number > seal) {
-            let rows = view.audit_up_to(start.anchor.number, MOST_EXPORTED).await?;
+        let start = view.audit_start().await?;
+        let begins = start.as_ref().map_or(0, |start| start.anchor.number);
+        if let Some(start) = start.filter(|_| begins > seal) {
+            let mut rows = view.audit_up_to(begins, MOST_EXPORTED).await?;
+            if view.audit_seals(begins, 1).await?.is_empty() {
+                rows.extend(view.audit_above(begins, MOST_EXPORTED).await?);
+            }
             let is_vouched_for = start.is_vouched_for(self.keks());
             let beginning = Some(AuditBeginning { after: start.anchor, is_vouched_for });
             return Ok(Some(AuditPart { beginning, seal: None, rows }));
         }
-        let Some(seal) = view.audit_seals(seal, 1).await?.pop() else { return Ok(None) };
-        let rows = view.sealed_audit(seal.number, MOST_EXPORTED).await?;
+        let mut next = view.audit_seals(seal, 2).await?.into_iter();
+        let (seal, is_last) = match (next.next(), next.next()) {
+            (Some(seal), after) => (seal, after.is_none()),
+            (None, _) if seal == 0 => return without_seals(view.as_mut()).await,
+            (None, _) => return Ok(None),
+        };
+        let mut rows = view.sealed_audit(seal.number, MOST_EXPORTED).await?;
+        if is_last {
+            rows.extend(of_no_seal(view.as_mut(), begins, seal.number).await?);
+        }
         Ok(Some(AuditPart { beginning: None, seal: Some(seal), rows }))
     }
 
@@ -153,6 +169,25 @@ impl Authority {
         tx.insert_audit(&entry).await?;
         tx.commit().await
     }
+}
+
+/// There is no seal and there never was one, or so it looks: rows that carry the number of one say something else. Nothing
+/// vouches for a trail that begins after the first.
+async fn without_seals(view: &mut dyn ReadView) -> Result<Option<AuditPart>, StoreError> {
+    let rows = of_no_seal(view, 0, 0).await?;
+    let beginning = AuditBeginning { after: AuditAnchor { number: 1, hash: [0; 32] }, is_vouched_for: false };
+    Ok((!rows.is_empty()).then_some(AuditPart { beginning: Some(beginning), seal: None, rows }))
+}
+
+/// Rows that carry a number that no seal has had: beyond the last one, or before the first. A number between them is of a
+/// seal, or of one that is missed.
+async fn of_no_seal(view: &mut dyn ReadView, begins: u64, last: u64) -> Result<Vec<AuditRecord>, StoreError> {
+    let mut rows = view.audit_above(last, MOST_EXPORTED).await?;
+    // Where the trail begins later, they are with its beginning.
+    if begins == 0 {
+        rows.extend(view.audit_up_to(0, MOST_EXPORTED).await?);
+    }
+    Ok(rows)
 }
 
 fn position(text: &str) -> Result<(Timestamp, u64), InvalidPage> {

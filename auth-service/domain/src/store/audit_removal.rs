@@ -15,6 +15,10 @@ pub trait AuditRemovalReads: Send {
     /// none, unless somebody put them there.
     async fn audit_up_to(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
 
+    /// Rows that carry a later number than this seal's, by their own numbers. Where it is the newest one there are none, unless
+    /// somebody put them there or took a seal away.
+    async fn audit_above(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
     /// The marks of seals after a number, by their numbers; empty ones too.
     async fn seal_marks(&mut self, after: u64, limit: u32) -> Result<Vec<SealMark>, StoreError>;
 

@@ -25,6 +25,12 @@ impl AuditRemovalReads for PgTx {
         self.session.all(query).await?.iter().map(audit_trail::record).collect()
     }
 
+    async fn audit_above(&mut self, seal: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let query =
+            sqlx::query(audit!("WHERE seal > $1 ORDER BY id LIMIT $2")).bind(number(seal)).bind(i64::from(limit));
+        self.session.all(query).await?.iter().map(audit_trail::record).collect()
+    }
+
     async fn seal_marks(&mut self, after: u64, limit: u32) -> Result<Vec<SealMark>, StoreError> {
         let query = sqlx::query(MARKS).bind(number(after)).bind(i64::from(limit));
         self.session.all(query).await?.iter().map(audit_trail::mark).collect()

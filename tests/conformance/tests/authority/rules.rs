@@ -7,6 +7,7 @@ mod api_keys;
 mod at_rest;
 mod attacks;
 mod audit_removal;
+mod audit_strays;
 mod audit_subjects;
 mod audit_vouching;
 mod callers;
