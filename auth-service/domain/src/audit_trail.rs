@@ -153,6 +153,17 @@ impl Authority {
         Ok(Some(AuditPart { beginning: None, seal: Some(seal), rows }))
     }
 
+    /// Whether the trail has come as far as this seal. Where it has not, the seal is another trail's, or this one was cut off
+    /// or put back.
+    pub async fn has_come_to_seal(&self, seal: u64) -> Result<bool, StoreError> {
+        let mut view = self.store().read().await?;
+        let last = match view.last_audit_seal().await? {
+            Some(last) => last.number,
+            None => view.audit_start().await?.map_or(0, |start| start.anchor.number),
+        };
+        Ok(seal <= last)
+    }
+
     /// Rows that have no seal yet, after a number.
     pub async fn unsealed_audit_after(&self, row: u64) -> Result<AuditPart, StoreError> {
         let rows = self.store().read().await?.unsealed_audit(row, MAX_SEALED_ROWS as u32).await?;

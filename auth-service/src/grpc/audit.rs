@@ -26,6 +26,8 @@ pub(super) type Parts = Pin<Box<dyn Stream<Item = Result<v1::ExportAuditResponse
 
 /// How far an export has come.
 enum Next {
+    /// It has not begun.
+    Asked(u64),
     Sealed(u64),
     Unsealed(u64),
 }
@@ -81,7 +83,7 @@ impl Export {
     /// One part is read when the one before it was taken: however long the trail, one part is in memory. The caller is
     /// judged again before each: who reads slowly reads no longer than its credential is good.
     fn parts(self, after_seal: u64) -> impl Stream<Item = Result<v1::ExportAuditResponse, Status>> + Send {
-        stream::unfold((self, Some(Next::Sealed(after_seal))), |(export, next)| async move {
+        stream::unfold((self, Some(Next::Asked(after_seal))), |(export, next)| async move {
             match export.part(next?).await {
                 Ok(found) => found.map(|(part, next)| (Ok(part), (export, Some(next)))),
                 Err(failure) => Some((Err(Status::from(failure)), (export, None))),
@@ -103,7 +105,10 @@ impl Export {
     async fn part(&self, next: Next) -> Result<Option<(v1::ExportAuditResponse, Next)>, Failure> {
         self.judge_again().await?;
         let (sealed, after) = match next {
-            Next::Sealed(after) => match self.sealed(after).await? {
+            Next::Asked(after) if !self.authority.has_come_to_seal(after).await? => {
+                return Err(Failure::field("after_seal", "must be a seal that was made: this trail ends before it"));
+            }
+            Next::Asked(after) | Next::Sealed(after) => match self.sealed(after).await? {
                 Some(found) => return Ok(Some(found)),
                 None => (Some(after), 0),
             },
