@@ -5,16 +5,20 @@ use std::time::Duration;
 use auth_domain::{
     ApiKey, AuditFilter, CertificateName, ChangeIdentityError, IdentityKind, IdentityState, IssuedApiKey, NewApiKey,
     NewCertificate, NewIdentity, NewKeyError, Page, Reason, RevokeError, RevokeRequest, RevokeTarget, RotateApiKey,
-    RotateApiKeyError, Scope, new_administrator_key,
+    RotateApiKeyError, Scope, Scopes, new_administrator_key,
 };
 use portcullis_types::{Clock as _, CredentialId, IdentityName, Secret, SeededEntropy, TenantId};
 
-use super::world::{SECOND, World, actor, named};
+use super::world::{SECOND, Shown as _, World, actor, named};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 impl World {
     async fn second_administrator(&self, expires_in: Option<Duration>) -> IssuedApiKey {
+        self.key_of_second([Scope::Admin].into_iter().collect(), expires_in).await
+    }
+
+    async fn key_of_second(&self, scopes: Scopes, expires_in: Option<Duration>) -> IssuedApiKey {
         let name = IdentityName::try_from("second").expect("a valid name");
         let second = NewIdentity::plain(TenantId::system(), IdentityKind::Service, name);
         // It may be there already.
@@ -23,7 +27,7 @@ impl World {
             tenant: TenantId::system(),
             identity: named("second"),
             label: None,
-            scopes: [Scope::Admin].into_iter().collect(),
+            scopes,
             expires_in,
             grants: None,
             addresses: Vec::new(),
@@ -79,6 +83,18 @@ async fn the_last_key_without_an_end_is_not_exchanged_for_one_that_ends() {
     let next = world.rotate_in_system(last, None, HOUR).await.expect("the successor has no end").id;
     world.clock.advance(HOUR + SECOND);
     assert!(matches!(world.revoke_in_system(next).await, Err(RevokeError::LastAdministrator)));
+}
+
+/// What a key makes ends when the key does.
+#[tokio::test]
+async fn whoever_has_a_key_that_ends_gives_the_last_one_no_end_by_exchanging_it() {
+    let world = World::new().await;
+    let ending = world.key_of_second(Scopes::all(), Some(HOUR)).await;
+    let caller = world.authority.authenticate_caller(&ending.shown(), None).await.expect("its own key");
+    let (tenant, id) = (TenantId::system(), world.admin.credential);
+    let asked = RotateApiKey { tenant, id, old_ends_in: HOUR, expires_in: None };
+    let refused = world.authority.rotate_api_key(&caller, asked).await.map(drop);
+    assert!(matches!(refused, Err(RotateApiKeyError::LastAdministrator)), "{refused:?}");
 }
 
 #[tokio::test]
