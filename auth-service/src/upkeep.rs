@@ -157,9 +157,10 @@ pub(crate) async fn restored(config: &Config, around: &Surroundings) -> Result<S
 /// Has the key-encryption key vouch for seals that have no mark, up to one that somebody noted.
 pub(crate) async fn vouch(config: &Config, up_to: AuditAnchor, around: &Surroundings) -> Result<String, UpkeepError> {
     let store = open(config, around).await?;
-    let authority = startup::open_authority(config, around, Arc::clone(&store), Arc::new(Metrics::new())).await;
-    let vouched: Result<u64, UpkeepError> = match authority {
-        Ok(authority) => authority.vouch_for_seals(&Actor::authority(), up_to).await.map_err(Into::into),
+    let authority = startup::open_authority(config, around, Arc::clone(&store), Arc::new(Metrics::new()));
+    // Both are much on one stack.
+    let vouched: Result<u64, UpkeepError> = match Box::pin(authority).await {
+        Ok(authority) => Box::pin(authority.vouch_for_seals(&Actor::authority(), up_to)).await.map_err(Into::into),
         Err(error) => Err(error.into()),
     };
     store.close().await;
