@@ -195,6 +195,7 @@ pub struct Batch {
     facts: Vec<Fact>,
     answers: Vec<Answer>,
     shared: bool,
+    reset: Option<CredentialId>,
 }
 
 impl Batch {
@@ -224,7 +225,7 @@ impl Batch {
 
     /// One fact.
     pub fn of(fact: Fact) -> Self {
-        Self { facts: vec![fact], answers: Vec::new(), shared: false }
+        Self { facts: vec![fact], answers: Vec::new(), shared: false, reset: None }
     }
 
     /// The same, with another fact after it.
@@ -252,6 +253,18 @@ impl Batch {
     /// Whether it is.
     pub const fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// The same, as what this one-time token for a password began with: nothing before it ends the token.
+    #[must_use]
+    pub(crate) const fn beginning(mut self, reset: CredentialId) -> Self {
+        self.reset = Some(reset);
+        self
+    }
+
+    /// The one-time token that began with it.
+    pub const fn reset(&self) -> Option<CredentialId> {
+        self.reset
     }
 
     /// The facts; there is at least one.

@@ -2,9 +2,9 @@
 //!
 //! Guarantees: a changed password ends every session that was made before, in the same transaction; whoever changed it
 //! goes on in a new one, unless the one that it was done in, or what that rested on, was ended by somebody else meanwhile.
-//! A password that somebody else chose is good for one login, which must replace it. A one-time
-//! token is of one use and one hour, and setting a password in any way ends it. Of two changes at once the later one
-//! judges what the earlier one left.
+//! A password that somebody else chose is good for one login, which must replace it. A one-time token is of one use and one
+//! hour, and setting a password in any way ends it, as does whatever ends the identity's or the tenant's sessions. Of two
+//! changes at once the later one judges what the earlier one left.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub struct PasswordReset {
     pub identity: IdentityId,
     /// Of what must be presented.
     pub digest: [u8; 32],
+    /// The entry that it began with, which ended the identity's sessions; none until that is written.
+    pub issued_seq: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.
@@ -312,22 +314,30 @@ impl Authority {
             }
         };
         let identity = held(&mut *tx, tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
+        let mut batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
         let token = match temporary {
             Some(password) => {
                 tx.set_password(tenant, identity.id, &password).await?;
                 None
             }
-            None => Some(self.draw_reset(&mut *tx, &identity).await?),
+            None => {
+                let (id, token) = self.draw_reset(&mut *tx, &identity).await?;
+                batch = batch.beginning(id);
+                Some(token)
+            }
         };
         let entry = self.audit(actor, tenant, "identity.reset_password", About::Identity(identity.id));
         let how = if by_token { "token" } else { "temporary" };
         tx.insert_audit(&entry.telling(Detail::default().and("how", how))).await?;
-        let batch = Batch::kill(Target::Identity(tenant.clone(), identity.id), Reason::CredentialChanged);
         let committed = tx.commit_with(batch, identity.id.to_string(), self.now()).await?;
         Ok(PasswordWasReset { committed, token: token.map(|token| (token, RESET_LIFE)), shown_before: false })
     }
 
-    async fn draw_reset(&self, tx: &mut dyn WriteTx, identity: &Identity) -> Result<Secret, StoreError> {
+    async fn draw_reset(
+        &self,
+        tx: &mut dyn WriteTx,
+        identity: &Identity,
+    ) -> Result<(CredentialId, Secret), StoreError> {
         tx.remove_password(&identity.tenant, identity.id).await?;
         let id = CredentialId::new(self.ids());
         let token = OpaqueToken::generate(OpaqueKind::PasswordReset, id, self.entropy());
@@ -337,12 +347,13 @@ impl Authority {
             tenant: identity.tenant.clone(),
             identity: identity.id,
             digest: token.digest(),
+            issued_seq: None,
             created_at: now,
             expires_at: now + RESET_LIFE,
             spent: false,
         };
         tx.put_password_reset(&row).await?;
-        Ok(token.reveal())
+        Ok((id, token.reveal()))
     }
 
     /// Sets the password by a one-time token. The second factor, where there is one, is asked for at the login.
@@ -384,7 +395,8 @@ impl Authority {
         Ok(PasswordChange::Changed { committed, session: None })
     }
 
-    /// Whose password this token sets now. Not that of an identity which may not log in, and which may again later.
+    /// Whose password this token sets now. Not that of an identity which may not log in, or whose tenant is suspended: what
+    /// brought that about, or ended sessions of either since, ended the token.
     async fn resettable(
         &self,
         view: &mut dyn crate::ReadView,
@@ -399,8 +411,12 @@ impl Authority {
         if view.password(&row.tenant, row.identity).await?.is_some() {
             return Ok(None);
         }
+        let tenant = view.tenant(&row.tenant).await?.filter(|tenant| tenant.state == TenantState::Active);
+        let (Some(tenant), Some(issued)) = (tenant, row.issued_seq) else { return Ok(None) };
         let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;
-        Ok(identity.filter(may_log_in))
+        let is_ended =
+            |identity: &Identity| identity.revoked_seq.max(tenant.revoked_seq).is_some_and(|seq| issued < seq);
+        Ok(identity.filter(|identity| may_log_in(identity) && !is_ended(identity)))
     }
 
     /// Sets a hash that another program made. It is verified as it is, and replaced by one of ours at the next login.

@@ -101,6 +101,7 @@ pub(crate) fn password_reset<R: Cells>(row: &R) -> Result<PasswordReset, StoreEr
         tenant: row.name("tenant")?,
         identity: IdentityId::from_bytes(row.array("identity")?),
         digest: row.array("digest")?,
+        issued_seq: row.maybe_seq("issue_seq")?,
         created_at: row.at("created_at")?,
         expires_at: row.at("expires_at")?,
         spent: row.maybe_at("spent_at")?.is_some(),

@@ -61,7 +61,7 @@ impl LoginReads for PgTx {
     }
 
     async fn password_reset(&mut self, id: CredentialId) -> Result<Option<PasswordReset>, StoreError> {
-        let sql = "SELECT id, tenant, identity, digest, created_at, expires_at, spent_at
+        let sql = "SELECT id, tenant, identity, digest, created_at, expires_at, spent_at, issue_seq
                    FROM password_resets WHERE id = $1";
         let query = sqlx::query(sql).bind(&id.as_bytes()[..]);
         let found = self.session.maybe(query).await?;

@@ -49,6 +49,10 @@ impl PgTx {
 
     async fn append_and_commit(mut self, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {
         let head = log::append(&mut self.session, &batch, at).await?;
+        if let Some(id) = batch.reset() {
+            let sql = "UPDATE password_resets SET issue_seq = $1 WHERE id = $2";
+            self.write(sqlx::query(sql).bind(number(head.seq)).bind(&id.as_bytes()[..])).await?;
+        }
         self.session.commit(&self.commits).await?;
         announce(&self.heads, head);
         Ok(Committed { revision: head.revision(), committed_at: at })

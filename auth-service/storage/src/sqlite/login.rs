@@ -62,7 +62,7 @@ impl LoginReads for SqliteTx {
     }
 
     async fn password_reset(&mut self, id: CredentialId) -> Result<Option<PasswordReset>, StoreError> {
-        let sql = "SELECT id, tenant, identity, digest, created_at, expires_at, spent_at
+        let sql = "SELECT id, tenant, identity, digest, created_at, expires_at, spent_at, issue_seq
                    FROM password_resets WHERE id = ?1";
         let query = sqlx::query(sql).bind(&id.as_bytes()[..]);
         let found = query.fetch_optional(&mut *self.transaction).await.map_err(unavailable)?;

@@ -79,6 +79,10 @@ impl SqliteTx {
 
     async fn append_and_commit(mut self, batch: Batch, at: Timestamp) -> Result<Committed, StoreError> {
         let head = log::append(&mut self.transaction, self.head, &batch, at).await?;
+        if let Some(id) = batch.reset() {
+            let sql = "UPDATE password_resets SET issue_seq = ?1 WHERE id = ?2";
+            self.write(sqlx::query(sql).bind(number(head.seq)).bind(&id.as_bytes()[..])).await?;
+        }
         settle(self.transaction, &self.known).await?;
         // Only forward: the next writer may have announced its entry already.
         self.heads.send_if_modified(|announced| {

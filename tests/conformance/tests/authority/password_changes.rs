@@ -5,7 +5,7 @@ use std::time::Duration;
 use auth_domain::{
     Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, FirstPassword,
     IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange, PasswordState, Proof,
-    RemovePasswordError, Reset, SessionCredentials, SetPasswordError, UnfitHash,
+    RemovePasswordError, Reset, RevokeTarget, SessionCredentials, SetPasswordError, UnfitHash,
 };
 use portcullis_types::{IdentityName, Secret};
 
@@ -187,6 +187,36 @@ async fn a_one_time_token_ends_with_its_time_and_with_any_password_that_is_set()
     let token = reset_token(&world).await;
     world.authority.disable_identity(&actor(), &tenant(), &named("alice")).await.expect("disables");
     assert!(!redeem(&world, &token, PASSWORD).await, "a disabled identity gets none");
+}
+
+/// And no end of them is undone by its being let in again.
+#[tokio::test]
+async fn a_one_time_token_ends_with_whatever_ends_the_sessions_of_its_identity_or_tenant() {
+    let world = World::new().await;
+    let (authority, by, alice) = (&world.authority, &actor(), &named("alice"));
+    let token = reset_token(&world).await;
+    world.revoke(RevokeTarget::Identity(named("alice"))).await;
+    assert!(!redeem(&world, &token, NEW).await, "the identity was revoked");
+    let token = reset_token(&world).await;
+    world.revoke(RevokeTarget::Tenant).await;
+    assert!(!redeem(&world, &token, NEW).await, "the tenant was revoked");
+
+    let token = reset_token(&world).await;
+    authority.disable_identity(by, &tenant(), alice).await.expect("disables");
+    authority.enable_identity(by, &tenant(), alice).await.expect("enables");
+    assert!(!redeem(&world, &token, NEW).await, "the identity was disabled meanwhile");
+
+    let token = reset_token(&world).await;
+    authority.suspend_tenant(by, &tenant()).await.expect("suspends");
+    assert!(!redeem(&world, &token, NEW).await, "the tenant is suspended");
+    let while_suspended = reset_token(&world).await;
+    assert!(!redeem(&world, &while_suspended, NEW).await, "nobody sets a password there");
+    authority.reinstate_tenant(by, &tenant()).await.expect("reinstates");
+    assert!(!redeem(&world, &token, NEW).await, "the tenant was suspended meanwhile");
+
+    let token = reset_token(&world).await;
+    assert!(redeem(&world, &token, NEW).await, "what is made afterwards is good");
+    assert!(logs_in(&world, NEW).await);
 }
 
 #[tokio::test]
