@@ -15,7 +15,7 @@ pub async fn reauthorize_everybody(store: &dyn Store, at: Timestamp) -> Result<O
     let (mut last, mut after) = (None, None::<String>);
     loop {
         let mut tx = store.write().await?;
-        let tenants = tx.tenants(after.as_deref(), MAX_PAGE).await?;
+        let tenants = tx.tenants(None, after.as_deref(), MAX_PAGE).await?;
         let Some(batch) = of_all(&tenants) else { return Ok(last) };
         for tenant in &tenants {
             let about = About::Tenant(tenant.name.clone());

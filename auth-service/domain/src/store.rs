@@ -67,7 +67,7 @@ pub use self::tickets::TicketReads;
 use crate::audit::AuditEntry;
 use crate::{
     Batch, Credential, Identity, IdentityRef, IdentityState, KekMissing, Request, Role, RoleTotals, Scope, Session,
-    SigningKey, StoredPassword, Tenant,
+    SigningKey, StoredPassword, Tenant, TenantState,
 };
 
 /// Where the log ends.
@@ -228,8 +228,13 @@ pub trait ReadView:
 
     /// A tenant.
     async fn tenant(&mut self, name: &TenantId) -> Result<Option<Tenant>, StoreError>;
-    /// Tenants by name, after a name.
-    async fn tenants(&mut self, after: Option<&str>, limit: u32) -> Result<Vec<Tenant>, StoreError>;
+    /// Tenants by name, after a name; only in this state, where one is given.
+    async fn tenants(
+        &mut self,
+        state: Option<TenantState>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Tenant>, StoreError>;
 
     /// An identity with its roles.
     async fn identity(&mut self, tenant: &TenantId, which: &IdentityRef) -> Result<Option<Identity>, StoreError>;

@@ -93,21 +93,33 @@ impl Authority {
         self.store().read().await?.tenant(name).await
     }
 
-    /// Reads the tenants that a caller may see, by name: its own, or all.
-    pub async fn tenants_seen_by(&self, caller: &Caller, page: Page) -> Result<Paged<Tenant>, ListError> {
+    /// Reads the tenants that a caller may see, by name: its own, or all; only in this state, where one is given.
+    pub async fn tenants_seen_by(
+        &self,
+        caller: &Caller,
+        state: Option<TenantState>,
+        page: Page,
+    ) -> Result<Paged<Tenant>, ListError> {
         if caller.tenant.is_system() {
-            return self.tenants(page).await;
+            return self.tenants(state, page).await;
         }
-        let after = page.position("tenants")?;
+        let after = page.position(&query_of(state))?;
         let own = self.store().read().await?.tenant(&caller.tenant).await?;
+        let own = own.filter(|own| state.is_none_or(|state| own.state == state));
         let items = own.into_iter().filter(|own| after.as_deref().is_none_or(|after| own.name.as_str() > after));
         Ok(Paged { items: items.collect(), next: None })
     }
 
-    /// Reads tenants, by name.
-    pub async fn tenants(&self, page: Page) -> Result<Paged<Tenant>, ListError> {
-        let after = page.position("tenants")?;
-        let rows = self.store().read().await?.tenants(after.as_deref(), page.fetch()).await?;
-        Ok(page.cut("tenants", rows, |tenant| tenant.name.to_string()))
+    /// Reads tenants, by name; only in this state, where one is given.
+    pub async fn tenants(&self, state: Option<TenantState>, page: Page) -> Result<Paged<Tenant>, ListError> {
+        let query = query_of(state);
+        let after = page.position(&query)?;
+        let rows = self.store().read().await?.tenants(state, after.as_deref(), page.fetch()).await?;
+        Ok(page.cut(&query, rows, |tenant| tenant.name.to_string()))
     }
+}
+
+/// What a page token is bound to.
+fn query_of(state: Option<TenantState>) -> String {
+    state.map_or_else(|| "tenants".to_owned(), |state| format!("tenants:{state:?}"))
 }

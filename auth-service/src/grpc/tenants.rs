@@ -1,6 +1,6 @@
 //! `TenantsService`.
 
-use auth_domain::Scope;
+use auth_domain::{Scope, TenantState};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::tenants_service_server::TenantsService;
 use portcullis_types::LeaseClass;
@@ -117,9 +117,21 @@ impl Api {
         admitted.holds(Scope::Admin)?;
         let asked = request.into_inner();
         let page = wire::page(asked.page_size, &asked.page_token)?;
-        let page = self.authority.tenants_seen_by(admitted.caller(), page).await?;
+        let state = tenant_state(asked.state)?;
+        let page = self.authority.tenants_seen_by(admitted.caller(), state, page).await?;
         let (tenants, next_page_token) = wire::paged(page, wire::tenant_to_wire);
         Ok(v1::ListTenantsResponse { tenants, next_page_token })
+    }
+}
+
+/// A state that this version does not know is no tenant's.
+fn tenant_state(number: i32) -> Result<Option<TenantState>, Failure> {
+    match v1::TenantState::try_from(number) {
+        Ok(v1::TenantState::Unspecified) => Ok(None),
+        Ok(v1::TenantState::Active) => Ok(Some(TenantState::Active)),
+        Ok(v1::TenantState::Suspended) => Ok(Some(TenantState::Suspended)),
+        Ok(v1::TenantState::Deleted) => Ok(Some(TenantState::Deleted)),
+        Err(_) => Err(Failure::field("state", "must be one of the states")),
     }
 }
 

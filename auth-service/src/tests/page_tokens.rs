@@ -83,6 +83,11 @@ fn subjects() -> Vec<Vec<u8>> {
     all.map(|question| question.encode_to_vec()).into()
 }
 
+fn tenants() -> Vec<Vec<u8>> {
+    let active = v1::ListTenantsRequest { state: v1::TenantState::Active.into(), ..Default::default() };
+    [v1::ListTenantsRequest::default(), active].map(|question| question.encode_to_vec()).into()
+}
+
 fn identities() -> Vec<Vec<u8>> {
     let of = |tenant: &str| v1::ListIdentitiesRequest { tenant: tenant.to_owned(), ..Default::default() };
     let demo = || of("demo");
@@ -154,7 +159,7 @@ async fn a_page_token_that_is_moved_to_another_question_is_refused() {
         ("IssuersService.ListIssuerSubjects", subjects()),
         ("IdentitiesService.ListIdentities", identities()),
         ("AuditService.ListAuditEntries", audit()),
-        ("TenantsService.ListTenants", vec![v1::ListTenantsRequest::default().encode_to_vec()]),
+        ("TenantsService.ListTenants", tenants()),
     ];
     let contract = contract();
     for (name, method) in &contract {

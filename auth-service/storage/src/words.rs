@@ -1,6 +1,6 @@
 //! The words that rows use for the domain's enums.
 
-use auth_domain::{AuditOutcome, CredentialKind, IdentityKind, IdentityState, KeyState};
+use auth_domain::{AuditOutcome, CredentialKind, IdentityKind, IdentityState, KeyState, TenantState};
 use portcullis_types::LeaseClass;
 
 /// An enum whose values have words in rows.
@@ -34,6 +34,19 @@ impl Word for IdentityState {
         match self {
             Self::Active => "active",
             Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl Word for TenantState {
+    const ALL: &'static [Self] = &[Self::Active, Self::Suspended, Self::Deleted];
+    const WHAT: &'static str = "tenant state";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
             Self::Deleted => "deleted",
         }
     }

@@ -20,8 +20,8 @@ pub(crate) enum TenantCommand {
     Create(CreateArgs),
     /// Shows one: portcullis tenant show demo
     Show(ShowArgs),
-    /// Reads all tenants that the caller may see.
-    List(LimitArgs),
+    /// Reads all tenants that the caller may see: portcullis tenant list --state suspended
+    List(ListArgs),
     /// Changes what people call it: portcullis tenant update demo --display-name 'The demonstration'
     Update(UpdateArgs),
     /// Refuses everything in a tenant from now on, and ends every session in it for ever.
@@ -72,6 +72,36 @@ audit trail; what is beneath it is removed a little at a time.
 Example:
   portcullis tenant suspend demo
   portcullis tenant delete demo";
+
+/// Where a tenant stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// Its people and programs may act.
+    Active,
+    /// Everything in it is refused.
+    Suspended,
+    /// It is gone for ever.
+    Deleted,
+}
+
+impl From<State> for v1::TenantState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Suspended => Self::Suspended,
+            State::Deleted => Self::Deleted,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only in this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    #[command(flatten)]
+    limit: LimitArgs,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
@@ -278,10 +308,11 @@ async fn lease_class(args: LeaseClassArgs, authority: &Authority, printer: &Prin
     printer.report(&Report { json, view: View::Fields(view) })
 }
 
-async fn list(args: LimitArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
-    let listing = paging::read(args.limit, async |page_size, page_token| {
+async fn list(args: ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+    let state = args.state.map_or(v1::TenantState::Unspecified, Into::into).into();
+    let listing = paging::read(args.limit.limit, async |page_size, page_token| {
         let page = authority
-            .call(v1::ListTenantsRequest { page_size, page_token }, async |channel, request| {
+            .call(v1::ListTenantsRequest { page_size, page_token, state }, async |channel, request| {
                 TenantsServiceClient::new(channel).list_tenants(request).await
             })
             .await?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use auth_domain::{
     Answered, Credential, Head, Identity, IdentityRef, LogEntry, ReadView, Request, Role, RoleTotals, Scope, Session,
-    SigningKey, StoreError, StoredPassword, Tenant,
+    SigningKey, StoreError, StoredPassword, Tenant, TenantState,
 };
 use portcullis_types::{
     ClientId, CredentialId, IdentityId, Revision, RoleName, SessionId, SigningKeyId, TenantId, Timestamp,
@@ -14,6 +14,7 @@ use super::log::{self, of_request};
 use super::tx::PgTx;
 use crate::columns::{identity_columns, session_columns, tenant_columns};
 use crate::rows::{self, Columns};
+use crate::words::Word as _;
 
 const IDENTITY_BY_ID: &str =
     concat!("SELECT ", identity_columns!(""), " FROM identities i WHERE i.tenant = $1 AND i.id = $2");
@@ -50,9 +51,24 @@ impl ReadView for PgTx {
         found.as_ref().map(rows::tenant).transpose()
     }
 
-    async fn tenants(&mut self, after: Option<&str>, limit: u32) -> Result<Vec<Tenant>, StoreError> {
-        let sql = concat!("SELECT ", tenant_columns!(""), " FROM tenants t WHERE t.name > $1 ORDER BY t.name LIMIT $2");
-        let query = sqlx::query(sql).bind(after.unwrap_or_default()).bind(i64::from(limit));
+    async fn tenants(
+        &mut self,
+        state: Option<TenantState>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Tenant>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            tenant_columns!(""),
+            " FROM tenants t WHERE t.name > $1
+              AND ($3::text IS NULL OR $3 = CASE WHEN t.deleted_at IS NOT NULL THEN 'deleted'
+                                           WHEN t.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END)
+            ORDER BY t.name LIMIT $2"
+        );
+        let query = sqlx::query(sql)
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit))
+            .bind(state.map(|state| state.word()));
         self.session.all(query).await?.iter().map(rows::tenant).collect()
     }
 

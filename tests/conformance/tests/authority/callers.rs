@@ -6,6 +6,7 @@ use std::time::Duration;
 use auth_domain::{
     Actor, BootstrapError, ChangeIdentityError, CreateApiKeyError, CreateIdentityError, CreateTenantError,
     FirstPassword, Forbidden, IdentityFilter, IdentityKind, ListError, NewApiKey, NewIdentity, Page, Scope, Scopes,
+    TenantState,
 };
 use portcullis_types::{IdentityName, ManualClock, Secret, TenantId, Timestamp};
 
@@ -136,12 +137,26 @@ async fn a_tenants_caller_sees_its_own_tenant() {
     service(&world, "backend").await;
     let key = world.authority.create_api_key(&world.admin, new_key("backend", Scopes::all())).await;
     let backend = world.authority.authenticate_caller(&key.expect("a new key").shown(), None).await.expect("a service");
-    let seen = async |caller| {
-        let page = world.authority.tenants_seen_by(caller, Page::default()).await.expect("reads");
+    let seen_in = async |caller, state| {
+        let page = world.authority.tenants_seen_by(caller, state, Page::default()).await.expect("reads");
         page.items.into_iter().map(|tenant| tenant.name.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(seen(&backend).await, ["acme"]);
-    assert_eq!(seen(&world.admin).await, ["acme", "system"]);
+    assert_eq!(seen_in(&backend, None).await, ["acme"]);
+    assert_eq!(seen_in(&world.admin, None).await, ["acme", "system"]);
+    let nobody: [&str; 0] = [];
+    for (caller, active) in [(&backend, &["acme"][..]), (&world.admin, &["acme", "system"])] {
+        assert_eq!(seen_in(caller, Some(TenantState::Active)).await, active);
+        assert_eq!(seen_in(caller, Some(TenantState::Suspended)).await, nobody);
+    }
+    let gone = TenantId::try_from("gone").expect("a valid name");
+    world.authority.create_tenant(&actor(), gone.clone(), None, None).await.expect("makes");
+    world.authority.suspend_tenant(&actor(), &gone).await.expect("suspends");
+    assert_eq!(seen_in(&world.admin, Some(TenantState::Suspended)).await, ["gone"]);
+    world.authority.delete_tenant(&actor(), &gone, None).await.expect("deletes");
+    assert_eq!(seen_in(&world.admin, Some(TenantState::Suspended)).await, nobody);
+    assert_eq!(seen_in(&world.admin, Some(TenantState::Deleted)).await, ["gone"]);
+    assert_eq!(seen_in(&world.admin, Some(TenantState::Active)).await, ["acme", "system"]);
+    assert_eq!(seen_in(&world.admin, None).await, ["acme", "gone", "system"]);
 }
 
 #[tokio::test]
@@ -201,6 +216,6 @@ async fn a_page_token_of_one_list_is_refused_by_another() {
         .await
         .expect("reads");
     assert_eq!((rest.items[0].name.as_str(), rest.next), ("carol", None));
-    let other = world.authority.tenants(Page::new(2, &token).expect("small")).await;
+    let other = world.authority.tenants(None, Page::new(2, &token).expect("small")).await;
     assert!(matches!(other, Err(ListError::Page(_))));
 }

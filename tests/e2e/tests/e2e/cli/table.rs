@@ -89,6 +89,7 @@ fn tenants() -> Vec<Row> {
         row("tenant delete closed --etag {etag}").refused("ETAG_STALE"),
         row("tenant delete closed").says("/tenant/state", "deleted").says("/tenant/name", "closed"),
         row("tenant show closed").says("/tenant/state", "deleted"),
+        row("tenant list --state deleted").says("/tenants/0/name", "closed"),
         row("tenant reinstate closed").refused("TENANT_NOT_FOUND"),
         row("tenant create closed").refused("TENANT_EXISTS"),
         row("identity list --tenant closed").refused("TENANT_NOT_FOUND"),
