@@ -5,7 +5,8 @@
 //! by it at once, as by every entry; those that began before the time are denied and closed, the others go on.
 //! Guarantees: every gateway that knows entries at all enforces it, and the bound and receipts are as for every other one.
 //! What has no session dies only by its own key, as ever: API keys, passwords and certificates stay; signature keys
-//! that identities have for themselves, and tokens of services, go.
+//! that identities have for themselves, and tokens of services, go. So do one-time tokens for passwords, with the tenant,
+//! and logins that were asked for more.
 
 use portcullis_types::{ClientId, TenantId, Timestamp};
 

@@ -414,19 +414,28 @@ async fn is_open(view: &mut dyn ReadView, tenant: &TenantId) -> Result<bool, Sto
     Ok(view.tenant(tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active))
 }
 
-/// Whether what a session rests on beside its identity was ended since: its tenant's sessions, or its client's.
+/// Whether what a session rests on beside its identity was ended since: its tenant's sessions, or its client's; all of
+/// them, or those that began before a time.
 pub(crate) async fn is_ended_above(
     view: &mut dyn ReadView,
     tenant: &TenantId,
     client: Option<&ClientId>,
-    issued: Revision,
+    (issued, began): (Revision, Timestamp),
 ) -> Result<bool, StoreError> {
-    let by_tenant = view.tenant(tenant).await?.and_then(|tenant| tenant.revoked_seq);
+    let by_tenant = view.tenant(tenant).await?.map_or((None, None), |row| (row.revoked_seq, row.ended_before));
     let by_client = match client {
-        Some(client) => view.client_revoked_seq(tenant, client).await?,
-        None => None,
+        Some(client) => {
+            (view.client_revoked_seq(tenant, client).await?, view.client_ended_before(tenant, client).await?)
+        }
+        None => (None, None),
     };
-    Ok(by_tenant.max(by_client).is_some_and(|seq| issued.seq < seq))
+    let is_killed = by_tenant.0.max(by_client.0).is_some_and(|seq| issued.seq < seq);
+    Ok(is_killed || by_tenant.1.max(by_client.1).is_some_and(|before| began < before))
+}
+
+/// When a login began that is asked for more: each step leaves its end where it was.
+fn began(ends_at: Timestamp) -> Timestamp {
+    ends_at.saturating_sub(CONTINUATION_LIFE)
 }
 
 /// The identity as it is now, if it may still log in by this password.

@@ -258,9 +258,9 @@ impl Authority {
         let mut tx = self.store().write().await?;
         let Some(identity) = still_good(tx.as_mut(), identity, password).await? else { return Ok(None) };
         let before = tx.session(&identity.tenant, before).await?.filter(|session| session.identity == identity.id);
-        if let Some(Session { revoked_seq, client, issued, .. }) = &before
+        if let Some(Session { revoked_seq, client, issued, created_at, .. }) = &before
             && (revoked_seq.is_some()
-                || is_ended_above(tx.as_mut(), &identity.tenant, client.as_ref(), *issued).await?)
+                || is_ended_above(tx.as_mut(), &identity.tenant, client.as_ref(), (*issued, *created_at)).await?)
         {
             return Ok(None);
         }
@@ -413,6 +413,9 @@ impl Authority {
         }
         let tenant = view.tenant(&row.tenant).await?.filter(|tenant| tenant.state == TenantState::Active);
         let (Some(tenant), Some(issued)) = (tenant, row.issued_seq) else { return Ok(None) };
+        if tenant.ended_before.is_some_and(|before| row.created_at < before) {
+            return Ok(None);
+        }
         let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;
         let is_ended =
             |identity: &Identity| identity.revoked_seq.max(tenant.revoked_seq).is_some_and(|seq| issued < seq);

@@ -10,7 +10,7 @@ use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revisi
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, is_ended_above, still_good,
+    Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, began, is_ended_above, still_good,
 };
 use crate::asking::Change;
 use crate::audit::{Actor, Detail};
@@ -213,7 +213,8 @@ impl Authority {
     ) -> Result<LoginOutcome, StoreError> {
         let denied = Ok(LoginOutcome::Denied(Refusal::default()));
         let Opening { issued, client, .. } = &progress.opening;
-        if is_ended_above(tx.as_mut(), &progress.identity.tenant, client.as_ref(), *issued).await? {
+        let since = (*issued, began(progress.ends_at));
+        if is_ended_above(tx.as_mut(), &progress.identity.tenant, client.as_ref(), since).await? {
             return denied;
         }
         progress.opening.issued = replaced_at;
@@ -243,7 +244,8 @@ async fn resume(
     let identity = view.identity(&row.tenant, &IdentityRef::Id(row.identity)).await?;
     let identity = identity.ok_or(StoreError::Corrupt { what: "a continuation without its identity" })?;
     let is_ended = identity.revoked_seq.is_some_and(|seq| row.issued.seq < seq);
-    if is_ended || is_ended_above(view, &row.tenant, row.client.as_ref(), row.issued).await? {
+    let since = (row.issued, began(row.expires_at));
+    if is_ended || is_ended_above(view, &row.tenant, row.client.as_ref(), since).await? {
         return Ok(None);
     }
     let Some(password) = view.password(&row.tenant, row.identity).await? else { return Ok(None) };

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, FirstPassword,
-    IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange, PasswordState, Proof,
-    RemovePasswordError, Reset, RevokeTarget, SessionCredentials, SetPasswordError, UnfitHash,
+    Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, EndBefore,
+    FirstPassword, IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange,
+    PasswordState, Proof, Reason, RemovePasswordError, Reset, RevokeTarget, SessionCredentials, SetPasswordError,
+    UnfitHash,
 };
-use portcullis_types::{IdentityName, Secret};
+use portcullis_types::{Clock as _, IdentityName, Secret};
 
 use super::world::{GUARD, PASSWORD, SECOND, World, actor, named, tenant};
 
@@ -200,6 +201,11 @@ async fn a_one_time_token_ends_with_whatever_ends_the_sessions_of_its_identity_o
     let token = reset_token(&world).await;
     world.revoke(RevokeTarget::Tenant).await;
     assert!(!redeem(&world, &token, NEW).await, "the tenant was revoked");
+    let token = reset_token(&world).await;
+    world.clock.advance(SECOND);
+    let before = EndBefore { tenant: tenant(), client: None, before: world.clock.now(), reason: Reason::Compromised };
+    authority.end_before(by, before).await.expect("ends");
+    assert!(!redeem(&world, &token, NEW).await, "it is from before a time");
 
     let token = reset_token(&world).await;
     authority.disable_identity(by, &tenant(), alice).await.expect("disables");

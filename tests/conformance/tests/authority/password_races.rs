@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use auth_domain::{
-    Actor, BeginError, ChangePassword, ChangePasswordError, Committed, DenyReason, FactorCode, IdentityRef, Label,
-    LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange,
+    Actor, BeginError, ChangePassword, ChangePasswordError, Committed, DenyReason, EndBefore, FactorCode, IdentityRef,
+    Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange,
     PasswordWasReset, Proof, Reason, Reset, RevokeSessions, RevokeTarget, SecondFactorError, SessionCredentials,
     SessionsBy,
 };
@@ -119,15 +119,19 @@ enum End {
     Device,
     Before,
     Tenant,
+    ClientBefore,
+    TenantBefore,
 }
 
-const ENDS: [(End, DenyReason); 6] = [
+const ENDS: [(End, DenyReason); 8] = [
     (End::Session, DenyReason::SessionRevoked),
     (End::Identity, DenyReason::IdentityRevoked),
     (End::Client, DenyReason::CredentialRevoked),
     (End::Device, DenyReason::SessionRevoked),
     (End::Before, DenyReason::SessionRevoked),
     (End::Tenant, DenyReason::TenantRevoked),
+    (End::ClientBefore, DenyReason::CredentialRevoked),
+    (End::TenantBefore, DenyReason::TenantRevoked),
 ];
 
 impl End {
@@ -142,12 +146,21 @@ impl End {
             Self::Identity => return done(world.revoke(RevokeTarget::Identity(named("alice"))).await),
             Self::Client => return done(world.revoke(RevokeTarget::Client(web())).await),
             Self::Tenant => return done(world.revoke(RevokeTarget::Tenant).await),
+            Self::ClientBefore => return done(end_before(world, Some(web())).await),
+            Self::TenantBefore => return done(end_before(world, None).await),
             Self::Device => all(SessionsBy::Device(phone())),
             Self::Before => all(SessionsBy::BegunBefore(world.clock.now() + SECOND)),
         };
         let ended = world.authority.revoke_sessions(&actor(), many).await.expect("ends");
         assert!(ended.committed.is_some(), "{self:?}");
     }
+}
+
+/// Ends everything that began until now.
+async fn end_before(world: &World, client: Option<ClientId>) -> Committed {
+    world.clock.advance(SECOND);
+    let before = EndBefore { tenant: tenant(), client, before: world.clock.now(), reason: Reason::Compromised };
+    world.authority.end_before(&actor(), before).await.expect("ends")
 }
 
 fn phone() -> Label {
@@ -246,8 +259,8 @@ async fn a_session_that_is_ended_while_a_password_is_hashed_keeps_no_second_fact
 async fn a_login_that_must_replace_a_password_does_not_outlive_its_client_or_tenant() {
     let world = Arc::new(World::new().await);
     // Else nobody has heard of the client.
-    world.log_in().await;
-    for target in [RevokeTarget::Client(web()), RevokeTarget::Tenant, RevokeTarget::Identity(named("alice"))] {
+    let nobodys = world.log_in().await.0.session.id;
+    for end in [End::Client, End::Tenant, End::Identity, End::ClientBefore, End::TenantBefore] {
         for meanwhile in [false, true] {
             anew(&world).await;
             reset(&world, Reset::Temporary(Secret::from(TEMPORARY))).await;
@@ -261,14 +274,14 @@ async fn a_login_that_must_replace_a_password_does_not_outlive_its_client_or_ten
                 let (began, go_on) = world.hasher.hold_next();
                 let going = tokio::spawn(going);
                 began.await.expect("the check begins");
-                world.revoke(target.clone()).await;
+                end.come_over(&world, nobodys).await;
                 go_on.send(()).expect("it waits");
                 going.await.expect("no panic")
             } else {
-                world.revoke(target.clone()).await;
+                end.come_over(&world, nobodys).await;
                 going.await
             };
-            assert!(matches!(outcome, Ok(LoginOutcome::Denied(_))), "{target:?}, {meanwhile}: {outcome:?}");
+            assert!(matches!(outcome, Ok(LoginOutcome::Denied(_))), "{end:?}, {meanwhile}: {outcome:?}");
             assert!(matches!(log_in(&world, NEW).await, LoginOutcome::Denied(_)), "nothing was replaced");
         }
     }
