@@ -190,6 +190,8 @@ impl Authority {
             let before = Committed { revision: entry.revision(), committed_at: entry.committed_at };
             return Ok(Decision::Before(before, name));
         }
+        // Not before: whoever asks again for what ended its own session is told which entry that was.
+        self.judge_holder(tx, &asking.actor).await?;
         if let Target::Credential(tenant, key) = &found.target
             && self.is_last_administrators_key(tx, tenant, *key).await?
         {

@@ -2,7 +2,8 @@
 //! same person.
 
 use auth_domain::{
-    IdentityRef, Judgement, PresentationContext, Presented, Reason, RevokeError, RevokeRequest, RevokeTarget,
+    BeginError, DenyReason, IdentityRef, Judgement, PresentationContext, Presented, Reason, RevokeError, RevokeRequest,
+    RevokeTarget,
 };
 use axum::Json;
 use axum::extract::State;
@@ -49,11 +50,7 @@ async fn end(
     let verdict = edge.authority.verify(Presented::Bearer(taken.secret()), &PresentationContext::default()).await?;
     let principal = match verdict.judgement {
         Judgement::Allowed(allowed) => allowed.principal,
-        // What is dead already is of no use in the browser either.
-        Judgement::Denied { reason, .. } => {
-            let cleared = [(header::SET_COOKIE, session_cookie::clear())];
-            return Ok((cleared, Problem::Denied(reason)).into_response());
-        }
+        Judgement::Denied { reason, .. } => return Ok(over(reason)),
     };
     let session = principal.session.ok_or(Problem::NoSession)?;
     let actor = principal.acting().at(from);
@@ -64,9 +61,18 @@ async fn end(
         pace: None,
         request_id: None,
     };
-    let committed = edge.revoker.revoke(&actor, request).await?;
+    let committed = match edge.revoker.revoke(&actor, request).await {
+        // It died while this waited.
+        Err(RevokeError::Begin(BeginError::HolderRefused(reason))) => return Ok(over(reason)),
+        outcome => outcome?,
+    };
     let answer = Json(LogoutResponse { revision: committed.revision, enforced_within: edge.enforced_within() });
     Ok(([(header::SET_COOKIE, session_cookie::clear())], answer).into_response())
+}
+
+/// What is dead already is of no use in the browser either.
+fn over(reason: DenyReason) -> Response {
+    ([(header::SET_COOKIE, session_cookie::clear())], Problem::Denied(reason)).into_response()
 }
 
 impl From<RevokeError> for Problem {

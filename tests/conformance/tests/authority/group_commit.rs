@@ -1,8 +1,8 @@
 //! Revocations that share an entry.
 
 use auth_domain::{
-    Actor, Asking, AuditFilter, Committed, DenyReason, Group, MAX_GROUP, NewSession, Reason, RequestId, RevokeError,
-    RevokeRequest, RevokeTarget, StoreError, TokenPair,
+    Actor, Asking, AuditFilter, BeginError, Committed, DenyReason, Group, MAX_GROUP, NewSession, Reason, RequestId,
+    RevokeError, RevokeRequest, RevokeTarget, StoreError, TokenPair,
 };
 use portcullis_types::{ClientId, SessionId};
 
@@ -97,9 +97,27 @@ async fn a_caller_that_is_refused_keeps_no_other() {
     world.revoke(RevokeTarget::Credential(caller.credential)).await;
     let asked = [asking(&Actor::caller(&caller), session(&one), None), asking(&actor(), session(&two), None)];
     let answers = world.authority.revoke_together(&group(asked)).await.expect("nothing fails");
-    assert!(matches!(answers[0], Err(RevokeError::Begin(auth_domain::BeginError::CallerRefused))), "{answers:?}");
+    assert!(matches!(answers[0], Err(RevokeError::Begin(BeginError::CallerRefused))), "{answers:?}");
     world.allowed(&one.1.access).await;
     world.denied(&two.1.access).await;
+}
+
+/// Somebody ended it while its logout waited.
+#[tokio::test]
+async fn a_session_that_is_over_ends_no_other_by_logging_out_and_is_told_when_itself_ended() {
+    let world = World::new().await;
+    let (one, two) = (world.log_in().await, world.log_in().await);
+    let by = world.allowed(&one.1.access).await.principal.acting();
+    let killed_by = world.revoke(session(&one)).await;
+    let alice = RevokeTarget::Identity(named("alice"));
+    let asked = [asking(&by, session(&one), None), asking(&by, session(&two), None), asking(&by, alice, None)];
+    let answers = world.authority.revoke_together(&group(asked)).await.expect("nothing fails");
+    assert_eq!(*answers[0].as_ref().expect("it is over"), killed_by);
+    for refused in &answers[1..] {
+        let Err(RevokeError::Begin(BeginError::HolderRefused(why))) = refused else { panic!("{refused:?}") };
+        assert_eq!(*why, DenyReason::SessionRevoked);
+    }
+    world.allowed(&two.1.access).await;
 }
 
 #[tokio::test]
