@@ -14,8 +14,8 @@ use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::standing::{Denial, Standing};
 use crate::{
-    ApiKey, Authority, BeginError, Caller, Committed, Credential, CredentialKind, IssuedApiKey, MAX_API_KEY_LIFE,
-    MAX_API_KEYS, ReadView, StoreError, WriteTx,
+    ApiKey, Authority, BeginError, Caller, Committed, Credential, CredentialKind, IdentityRef, IssuedApiKey,
+    MAX_API_KEY_LIFE, MAX_API_KEYS, StoreError, WriteTx,
 };
 
 /// The longest that an exchanged key lives beside its successor: 90 days.
@@ -101,7 +101,7 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(before) => return Ok(rotated_before(before, asked.id).await?),
         };
-        let (standing, before) = self.exchangeable(&mut *tx, caller, &asked).await?;
+        let (standing, before) = self.exchangeable(&mut *tx, caller, &actor, &asked).await?;
         let (row, secret) = self.draw_successor(&mut *tx, caller, &standing, asked.expires_in).await?;
         let gains_an_end = standing.credential.expires_at.is_none() && row.expires_at.is_some();
         if gains_an_end && self.is_last_administrators_key(&mut *tx, &asked.tenant, asked.id).await? {
@@ -145,34 +145,35 @@ impl Authority {
     /// The key, when the caller may exchange it now; and its successor from before, which is dead.
     async fn exchangeable(
         &self,
-        view: &mut dyn ReadView,
+        tx: &mut dyn WriteTx,
         caller: &Caller,
+        actor: &Actor,
         asked: &RotateApiKey,
     ) -> Result<(Standing, Option<CredentialId>), RotateApiKeyError> {
         let now = self.now();
-        let known = |standing: &Standing| {
-            standing.credential.kind == CredentialKind::ApiKey && standing.credential.tenant == asked.tenant
-        };
-        let standing = Standing::of(view, asked.id).await?.filter(known).ok_or(RotateApiKeyError::NotFound)?;
+        let known = |row: &Credential| row.kind == CredentialKind::ApiKey && row.tenant == asked.tenant;
+        let row = tx.credential(asked.id).await?.filter(known).ok_or(RotateApiKeyError::NotFound)?;
+        self.hold_for_keys(tx, actor, &asked.tenant, &IdentityRef::Id(row.identity)).await?;
+        let standing = Standing::of(tx, asked.id).await?.ok_or(RotateApiKeyError::NotFound)?;
         if let Err(Denial { .. }) = standing.judge(now) {
             return Err(RotateApiKeyError::NotGood);
         }
         if !standing.credential.scopes.is_within(caller.scopes) {
             return Err(RotateApiKeyError::ScopesBeyondCaller);
         }
-        let maker = view.credential(caller.credential).await?;
-        let limits = limits_of(view, maker.as_ref()).await?;
+        let maker = tx.credential(caller.credential).await?;
+        let limits = limits_of(tx, maker.as_ref()).await?;
         if !standing.credential.key_terms.clone().unwrap_or_default().is_from_within(&limits) {
             return Err(RotateApiKeyError::AddressesBeyondCaller);
         }
         let before = standing.credential.key_terms.as_ref().and_then(|terms| terms.replaced_by);
         if let Some(id) = before
-            && view.credential(id).await?.is_some_and(|row| row.revoked_seq.is_none() && !row.is_expired(now))
+            && tx.credential(id).await?.is_some_and(|row| row.revoked_seq.is_none() && !row.is_expired(now))
         {
             return Err(RotateApiKeyError::Replaced(id));
         }
         let identity = standing.identity.id;
-        if view.count_live_api_keys(&asked.tenant, identity, now).await? >= MAX_API_KEYS {
+        if tx.count_live_api_keys(&asked.tenant, identity, now).await? >= MAX_API_KEYS {
             return Err(RotateApiKeyError::TooMany);
         }
         Ok((standing, before))

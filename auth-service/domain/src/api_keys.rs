@@ -16,7 +16,7 @@ use crate::service_tokens::key_of;
 use crate::{
     Authority, BeginError, Caller, Credential, CredentialKind, Grant, Identity, IdentityKind, IdentityRef,
     IdentityState, KeyTerms, Label, ListSessionsError, MAX_KEY_ADDRESSES, MAX_KEY_GRANT_BYTES, MAX_KEY_GRANTS, Page,
-    Paged, ReadView, Scopes, StoreError,
+    Paged, ReadView, Scopes, StoreError, WriteTx,
 };
 
 /// The most keys, not revoked and not expired, that an identity has.
@@ -148,7 +148,7 @@ impl Authority {
             Begun::Before(mut before) => return Ok(IssuedApiKey { key: before.api_key().await?, secret: None }),
         };
         let issued = tx.head().revision();
-        let identity = self.holder_of(&mut *tx, &new).await?;
+        let identity = self.holder_of(&mut *tx, &actor, &new).await?;
         let (mut row, secret) = self.draw_api_key(&identity, new.label, new.scopes, issued);
         let maker = tx.credential(caller.credential).await?;
         let limits = limits_of(&mut *tx, maker.as_ref()).await?;
@@ -171,15 +171,21 @@ impl Authority {
     }
 
     /// Whose the key would be, when it may have one more.
-    async fn holder_of(&self, view: &mut dyn ReadView, new: &NewApiKey) -> Result<Identity, CreateApiKeyError> {
-        let identity = view.identity(&new.tenant, &new.identity).await?.ok_or(CreateApiKeyError::NotFound)?;
+    async fn holder_of(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        new: &NewApiKey,
+    ) -> Result<Identity, CreateApiKeyError> {
+        let identity = self.hold_for_keys(tx, actor, &new.tenant, &new.identity).await?;
+        let identity = identity.ok_or(CreateApiKeyError::NotFound)?;
         if identity.state != IdentityState::Active {
             return Err(CreateApiKeyError::Disabled);
         }
         if identity.kind != IdentityKind::Service && !new.scopes.is_empty() {
             return Err(CreateApiKeyError::ScopesNeedService);
         }
-        if view.count_live_api_keys(&new.tenant, identity.id, self.now()).await? >= MAX_API_KEYS {
+        if tx.count_live_api_keys(&new.tenant, identity.id, self.now()).await? >= MAX_API_KEYS {
             return Err(CreateApiKeyError::TooMany);
         }
         Ok(identity)

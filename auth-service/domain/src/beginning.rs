@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use portcullis_types::CredentialId;
+use portcullis_types::{CredentialId, TenantId};
 
 use crate::audit::Actor;
 use crate::service_tokens::key_of;
 use crate::standing::Standing;
-use crate::{Authority, DenyReason, ReadView, StoreError, WriteTx};
+use crate::{Authority, DenyReason, Identity, IdentityRef, ReadView, StoreError, WriteTx};
 
 /// Why a change did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,30 @@ impl Authority {
         }
         self.judge_holder(tx.as_mut(), actor).await?;
         Ok(tx)
+    }
+
+    /// An identity whose keys no other transaction makes or ends until this one is over, as it is then. Whoever asks is
+    /// judged again: this may have waited for what ended the key that it was let in by, and what that key makes now would
+    /// outlive it.
+    pub(crate) async fn hold_for_keys(
+        &self,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
+        tenant: &TenantId,
+        which: &IdentityRef,
+    ) -> Result<Option<Identity>, BeginError> {
+        let Some(found) = tx.identity(tenant, which).await? else { return Ok(None) };
+        // Whoever counts administrators holds the tenant, and before any row of it.
+        if tenant.is_system() {
+            tx.hold_tenant(tenant).await?;
+        }
+        tx.hold_identity(tenant, found.id).await?;
+        if let Some(key) = actor.key()
+            && !self.is_good(tx, key).await?
+        {
+            return Err(BeginError::CallerRefused);
+        }
+        Ok(tx.identity(tenant, &IdentityRef::Id(found.id)).await?)
     }
 
     /// Whether what the actor presented is good. Asked again by whoever waited for a row: what ended it meanwhile may be

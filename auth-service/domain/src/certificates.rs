@@ -23,8 +23,8 @@ use crate::callers::caller;
 use crate::standing::Standing;
 use crate::{
     Authority, BeginError, Caller, CallerError, Credential, CredentialKind, Identity, IdentityKind, IdentityRef,
-    IdentityState, KeyTerms, Label, ListSessionsError, MAX_API_KEY_LIFE, MAX_KEY_ADDRESSES, Page, Paged, ReadView,
-    Scopes, StoreError, WriteTx,
+    IdentityState, KeyTerms, Label, ListSessionsError, MAX_API_KEY_LIFE, MAX_KEY_ADDRESSES, Page, Paged, Scopes,
+    StoreError, WriteTx,
 };
 
 /// The most names, not revoked and not expired, that an identity has.
@@ -194,7 +194,7 @@ impl Authority {
                 return Ok(found.ok_or(StoreError::Corrupt { what: "an answer without its certificate" })?);
             }
         };
-        let identity = self.bearer_of(&mut *change, &new).await?;
+        let identity = self.bearer_of(&mut *change, actor, &new).await?;
         let row = self.draw_certificate(&mut *change, caller, &identity, new).await?;
         let name = row.certificate.as_ref().ok_or(StoreError::Corrupt { what: "a certificate without a name" })?;
         if !change.take_certificate_name(name, row.id, row.expires_at, row.created_at).await? {
@@ -238,17 +238,19 @@ impl Authority {
     /// Which service would have the name, when it may have one more.
     async fn bearer_of(
         &self,
-        view: &mut dyn ReadView,
+        tx: &mut dyn WriteTx,
+        actor: &Actor,
         new: &NewCertificate,
     ) -> Result<Identity, RegisterCertificateError> {
-        let identity = view.identity(&new.tenant, &new.identity).await?.ok_or(RegisterCertificateError::NotFound)?;
+        let identity = self.hold_for_keys(tx, actor, &new.tenant, &new.identity).await?;
+        let identity = identity.ok_or(RegisterCertificateError::NotFound)?;
         if identity.state != IdentityState::Active {
             return Err(RegisterCertificateError::Disabled);
         }
         if identity.kind != IdentityKind::Service {
             return Err(RegisterCertificateError::NeedsService);
         }
-        if view.count_live_certificates(&new.tenant, identity.id, self.now()).await? >= MAX_CERTIFICATES {
+        if tx.count_live_certificates(&new.tenant, identity.id, self.now()).await? >= MAX_CERTIFICATES {
             return Err(RegisterCertificateError::TooMany);
         }
         Ok(identity)

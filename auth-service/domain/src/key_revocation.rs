@@ -1,7 +1,8 @@
 //! Ending all keys of an identity at once: its API keys and its client certificates, or those from before a time.
 //!
-//! They are found and ended in one transaction, by one entry that names each. What is made meanwhile is as if it were made
-//! afterwards. Signature keys are none: they end with the sessions, or by themselves.
+//! They are found and ended in one transaction, by one entry that names each. Whoever makes one meanwhile waits, and is
+//! judged again afterwards: what a key that ends makes is among those that end, or is not made. Signature keys are none: they
+//! end with the sessions, or by themselves.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +65,8 @@ impl Authority {
             Begun::New(change) => change,
             Begun::Before(before) => return Ok(ended_before(&before)?),
         };
-        let identity = change.identity(&tenant, &which).await?.ok_or(RevokeKeysError::NotFound)?;
+        let identity = self.hold_for_keys(&mut *change, actor, &tenant, &which).await?;
+        let identity = identity.ok_or(RevokeKeysError::NotFound)?;
         let found = self.keys_to_end(&mut *change, &identity, made_before).await?;
         let keys = u32::try_from(found.len()).unwrap_or(u32::MAX);
         let mut entry = self.audit(actor, &tenant, "identity.revoke_keys", About::Identity(identity.id));
@@ -87,7 +89,6 @@ impl Authority {
     ) -> Result<Vec<CredentialId>, RevokeKeysError> {
         let (tenant, now) = (&identity.tenant, Some(self.now()));
         let most = |keys: u64| u32::try_from(2 * keys).unwrap_or(u32::MAX);
-        // Before any row of the tenant is looked at.
         let is_last = self.is_last_administrator(tx, tenant, identity.id).await?;
         let mut found = tx.api_keys(tenant, identity.id, now, None, most(MAX_API_KEYS)).await?;
         found.extend(tx.certificates(tenant, identity.id, now, None, most(MAX_CERTIFICATES)).await?);

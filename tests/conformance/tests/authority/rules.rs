@@ -24,6 +24,7 @@ mod group_commit;
 mod guard;
 mod issuer_bounds;
 mod issuers;
+mod key_races;
 mod lease_classes;
 mod login;
 mod password_changes;
