@@ -257,7 +257,7 @@ impl Batch {
 
     /// The same, as what this one-time token for a password began with: nothing before it ends the token.
     #[must_use]
-    pub(crate) const fn beginning(mut self, reset: CredentialId) -> Self {
+    pub const fn beginning(mut self, reset: CredentialId) -> Self {
         self.reset = Some(reset);
         self
     }

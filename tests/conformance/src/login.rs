@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    AttemptKey, Attempts, Continuation, CredentialKind, Label, LoginMode, LoginStep, Method, Methods, PasswordReset,
-    PasswordRow, Spent, StoredPassword, TotpFactor,
+    AttemptKey, Attempts, Batch, Continuation, CredentialKind, Label, LoginMode, LoginStep, Method, Methods,
+    PasswordReset, PasswordRow, Reason, Spent, StoredPassword, Target, TotpFactor,
 };
 use futures_util::future::join_all;
 use portcullis_types::{ClientId, CredentialId, IdentityId, IdentityName, Revision, Timestamp};
@@ -387,7 +387,7 @@ pub async fn an_apps_secret_is_sealed_anew_once(subject: &impl Subject) {
     assert_eq!(found, Some(TotpFactor { kek_id: "new".to_owned(), sealed_secret: vec![1, 2], ..factor }));
 }
 
-/// Those without one too; a one-time token counts until it is used or over.
+/// Those without one too; a one-time token counts from the entry that it began with until it is used, over or ended.
 pub async fn passwords_of_a_tenant_are_found_by_name(subject: &impl Subject) {
     let store = subject.open(1).await;
     let seed = Seed::plant(&store).await;
@@ -425,11 +425,21 @@ pub async fn passwords_of_a_tenant_are_found_by_name(subject: &impl Subject) {
         row("bob", bob, Some(password), None),
         row("carol", carol, None, Some(reset.expires_at)),
     ];
+    let carols = Target::Identity(seed.tenant.clone(), carol);
+    let unbegun = tx.password_of(&seed.tenant, carol).await.expect("reads").expect("carol exists");
+    assert_eq!(unbegun.reset_ends_at, None, "its entry is not written");
+    let began = Batch::kill(carols.clone(), Reason::CredentialChanged).beginning(reset.id);
+    tx.commit_with(began, seed.now()).await.expect("appends");
+    let mut tx = write(&store).await;
     assert_eq!(tx.find_passwords(&seed.tenant, None, 9).await.expect("reads"), expected);
     assert_eq!(tx.find_passwords(&seed.tenant, Some("alice"), 1).await.expect("reads"), expected[1..2]);
     for row in &expected {
         assert_eq!(tx.password_of(&seed.tenant, row.identity).await.expect("reads").as_ref(), Some(row));
     }
+    tx.commit_with(Batch::kill(carols, Reason::Compromised), seed.now()).await.expect("appends");
+    let mut tx = write(&store).await;
+    let ended = tx.password_of(&seed.tenant, carol).await.expect("reads").expect("carol exists");
+    assert_eq!(ended.reset_ends_at, None, "it is older than what ended her sessions");
     assert!(!tx.remove_password_reset(&seed.tenant, carol, reset.expires_at).await.expect("answers"), "it is over");
     assert!(!tx.remove_password_reset(&seed.tenant, bob, seed.now()).await.expect("answers"));
     assert!(tx.remove_password_reset(&seed.tenant, carol, seed.now()).await.expect("answers"));

@@ -14,7 +14,7 @@ pub struct PasswordRow {
     pub name: IdentityName,
     /// The password, where there is one.
     pub stored: Option<StoredPassword>,
-    /// Until when an unused one-time token sets one, where one was made.
+    /// Until when an unused one-time token sets one, where one was made that nothing has ended.
     pub reset_ends_at: Option<Timestamp>,
 }
 

@@ -7,14 +7,19 @@ use portcullis_types::{IdentityId, TenantId, Timestamp};
 use super::tx::SqliteTx;
 use crate::login_rows::password_row;
 
-/// Of tenant `?1`, with which besides.
+/// Of tenant `?1`, with which besides. A one-time token is none that something ended since it was made, and none while nobody
+/// may log in.
 macro_rules! passwords {
     ($rest:literal) => {
         concat!(
             "SELECT i.id AS identity, i.name, p.id, p.phc, p.set_at, p.must_change, r.expires_at AS reset_ends_at
              FROM identities i
+             JOIN tenants t ON t.name = i.tenant
              LEFT JOIN passwords p ON p.tenant = i.tenant AND p.identity = i.id
              LEFT JOIN password_resets r ON r.tenant = i.tenant AND r.identity = i.id AND r.spent_at IS NULL
+                 AND r.issue_seq >= coalesce(i.revoked_seq, 0) AND r.issue_seq >= coalesce(t.revoked_seq, 0)
+                 AND r.created_at >= coalesce(t.ended_before, r.created_at)
+                 AND i.state = 'active' AND t.suspended_at IS NULL AND t.deleted_at IS NULL
              WHERE i.tenant = ?1 AND i.deleted_at IS NULL AND ",
             $rest
         )

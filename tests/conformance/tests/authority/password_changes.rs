@@ -313,6 +313,22 @@ async fn where_a_password_stands_is_told_without_its_hash() {
     assert!(state.reset_until.is_some());
     world.clock.advance(3_600 * SECOND);
     assert_eq!(world.password_state().await.reset_until, None, "it is over");
+    for target in [RevokeTarget::Identity(named("alice")), RevokeTarget::Tenant] {
+        reset_token(&world).await;
+        assert!(world.password_state().await.reset_until.is_some());
+        world.revoke(target.clone()).await;
+        assert_eq!(world.password_state().await.reset_until, None, "{target:?} ended it");
+    }
+    reset_token(&world).await;
+    world.clock.advance(SECOND);
+    let before = EndBefore { tenant: tenant(), client: None, before: world.clock.now(), reason: Reason::Compromised };
+    world.authority.end_before(&actor(), before).await.expect("ends");
+    assert_eq!(world.password_state().await.reset_until, None, "it is from before a time");
+    reset_token(&world).await;
+    assert!(world.password_state().await.reset_until.is_some(), "one from afterwards");
+    world.authority.suspend_tenant(&actor(), &tenant()).await.expect("suspends");
+    reset_token(&world).await;
+    assert_eq!(world.password_state().await.reset_until, None, "nobody sets a password there");
 }
 
 #[tokio::test]
