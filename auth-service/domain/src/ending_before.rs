@@ -13,6 +13,7 @@ use portcullis_types::{ClientId, TenantId, Timestamp};
 use crate::asking::Begun;
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
+use crate::outrun::{Outrun, unless_outrun};
 use crate::revocation::is_anybodys;
 use crate::{Authority, BeginError, Committed, StoreError, TenantState};
 
@@ -43,9 +44,23 @@ pub enum EndBeforeError {
     Store(#[from] StoreError),
 }
 
+impl Outrun for EndBeforeError {
+    fn is_outrun(&self) -> bool {
+        match self {
+            Self::Begin(error) => error.is_outrun(),
+            Self::Store(error) => error.is_outrun(),
+            Self::NotFound => false,
+        }
+    }
+}
+
 impl Authority {
     /// Ends what began before a time.
     pub async fn end_before(&self, actor: &Actor, request: EndBefore) -> Result<Committed, EndBeforeError> {
+        unless_outrun(|| self.end_before_once(actor, request.clone())).await
+    }
+
+    async fn end_before_once(&self, actor: &Actor, request: EndBefore) -> Result<Committed, EndBeforeError> {
         let EndBefore { tenant, client, before, reason } = request;
         let mut change = match self.begin_named_urgently(actor, &tenant).await? {
             Begun::New(change) => change,

@@ -11,6 +11,7 @@ use portcullis_types::{CredentialId, TenantId, Timestamp};
 use crate::asking::{Before, Begun};
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Effect, Fact, Pace, Reason, Target};
+use crate::outrun::{Outrun, unless_outrun};
 use crate::{
     Authority, BeginError, Committed, Credential, CredentialKind, Identity, IdentityRef, MAX_API_KEYS,
     MAX_CERTIFICATES, Scope, StoreError, WriteTx,
@@ -57,9 +58,23 @@ pub enum RevokeKeysError {
     Store(#[from] StoreError),
 }
 
+impl Outrun for RevokeKeysError {
+    fn is_outrun(&self) -> bool {
+        match self {
+            Self::Begin(error) => error.is_outrun(),
+            Self::Store(error) => error.is_outrun(),
+            Self::NotFound | Self::LastAdministrator => false,
+        }
+    }
+}
+
 impl Authority {
     /// Ends every API key and every client certificate of an identity that lives and was made in time.
     pub async fn revoke_keys(&self, actor: &Actor, request: RevokeKeys) -> Result<EndedKeys, RevokeKeysError> {
+        unless_outrun(|| self.revoke_keys_once(actor, request.clone())).await
+    }
+
+    async fn revoke_keys_once(&self, actor: &Actor, request: RevokeKeys) -> Result<EndedKeys, RevokeKeysError> {
         let RevokeKeys { tenant, which, made_before, reason, pace } = request;
         let mut change = match self.begin_named_urgently(actor, &tenant).await? {
             Begun::New(change) => change,
