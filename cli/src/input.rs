@@ -55,6 +55,12 @@ pub(crate) fn second_factor(question: &str) -> Result<Secret, Failure> {
     }
 }
 
+/// What this device is known by; empty where it is not.
+pub(crate) fn device_token() -> Result<String, Failure> {
+    let token = from_environment("PORTCULLIS_DEVICE_TOKEN")?;
+    Ok(token.as_ref().and_then(Secret::expose_str).unwrap_or_default().to_owned())
+}
+
 /// A credential to look at or to spend.
 pub(crate) fn credential(what: &str) -> Result<Secret, Failure> {
     if let Some(credential) = from_environment("PORTCULLIS_CREDENTIAL")? {

@@ -90,7 +90,8 @@ impl Presented {
             OpaqueKind::RefreshToken
             | OpaqueKind::SessionCookie
             | OpaqueKind::LoginContinuation
-            | OpaqueKind::PasswordReset => Err(Denial::WrongKind),
+            | OpaqueKind::PasswordReset
+            | OpaqueKind::Device => Err(Denial::WrongKind),
         }
     }
 

@@ -4,7 +4,9 @@
 //! Guarantees: an attempt is counted as a failure, in a transaction of its own, before anything is hashed, so that
 //! guesses made at once, on however many replicas, are each seen by the others; a good one takes its own count back. A
 //! delay never exceeds [`GuardRules::longest`], and no guess prolongs a delay that runs. A place from which an account
-//! was logged into before is counted alone: whatever others do about that account, from there it is not slowed.
+//! was logged into before is counted alone: whatever others do about that account, from there it is not slowed. A device
+//! that was logged in on is one more way in, counted alone too: whoever shows it is never slower than without it, so that
+//! not even its thief slows its owner at a known place.
 //! Refuses to know who exists: names that nobody has are counted like all others. Rows hold digests, no names.
 
 use std::net::IpAddr;
@@ -88,9 +90,23 @@ impl AttemptKey {
         Self::of("second factor", &[tenant.as_str().as_bytes(), identity.as_bytes()])
     }
 
-    /// The second factor of an identity, as proofs from one known place count.
-    pub(crate) fn second_factor_at(tenant: &TenantId, identity: IdentityId, place: &Self) -> Self {
-        Self::of("second factor at", &[tenant.as_str().as_bytes(), identity.as_bytes(), &place.0])
+    /// The same, as proofs from one known place or device count.
+    pub(crate) fn second_factor_from(tenant: &TenantId, identity: IdentityId, known: Option<&Self>) -> Self {
+        match known {
+            Some(place) => Self::of("second factor at", &[tenant.as_str().as_bytes(), identity.as_bytes(), &place.0]),
+            None => Self::second_factor(tenant, identity),
+        }
+    }
+
+    /// An account, as the devices are kept by that it was logged into on.
+    pub(crate) fn devices(&self) -> Self {
+        Self::of("devices", &[&self.0])
+    }
+
+    /// A device of an account, and all that it is bound to.
+    pub(crate) fn device(account: &Self, bond: &[&[u8]; 4]) -> Self {
+        let [identity, password, ended, value] = bond;
+        Self::of("device", &[&account.0, identity, password, ended, value])
     }
 
     /// A one-time token for a password.
@@ -148,6 +164,21 @@ pub(crate) struct Door {
     address: Option<AttemptKey>,
 }
 
+/// What of an attempt is known from logins before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) place: Option<AttemptKey>,
+    pub(crate) device: Option<AttemptKey>,
+}
+
+impl Known {
+    /// What proofs of an identity's second factor count for, one after another.
+    pub(crate) fn second_factor(&self, tenant: &TenantId, identity: IdentityId) -> Vec<AttemptKey> {
+        let from = |known: Option<&AttemptKey>| AttemptKey::second_factor_from(tenant, identity, known);
+        self.device.iter().map(|device| from(Some(device))).chain([from(self.place.as_ref())]).collect()
+    }
+}
+
 impl Door {
     pub(crate) fn new(tenant: &TenantId, name: &IdentityName, from: Option<IpAddr>) -> Self {
         let account = AttemptKey::account(tenant, name);
@@ -155,31 +186,31 @@ impl Door {
         Self { account, place: address.as_ref().map(|address| AttemptKey::of_both(&account, address)), address }
     }
 
-    /// Whether this account was logged into from here before.
-    pub(crate) async fn is_known(&self, view: &mut dyn ReadView, now: Timestamp) -> Result<bool, StoreError> {
-        match &self.place {
-            Some(place) => is_known_place(view, &self.account, place, now).await,
-            None => Ok(false),
-        }
+    /// What is known of where this comes from.
+    pub(crate) async fn known(&self, view: &mut dyn ReadView, now: Timestamp) -> Result<Known, StoreError> {
+        Ok(Known { place: known_place(view, &self.account, self.place.as_ref(), now).await?, device: None })
     }
 
-    /// What proofs of the second factor of this account count for: at a known place alone.
-    pub(crate) fn second_factor_of(&self, tenant: &TenantId, identity: IdentityId, known: bool) -> AttemptKey {
-        match self.place.filter(|_| known) {
-            Some(place) => AttemptKey::second_factor_at(tenant, identity, &place),
-            None => AttemptKey::second_factor(tenant, identity),
+    /// The ways in, one after another: what an attempt counts for on each, with what is free.
+    fn ways(&self, known: &Known, rules: &GuardRules) -> Vec<Vec<(AttemptKey, u32)>> {
+        let mut without: Vec<_> = self.place.map(|place| (place, rules.free_per_place)).into_iter().collect();
+        if known.place.is_none() {
+            without.push((self.account, rules.free_per_account));
+            without.extend(self.address.map(|address| (address, rules.free_per_address)));
         }
+        known.device.map(|device| vec![(device, rules.free_per_place)]).into_iter().chain([without]).collect()
     }
+}
 
-    /// What it counts for, each with what is free.
-    fn keys(&self, known: bool, rules: &GuardRules) -> Vec<(AttemptKey, u32)> {
-        let mut keys: Vec<_> = self.place.map(|place| (place, rules.free_per_place)).into_iter().collect();
-        if !known {
-            keys.push((self.account, rules.free_per_account));
-            keys.extend(self.address.map(|address| (address, rules.free_per_address)));
-        }
-        keys
-    }
+/// A place, if an account was logged into from there before.
+pub(crate) async fn known_place(
+    view: &mut dyn ReadView,
+    account: &AttemptKey,
+    place: Option<&AttemptKey>,
+    now: Timestamp,
+) -> Result<Option<AttemptKey>, StoreError> {
+    let Some(place) = place else { return Ok(None) };
+    Ok(is_known_place(view, account, place, now).await?.then_some(*place))
 }
 
 /// Whether an account was logged into from a place before.
@@ -216,13 +247,28 @@ impl Slot {
 
 impl Authority {
     /// Counts an attempt to come in by a door.
-    pub(crate) async fn knock(&self, door: &Door, known: bool) -> Result<Slot, StoreError> {
-        self.take_slot(door.keys(known, &self.settings().guard)).await
+    pub(crate) async fn knock(&self, door: &Door, known: &Known) -> Result<Slot, StoreError> {
+        self.take_first(door.ways(known, &self.settings().guard)).await
     }
 
-    /// Counts an attempt on one thing alone.
-    pub(crate) async fn knock_at(&self, key: AttemptKey) -> Result<Slot, StoreError> {
-        self.take_slot(vec![(key, self.settings().guard.free_per_place)]).await
+    /// Counts an attempt on one thing alone: the first of these that is not delayed.
+    pub(crate) async fn knock_at(&self, keys: impl IntoIterator<Item = AttemptKey> + Send) -> Result<Slot, StoreError> {
+        let free = self.settings().guard.free_per_place;
+        self.take_first(keys.into_iter().map(|key| vec![(key, free)]).collect()).await
+    }
+
+    /// On the first way that is not delayed. Whoever has a second one showed what was given at a login before.
+    async fn take_first(&self, ways: Vec<Vec<(AttemptKey, u32)>>) -> Result<Slot, StoreError> {
+        let mut soonest = None;
+        for keys in ways {
+            match self.take_slot(keys).await? {
+                Slot::Delayed { retry_after } => {
+                    soonest = Some(soonest.map_or(retry_after, |other: Duration| other.min(retry_after)));
+                }
+                taken @ Slot::Taken { .. } => return Ok(taken),
+            }
+        }
+        Ok(Slot::Delayed { retry_after: soonest.unwrap_or_default() })
     }
 
     async fn take_slot(&self, mut keys: Vec<(AttemptKey, u32)>) -> Result<Slot, StoreError> {

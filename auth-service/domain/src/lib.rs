@@ -121,8 +121,8 @@ pub use keyring::{
 pub use lease_classes::SetLeaseClassError;
 pub use log_check::{LogFault, WholeLog, check_log};
 pub use login::{
-    Challenge, Challenged, Continuation, ContinueError, LoginAttempt, LoginError, LoginMode, LoginOutcome, LoginStep,
-    Proof, Refusal,
+    Brought, Challenge, Challenged, Continuation, ContinueError, KnownDevice, LoginAttempt, LoginError, LoginMode,
+    LoginOutcome, LoginStep, Proof, Refusal,
 };
 pub use own_factors::{OwnFactorError, OwnProof};
 pub use paging::{InvalidPage, ListError, MAX_PAGE, Page, Paged};

@@ -11,6 +11,7 @@
 //! name. So the time of a refusal says nothing about who exists, even while imported hashes of other costs are there.
 
 mod continuing;
+mod devices;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,16 +21,18 @@ use portcullis_types::{
 };
 
 pub use self::continuing::{ContinueError, Proof};
+pub(crate) use self::devices::{Bond, known_device};
+pub use self::devices::{Brought, KnownDevice};
 
 use crate::audit::Actor;
 use crate::batch::{Batch, Reason, Target};
 use crate::denied_logins::{Because, Denied};
-use crate::guard::{AttemptKey, Door, Slot};
+use crate::guard::{AttemptKey, Door, Known, Slot};
 use crate::passwords::{HashError, StoredPassword};
 use crate::tokens::Opening;
 use crate::{
     Authentication, Authority, BeginError, Identity, IdentityRef, IdentityState, Label, Method, Methods, NewSession,
-    ReadView, StoreError, TenantState, WriteTx,
+    ReadView, StoreError, Tenant, TenantState, WriteTx,
 };
 
 /// How long a login that was asked for more may take.
@@ -61,8 +64,8 @@ pub struct LoginAttempt {
     pub client: Option<ClientId>,
     /// From where the person tries.
     pub from: Option<IpAddr>,
-    /// The session cookie that came with it: its session ends when this login succeeds.
-    pub replaces: Option<Secret>,
+    /// What came with it.
+    pub brought: Brought,
 }
 
 /// How an attempt stands.
@@ -179,7 +182,7 @@ pub(crate) struct Progress {
     pub(crate) opening: Opening,
     pub(crate) account: AttemptKey,
     pub(crate) place: Option<AttemptKey>,
-    pub(crate) replaces: Option<Secret>,
+    pub(crate) brought: Brought,
     /// When a login that is asked for more ends.
     pub(crate) ends_at: Timestamp,
 }
@@ -192,7 +195,7 @@ struct Looked {
     found: Option<(Identity, StoredPassword)>,
     /// Checked where nothing was found.
     decoy: String,
-    known_place: bool,
+    known: Known,
     /// The tenant: in a suspended one a right password is worth as little as a wrong one, and takes as long.
     open: bool,
 }
@@ -203,7 +206,7 @@ impl Authority {
         let actor = &actor.clone().at(attempt.from);
         let door = Door::new(&attempt.tenant, &attempt.name, attempt.from);
         let looked = self.look_up(&attempt, &door).await?;
-        let slot = self.knock(&door, looked.known_place).await?;
+        let slot = self.knock(&door, &looked.known).await?;
         let (whose, open) = (looked.who, looked.open);
         let refuse = |because| {
             // No row is of a tenant that is not there.
@@ -231,11 +234,11 @@ impl Authority {
         };
         self.give_back(tx.as_mut(), &slot).await?;
         let Door { account, place, .. } = door;
-        let LoginAttempt { device, client, mode, replaces, password: shown, .. } = attempt;
+        let LoginAttempt { device, client, mode, brought, password: shown, .. } = attempt;
         let opening = Opening { issued: looked.issued, device, client, mode, authentication: None };
         let (proved, ends_at) = (Method::Password.into(), self.now() + CONTINUATION_LIFE);
         let (id, stored) = (identity.id, password.clone());
-        let progress = Progress { identity, password, proved, opening, account, place, replaces, ends_at };
+        let progress = Progress { identity, password, proved, opening, account, place, brought, ends_at };
         let outcome = self.after_password(tx, actor, progress).await?;
         self.renew(&attempt.tenant, id, &stored, shown).await;
         Ok(outcome)
@@ -340,10 +343,14 @@ impl Authority {
         progress: Progress,
     ) -> Result<LoginOutcome, StoreError> {
         self.welcome_at(tx.as_mut(), &progress.account, progress.place.as_ref()).await?;
-        let replaced = self.replaced(tx.as_mut(), progress.replaces.as_ref()).await?;
+        let Progress { identity, password, account, brought, opening, .. } = &progress;
+        let of = (identity, password.id);
+        let device = self.remember_device(tx.as_mut(), account, of, brought, opening.mode).await?;
+        let replaced = self.replaced(tx.as_mut(), progress.brought.replaces.as_ref()).await?;
         let authentication = Some(Authentication { methods: progress.proved, at: self.now() });
         let opening = Opening { authentication, ..progress.opening };
         let opened = self.open_session(tx.as_mut(), actor, progress.identity, opening).await?;
+        let opened = NewSession { device, ..opened };
         match replaced {
             Some(target) => drop(tx.commit_with(Batch::kill(target, Reason::Logout), self.now()).await?),
             None => tx.commit().await?,
@@ -378,16 +385,19 @@ impl Authority {
     async fn look_up(&self, attempt: &LoginAttempt, door: &Door) -> Result<Looked, StoreError> {
         let mut view = self.store().read().await?;
         let issued = view.head().revision();
-        let known_place = door.is_known(view.as_mut(), self.now()).await?;
+        let known = door.known(view.as_mut(), self.now()).await?;
         let decoy = self.decoy(view.as_mut(), &attempt.tenant, &door.account).await?;
-        let open = is_open(view.as_mut(), &attempt.tenant).await?;
+        let tenant = view.tenant(&attempt.tenant).await?;
         let identity = view.identity(&attempt.tenant, &IdentityRef::Name(attempt.name.clone())).await?;
         let who = identity.as_ref().map(|identity| identity.id);
-        let found = match identity {
-            Some(identity) => view.password(&attempt.tenant, identity.id).await?.map(|password| (identity, password)),
-            None => None,
-        };
-        Ok(Looked { issued, who, found, decoy, known_place, open })
+        // Looked for in any case, so that the time does not tell.
+        let id = who.unwrap_or(IdentityId::from_bytes([0; 16]));
+        let found = identity.zip(view.password(&attempt.tenant, id).await?);
+        let bond = found.as_ref().map(|(identity, password)| Bond::new(identity, password.id, tenant.as_ref()));
+        let shown = attempt.brought.device.as_ref();
+        let device = known_device(view.as_mut(), &door.account, bond.as_ref(), shown, self.now()).await?;
+        let (known, open) = (Known { device, ..known }, is_open(tenant.as_ref()));
+        Ok(Looked { issued, who, found, decoy, known, open })
     }
 
     /// A hash of the tenant, always the same for one account; none of its passwords opens anything by it.
@@ -410,8 +420,8 @@ pub(crate) fn may_log_in(identity: &Identity) -> bool {
     }
 }
 
-async fn is_open(view: &mut dyn ReadView, tenant: &TenantId) -> Result<bool, StoreError> {
-    Ok(view.tenant(tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active))
+pub(crate) fn is_open(tenant: Option<&Tenant>) -> bool {
+    tenant.is_some_and(|tenant| tenant.state == TenantState::Active)
 }
 
 /// Whether what a session rests on beside its identity was ended since: its tenant's sessions, or its client's; all of
@@ -446,6 +456,6 @@ pub(crate) async fn still_good(
 ) -> Result<Option<Identity>, StoreError> {
     let now = view.identity(&identity.tenant, &IdentityRef::Id(identity.id)).await?;
     let unchanged = view.password(&identity.tenant, identity.id).await?.is_some_and(|row| row.id == password);
-    let open = is_open(view, &identity.tenant).await?;
+    let open = is_open(view.tenant(&identity.tenant).await?.as_ref());
     Ok(now.filter(|identity| unchanged && open && may_log_in(identity)))
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use portcullis_types::{Secret, TenantId};
 
 use crate::audit::Actor;
-use crate::guard::{Door, Slot};
+use crate::guard::Slot;
 use crate::second_factors::{FactorCode, TotpFactor};
 use crate::{Authority, ChangePasswordError, Identity, IdentityRef, Refusal, SecondFactorError, StoreError, WriteTx};
 
@@ -23,6 +23,8 @@ pub struct OwnProof {
     pub code: FactorCode,
     /// From where it comes.
     pub from: Option<IpAddr>,
+    /// What an earlier login gave to know the device by.
+    pub device: Option<Secret>,
 }
 
 /// Why an owner's second factor was not changed.
@@ -95,18 +97,17 @@ impl Authority {
         which: &IdentityRef,
         proof: OwnProof,
     ) -> Result<Result<Proved, Refusal>, OwnFactorError> {
-        let OwnProof { password, code, from } = proof;
+        let OwnProof { password, code, from, device } = proof;
         let mut view = self.store().read().await?;
         let identity = view.identity(tenant, which).await?.ok_or(SecondFactorError::IdentityNotFound)?;
         let factor = view.totp_factor(tenant, identity.id).await?.filter(TotpFactor::is_confirmed);
-        let door = Door::new(tenant, &identity.name, from);
-        let known = door.is_known(view.as_mut(), self.now()).await?;
         drop(view);
-        if let Err(refusal) = self.check_own_password(tenant, which, password, from).await? {
-            return Ok(Err(refusal));
-        }
+        let known = match self.know_own(&identity, password, from, device.as_ref()).await? {
+            Ok(known) => known,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         factor.ok_or(SecondFactorError::NotFound)?;
-        let slot = self.knock_at(door.second_factor_of(tenant, identity.id, known)).await?;
+        let slot = self.knock_at(known.second_factor(tenant, identity.id)).await?;
         let refused = Ok(Err(Refusal { retry_after: slot.retry_after() }));
         if matches!(slot, Slot::Delayed { .. }) {
             return refused;

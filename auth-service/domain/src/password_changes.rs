@@ -16,13 +16,13 @@ use crate::asking::{Begun, Change};
 use crate::audit::{About, Actor, Detail};
 use crate::batch::{Batch, Reason, Target};
 use crate::denied_logins::{Because, Denied};
-use crate::guard::{AttemptKey, Door, Slot};
-use crate::login::{is_ended_above, may_log_in, still_good};
+use crate::guard::{AttemptKey, Door, Known, Slot};
+use crate::login::{Bond, is_ended_above, is_open, known_device, may_log_in, still_good};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword, UnfitHash};
 use crate::tokens::Opening;
 use crate::{
-    Authentication, Authority, BeginError, Committed, Identity, IdentityRef, IdentityState, LoginError, LoginMode,
-    Method, NewSession, Refusal, Session, StoreError, TenantState, WriteTx,
+    Authentication, Authority, BeginError, Brought, Committed, Identity, IdentityRef, IdentityState, LoginError,
+    LoginMode, Method, NewSession, Refusal, Session, StoreError, WriteTx,
 };
 
 /// How long a one-time token is good.
@@ -62,6 +62,8 @@ pub struct ChangePassword {
     pub new: Secret,
     /// From where the person tries.
     pub from: Option<IpAddr>,
+    /// What an earlier login gave to know the device by.
+    pub device: Option<Secret>,
     /// The session in which it is asked for, and what its successor is used with; none where nobody goes on.
     pub goes_on: Option<(SessionId, LoginMode)>,
 }
@@ -151,7 +153,7 @@ impl Authority {
         actor: &Actor,
         change: ChangePassword,
     ) -> Result<PasswordChange, ChangePasswordError> {
-        let ChangePassword { tenant, identity, current, new, from, goes_on } = change;
+        let ChangePassword { tenant, identity, current, new, from, device, goes_on } = change;
         let actor = &actor.clone().at(from);
         if let Some(before) = self.answer_before(actor, &tenant).await? {
             return Ok(PasswordChange::Changed { committed: before.committed()?, session: None });
@@ -161,7 +163,7 @@ impl Authority {
         if new == current {
             return Err(InvalidPassword::Unchanged.into());
         }
-        let Guess { slot, right } = self.guess(actor, &identity, current, from).await?;
+        let Guess { slot, right, known } = self.guess(actor, &identity, current, from, device.as_ref()).await?;
         let refused = PasswordChange::Refused(Refusal { retry_after: slot.retry_after() });
         let Some(password) = right else { return Ok(refused) };
         let renewed = self.new_password(new).await?;
@@ -182,7 +184,11 @@ impl Authority {
         self.give_back(&mut *tx, &slot).await?;
         let committed = self.replace_password(tx, actor, &identity, &renewed).await?;
         let session = match goes_on {
-            Some((session, mode)) => self.go_on(actor, &identity, renewed.id, committed, (session, mode)).await?,
+            Some(session) => {
+                // The new password made every device unknown. This one is where its owner is.
+                let brought = Brought { remember: known.device.is_some(), ..Brought::default() };
+                self.go_on(actor, (&identity, renewed.id), committed, session, &brought).await?
+            }
             None => None,
         };
         Ok(PasswordChange::Changed { committed, session: session.map(Box::new) })
@@ -196,15 +202,27 @@ impl Authority {
         which: &IdentityRef,
         password: Secret,
         from: Option<IpAddr>,
+        device: Option<&Secret>,
     ) -> Result<Result<(), Refusal>, ChangePasswordError> {
         let identity = self.identity(tenant, which).await?.ok_or(ChangePasswordError::NotFound)?;
-        let actor = Actor::identity(tenant, identity.id).at(from);
-        let Guess { slot, right } = self.guess(&actor, &identity, password, from).await?;
+        Ok(self.know_own(&identity, password, from, device).await?.map(drop))
+    }
+
+    /// The same, with what is known of where it comes from.
+    pub(crate) async fn know_own(
+        &self,
+        identity: &Identity,
+        password: Secret,
+        from: Option<IpAddr>,
+        device: Option<&Secret>,
+    ) -> Result<Result<Known, Refusal>, ChangePasswordError> {
+        let actor = Actor::identity(&identity.tenant, identity.id).at(from);
+        let Guess { slot, right, known } = self.guess(&actor, identity, password, from, device).await?;
         if right.is_none() {
             return Ok(Err(Refusal { retry_after: slot.retry_after() }));
         }
         self.give_back_unused(&slot).await?;
-        Ok(Ok(()))
+        Ok(Ok(known))
     }
 
     /// One counted guess at a password, and one evaluation whatever comes of it.
@@ -214,15 +232,19 @@ impl Authority {
         identity: &Identity,
         password: Secret,
         from: Option<IpAddr>,
+        device: Option<&Secret>,
     ) -> Result<Guess, ChangePasswordError> {
         let door = Door::new(&identity.tenant, &identity.name, from);
         let mut view = self.store().read().await?;
-        let known = door.is_known(view.as_mut(), self.now()).await?;
+        let known = door.known(view.as_mut(), self.now()).await?;
         let decoy = self.decoy(view.as_mut(), &identity.tenant, &door.account).await?;
         let stored = view.password(&identity.tenant, identity.id).await?;
-        let open = view.tenant(&identity.tenant).await?.is_some_and(|tenant| tenant.state == TenantState::Active);
+        let tenant = view.tenant(&identity.tenant).await?;
+        let bond = stored.as_ref().map(|stored| Bond::new(identity, stored.id, tenant.as_ref()));
+        let device = known_device(view.as_mut(), &door.account, bond.as_ref(), device, self.now()).await?;
+        let (known, open) = (Known { device, ..known }, is_open(tenant.as_ref()));
         drop(view);
-        let slot = self.knock(&door, known).await?;
+        let slot = self.knock(&door, &known).await?;
         let has_one = stored.is_some();
         let stored = stored.filter(|_| slot.is_taken());
         let phc = stored.as_ref().map_or(decoy, |stored| stored.phc.clone());
@@ -237,7 +259,7 @@ impl Authority {
             };
             self.note_refused_password(actor, identity, because);
         }
-        Ok(Guess { slot, right })
+        Ok(Guess { slot, right, known })
     }
 
     fn note_refused_password(&self, actor: &Actor, identity: &Identity, because: Because) {
@@ -249,10 +271,10 @@ impl Authority {
     async fn go_on(
         &self,
         actor: &Actor,
-        identity: &Identity,
-        password: CredentialId,
+        (identity, password): (&Identity, CredentialId),
         committed: Committed,
         (before, mode): (SessionId, LoginMode),
+        brought: &Brought,
     ) -> Result<Option<NewSession>, ChangePasswordError> {
         // What was presented ended with the change, by itself.
         let mut tx = self.store().write().await?;
@@ -269,9 +291,11 @@ impl Authority {
         let authentication = before.as_ref().and_then(|session| session.authentication).or(Some(shown));
         let (device, client) = before.map(|session| (session.device, session.client)).unwrap_or_default();
         let opening = Opening { issued: committed.revision, device, client, mode, authentication };
+        let account = AttemptKey::account(&identity.tenant, &identity.name);
+        let device = self.remember_device(tx.as_mut(), &account, (&identity, password), brought, mode).await?;
         let opened = self.open_session(tx.as_mut(), actor, identity, opening).await?;
         tx.commit().await?;
-        Ok(Some(opened))
+        Ok(Some(NewSession { device, ..opened }))
     }
 
     /// Sets the password in place of any other, and ends every session: one transaction, which this commits.
@@ -375,7 +399,7 @@ impl Authority {
         let Some(identity) = found else { return Ok(refused) };
         self.check_password(&password, &identity.name)?;
         // Counted, so that one token does not buy hashes without end.
-        let slot = self.knock_at(AttemptKey::password_reset(token.id)).await?;
+        let slot = self.knock_at([AttemptKey::password_reset(token.id)]).await?;
         if let Slot::Delayed { retry_after } = slot {
             return Ok(PasswordChange::Refused(Refusal { retry_after }));
         }
@@ -461,4 +485,5 @@ struct Guess {
     slot: Slot,
     /// The password, if it is the one.
     right: Option<StoredPassword>,
+    known: Known,
 }

@@ -163,7 +163,7 @@ impl Authority {
             return Ok(TotpConfirmation::ConfirmedBefore);
         }
         let identity = self.identity(tenant, which).await?.ok_or(SecondFactorError::IdentityNotFound)?;
-        let slot = self.knock_at(AttemptKey::second_factor(tenant, identity.id)).await?;
+        let slot = self.knock_at([AttemptKey::second_factor(tenant, identity.id)]).await?;
         let refused = Ok(TotpConfirmation::Refused(Refusal { retry_after: slot.retry_after() }));
         if matches!(slot, Slot::Delayed { .. }) {
             return refused;

@@ -18,7 +18,7 @@ use crate::standing::{Standing, digest_matches, may_begin};
 use crate::verification::Form;
 use crate::{
     Authentication, Authority, BeginError, Credential, CredentialKind, DenyReason, Identity, IdentityRef,
-    IdentityState, Label, LoginMode, Method, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
+    IdentityState, KnownDevice, Label, LoginMode, Method, Scopes, Session, Spent, StoreError, TenantState, WriteTx,
 };
 
 /// An access token and what renews it.
@@ -57,6 +57,8 @@ pub struct NewSession {
     pub session: Session,
     /// Its credentials.
     pub credentials: SessionCredentials,
+    /// What the device is known by that it was opened on, where it is remembered.
+    pub device: Option<KnownDevice>,
 }
 
 /// For whom a back end opens a session.
@@ -314,7 +316,7 @@ impl Authority {
         let about = About::Session { id: family.session.id, of: identity.id };
         let entry = self.audit(actor, &identity.tenant, "session.create", about);
         tx.insert_audit(&entry.telling(told(&family.session, opening.mode))).await?;
-        Ok(NewSession { identity, session: family.session, credentials })
+        Ok(NewSession { identity, session: family.session, credentials, device: None })
     }
 
     /// A new access token beside a refresh token that has its row.

@@ -127,7 +127,8 @@ impl Authority {
                 OpaqueKind::RefreshToken
                 | OpaqueKind::Ticket
                 | OpaqueKind::LoginContinuation
-                | OpaqueKind::PasswordReset => Err(Denial::permanent(DenyReason::WrongKind)),
+                | OpaqueKind::PasswordReset
+                | OpaqueKind::Device => Err(Denial::permanent(DenyReason::WrongKind)),
             },
             Err(_) => Err(Denial::permanent(DenyReason::Malformed)),
         })
@@ -309,6 +310,6 @@ const fn kind_of(kind: OpaqueKind) -> Option<CredentialKind> {
         OpaqueKind::RefreshToken => Some(CredentialKind::RefreshToken),
         OpaqueKind::Ticket => Some(CredentialKind::Ticket),
         OpaqueKind::SessionCookie => Some(CredentialKind::SessionCookie),
-        OpaqueKind::LoginContinuation | OpaqueKind::PasswordReset => None,
+        OpaqueKind::LoginContinuation | OpaqueKind::PasswordReset | OpaqueKind::Device => None,
     }
 }

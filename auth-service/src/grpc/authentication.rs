@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use auth_domain::{Challenge, Challenged, LoginAttempt, LoginMode, LoginOutcome, NewSession, Proof, Refusal, Scope};
+use auth_domain::{
+    Brought, Challenge, Challenged, LoginAttempt, LoginMode, LoginOutcome, NewSession, Proof, Refusal, Scope,
+};
 use portcullis_proto::auth::v1;
 use portcullis_proto::auth::v1::authentication_service_server::AuthenticationService;
 use portcullis_types::{IdentityName, Secret};
@@ -35,7 +37,7 @@ impl Api {
             device: wire::label("device", &asked.device)?,
             client: wire::client("client_id", &asked.client_id)?,
             from: client_address(&asked.client_address)?,
-            replaces: None,
+            brought: brought(asked.device_token, asked.remember_device),
         };
         let outcome = self.authority.log_in(&actor, attempt).await;
         self.metrics.logins.ended(logins::PASSWORD, &outcome);
@@ -58,13 +60,14 @@ impl Api {
         let tenant = wire::tenant("tenant", &asked.tenant)?;
         let actor = self.act(&admitted, Scope::Issue, &tenant).await?;
         let continuation = Secret::from(asked.continuation);
+        let brought = brought(asked.device_token, asked.remember_device);
         let proof = match asked.proof.ok_or_else(|| Failure::field("proof", "is needed"))? {
             Given::TotpCode(code) => Proof::TotpCode(Secret::from(code)),
             Given::RecoveryCode(code) => Proof::RecoveryCode(Secret::from(code)),
             Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
         };
         let method = logins::method_of(&proof);
-        let outcome = self.authority.continue_login(&actor, &continuation, proof, None).await;
+        let outcome = self.authority.continue_login(&actor, &continuation, proof, brought).await;
         self.metrics.logins.ended(method, &outcome);
         let outcome = match outcome? {
             LoginOutcome::Granted(session) => Outcome::Authenticated(authenticated(*session)?),
@@ -73,6 +76,12 @@ impl Api {
         };
         Ok(v1::ContinueAuthenticationResponse { outcome: Some(outcome) })
     }
+}
+
+/// What a back end keeps for a device. It knows sessions by their tokens, and replaces none.
+fn brought(device: String, remember: bool) -> Brought {
+    let device = (!device.is_empty()).then(|| Secret::from(device));
+    Brought { replaces: None, device, remember }
 }
 
 /// From where a person comes, as a back end says it.
@@ -88,6 +97,8 @@ fn authenticated(session: NewSession) -> Result<v1::Authenticated, Failure> {
         identity: Some(wire::identity_to_wire(session.identity)),
         session_id: session.session.id.to_string(),
         tokens: Some(tokens_of(session.credentials)?),
+        device_token: session.device.as_ref().map_or(Ok(String::new()), |device| wire::secret(&device.value))?,
+        device_expires_in_ms: session.device.map_or(0, |device| wire::millis(device.expires_in)),
     })
 }
 

@@ -24,7 +24,8 @@ impl Api {
         let actor = self.named(actor, "ChangePassword", &asked.request_id, &asked)?;
         let (current, new) = (Secret::from(asked.current_password), Secret::from(asked.new_password));
         let from = client_address(&asked.client_address)?;
-        let change = ChangePassword { tenant, identity, current, new, from, goes_on: None };
+        let device = (!asked.device_token.is_empty()).then(|| Secret::from(asked.device_token));
+        let change = ChangePassword { tenant, identity, current, new, from, device, goes_on: None };
         let outcome = match self.authority.change_password(&actor, change).await? {
             PasswordChange::Changed { committed, .. } => Outcome::Changed(self.password_changed(committed)),
             PasswordChange::Refused(refusal) => Outcome::Refused(refused(refusal)),

@@ -2,19 +2,19 @@
 //! needed.
 
 use auth_domain::{
-    Actor, Challenge, Challenged, ContinueError, Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession,
-    Proof, SessionCredentials,
+    Actor, Brought, Challenge, Challenged, ContinueError, KnownDevice, Label, LoginAttempt, LoginError, LoginMode,
+    LoginOutcome, NewSession, Proof, SessionCredentials,
 };
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use portcullis_types::{ClientId, IdentityName, InvalidName, Secret, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::client::ClientAddress;
 use super::problem::Problem;
-use super::{Edge, body, credential, seconds_up, session_cookie, text_of};
+use super::{Edge, body, credential, device_cookie, seconds_up, session_cookie, text_of};
 use crate::metrics::logins;
 
 #[derive(Deserialize)]
@@ -28,6 +28,10 @@ pub(super) struct LoginRequest {
     device: Option<String>,
     #[serde(default)]
     client_id: Option<String>,
+    #[serde(default)]
+    device_token: Option<String>,
+    #[serde(default)]
+    remember_device: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -44,6 +48,15 @@ pub(super) struct LoginResponse {
     session: String,
     #[serde(flatten)]
     tokens: Option<Tokens>,
+    #[serde(flatten)]
+    device: Option<Device>,
+}
+
+/// What the device is remembered by, for whoever asked for it.
+#[derive(Serialize)]
+struct Device {
+    device_token: String,
+    device_expires_in: u64,
 }
 
 /// Who it is.
@@ -55,7 +68,7 @@ pub(super) struct Identity {
 
 impl LoginResponse {
     /// As it is told: tokens are in it, a cookie is not.
-    pub(super) fn of(opened: &NewSession) -> Result<Self, Problem> {
+    fn of(opened: &NewSession) -> Result<Self, Problem> {
         Ok(Self {
             identity: Identity { id: opened.identity.id.to_string(), name: opened.identity.name.to_string() },
             session: opened.session.id.to_string(),
@@ -63,6 +76,7 @@ impl LoginResponse {
                 SessionCredentials::Tokens(pair) => Some(Tokens::of(pair)?),
                 SessionCredentials::Cookie { .. } => None,
             },
+            device: None,
         })
     }
 }
@@ -106,6 +120,10 @@ struct ChallengeResponse {
 pub(super) struct ContinueRequest {
     continuation: String,
     proof: Given,
+    #[serde(default)]
+    device_token: Option<String>,
+    #[serde(default)]
+    remember_device: bool,
 }
 
 /// What the challenge asks for: one of these.
@@ -125,10 +143,11 @@ pub(super) async fn login(
     body::Json(asked): body::Json<LoginRequest>,
 ) -> Result<Response, Problem> {
     let replaces = credential::take_before_login(&edge, &headers, matches!(asked.mode, Mode::Cookie))?;
-    let attempt = LoginAttempt { from, replaces, ..attempt(asked)? };
+    let device = ShownDevice::of(&headers, asked.device_token.as_deref(), asked.remember_device);
+    let attempt = LoginAttempt { from, brought: device.brought(replaces), ..attempt(asked)? };
     let outcome = edge.authority.log_in(&Actor::edge(), attempt).await;
     edge.metrics.logins.ended(logins::PASSWORD, &outcome);
-    answer(outcome?)
+    device.answer(outcome?)
 }
 
 /// Goes on with a login that was asked for more.
@@ -146,19 +165,65 @@ pub(super) async fn go_on(
         Given::NewPassword(password) => Proof::NewPassword(Secret::from(password)),
     };
     let continuation = Secret::from(asked.continuation);
-    let method = logins::method_of(&proof);
-    let outcome = edge.authority.continue_login(&Actor::edge().at(from), &continuation, proof, replaces).await;
+    let device = ShownDevice::of(&headers, asked.device_token.as_deref(), asked.remember_device);
+    let (method, brought) = (logins::method_of(&proof), device.brought(replaces));
+    let outcome = edge.authority.continue_login(&Actor::edge().at(from), &continuation, proof, brought).await;
     edge.metrics.logins.ended(method, &outcome);
-    answer(outcome?)
+    device.answer(outcome?)
 }
 
-fn answer(outcome: LoginOutcome) -> Result<Response, Problem> {
-    match outcome {
-        LoginOutcome::Granted(session) => granted(&session),
-        LoginOutcome::Challenged(challenged) => challenge(&challenged),
-        LoginOutcome::Denied(refusal) => {
-            Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
+/// What a request says of the device that it comes from: in its body, where whoever takes tokens keeps what it is known
+/// by; otherwise in the cookie, which no answer's body tells to a script.
+struct ShownDevice {
+    value: Option<Secret>,
+    remember: bool,
+    in_body: bool,
+}
+
+impl ShownDevice {
+    fn of(headers: &HeaderMap, token: Option<&str>, remember: bool) -> Self {
+        let in_body = remember || token.is_some();
+        let value = if in_body { token.map(Secret::from) } else { device_cookie::read(headers) };
+        Self { value, remember, in_body }
+    }
+
+    fn brought(&self, replaces: Option<Secret>) -> Brought {
+        Brought { replaces, device: self.value.clone(), remember: self.remember }
+    }
+
+    fn answer(&self, outcome: LoginOutcome) -> Result<Response, Problem> {
+        match outcome {
+            LoginOutcome::Granted(session) => {
+                let (answer, cookies) = told(&session, self.in_body)?;
+                Ok((cookies, Json(answer)).into_response())
+            }
+            LoginOutcome::Challenged(challenged) => challenge(&challenged),
+            LoginOutcome::Denied(refusal) => {
+                Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })
+            }
         }
+    }
+}
+
+/// A session that was opened, as it is told, and the cookies that it sets. What the device is known by is in the body for
+/// programs that said so, and for no script.
+pub(super) fn told(
+    opened: &NewSession,
+    in_body: bool,
+) -> Result<(LoginResponse, AppendHeaders<Vec<(HeaderName, HeaderValue)>>), Problem> {
+    let mut answer = LoginResponse::of(opened)?;
+    let mut cookies: Vec<_> = session_cookie::of(&opened.credentials)?.into_iter().collect();
+    match (&opened.credentials, &opened.device) {
+        (SessionCredentials::Cookie { .. }, Some(device)) => cookies.push(device_cookie::set(device)?),
+        (SessionCredentials::Tokens(_), Some(device)) if in_body => answer.device = Some(Device::of(device)?),
+        (SessionCredentials::Cookie { .. } | SessionCredentials::Tokens(_), _) => {}
+    }
+    Ok((answer, AppendHeaders(cookies.into_iter().map(|cookie| (header::SET_COOKIE, cookie)).collect())))
+}
+
+impl Device {
+    fn of(device: &KnownDevice) -> Result<Self, Problem> {
+        Ok(Self { device_token: text_of(&device.value)?, device_expires_in: device.expires_in.as_secs() })
     }
 }
 
@@ -190,13 +255,8 @@ fn attempt(asked: LoginRequest) -> Result<LoginAttempt, Problem> {
         device: asked.device.as_deref().map(Label::try_from).transpose().map_err(field)?,
         client: asked.client_id.as_deref().map(ClientId::try_from).transpose().map_err(field)?,
         from: None,
-        replaces: None,
+        brought: Brought::default(),
     })
-}
-
-fn granted(opened: &NewSession) -> Result<Response, Problem> {
-    let cookie = session_cookie::of(&opened.credentials)?.map(|cookie| [(header::SET_COOKIE, cookie)]);
-    Ok((cookie, Json(LoginResponse::of(opened)?)).into_response())
 }
 
 impl From<LoginError> for Problem {

@@ -5,10 +5,12 @@
 //! session cookie works only from an allowed origin, and only such an origin reads an answer; every refusal is a problem
 //! document; `/openapi.json` says all of it.
 
+mod asker;
 mod body;
 mod client;
 mod cors;
 mod credential;
+mod device_cookie;
 mod jwks;
 mod login;
 mod logout;

@@ -1,27 +1,27 @@
 //! `POST /v1/password`: another password, by whoever is logged in and knows the current one; and
 //! `POST /v1/password/reset`: by a one-time token.
 
-use auth_domain::{
-    Actor, ChangePassword, ChangePasswordError, Committed, IdentityRef, Judgement, LoginMode, PasswordChange,
-    PresentationContext, Presented,
-};
+use auth_domain::{Actor, ChangePassword, ChangePasswordError, Committed, PasswordChange};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, header};
+use http::header;
 use portcullis_types::{Revision, Secret};
 use serde::{Deserialize, Serialize};
 
+use super::asker::Asking;
 use super::client::ClientAddress;
-use super::login::LoginResponse;
+use super::login::{self, LoginResponse};
 use super::problem::Problem;
-use super::{Edge, body, credential, seconds_up, session_cookie};
+use super::{Edge, body, seconds_up, session_cookie};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeRequest {
     current_password: String,
     new_password: String,
+    #[serde(default)]
+    device_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,35 +43,28 @@ struct ChangeResponse {
 /// Changes the password. Every session ends, this one too, and goes on as a new one with other credentials.
 pub(super) async fn change(
     State(edge): State<Edge>,
-    ClientAddress(from): ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<ChangeRequest>,
 ) -> Result<Response, Problem> {
-    let taken = credential::take(&edge, &headers)?;
-    let context = PresentationContext::default();
-    let principal = match edge.authority.verify(Presented::Bearer(taken.secret()), &context).await?.judgement {
-        Judgement::Allowed(allowed) => allowed.principal,
-        Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
-    };
-    let session = principal.session.ok_or(Problem::NoSession)?;
-    let mode = if taken.is_cookie() { LoginMode::Cookie } else { LoginMode::Tokens };
+    let asker = asking.changes(&edge).await?;
+    let device = asker.device(asked.device_token.as_deref());
     let change = ChangePassword {
-        tenant: principal.tenant.clone(),
-        identity: IdentityRef::Id(principal.identity),
+        tenant: asker.tenant.clone(),
+        identity: asker.which.clone(),
         current: Secret::from(asked.current_password),
         new: Secret::from(asked.new_password),
-        from,
-        goes_on: Some((session, mode)),
+        from: asker.from,
+        device,
+        goes_on: Some((asker.session, asker.mode())),
     };
-    let actor = principal.acting();
-    match edge.authority.change_password(&actor, change).await? {
-        PasswordChange::Changed { committed, session } => {
-            let (cookie, session) = match session {
-                Some(opened) => (session_cookie::of(&opened.credentials)?, Some(LoginResponse::of(&opened)?)),
-                None => (Some(session_cookie::clear()), None),
-            };
-            let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
-            Ok((cookie, Json(response(&edge, committed, session))).into_response())
+    match edge.authority.change_password(&asker.actor, change).await? {
+        PasswordChange::Changed { committed, session: Some(opened) } => {
+            let (session, cookies) = login::told(&opened, true)?;
+            Ok((cookies, Json(response(&edge, committed, Some(session)))).into_response())
+        }
+        PasswordChange::Changed { committed, session: None } => {
+            let cleared = [(header::SET_COOKIE, session_cookie::clear())];
+            Ok((cleared, Json(response(&edge, committed, None))).into_response())
         }
         PasswordChange::Refused(refusal) => {
             Err(Problem::InvalidCredentials { retry_after: seconds_up(refusal.retry_after) })

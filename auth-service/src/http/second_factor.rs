@@ -1,26 +1,25 @@
 //! `POST /v1/second-factor/enrol`, `/confirm`, `/recovery-codes` and `/remove`: an authenticator app, by whoever is logged
 //! in. What a stolen session must not do needs the password too; what whoever also has the password must not do, a code.
 
-use auth_domain::{
-    Actor, CookieUse, FactorCode, IdentityRef, Judgement, OwnFactorError, OwnProof, PresentationContext, Presented,
-    Refusal, SecondFactorError, TotpConfirmation,
-};
+use auth_domain::{CookieUse, FactorCode, OwnFactorError, OwnProof, Refusal, SecondFactorError, TotpConfirmation};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, header};
-use portcullis_types::{Secret, TenantId};
+use http::header;
+use portcullis_types::Secret;
 use serde::{Deserialize, Serialize};
 
-use super::client::ClientAddress;
+use super::asker::{Asker, Asking};
 use super::credential::Taken;
 use super::problem::Problem;
-use super::{Edge, body, credential, seconds_up, session_cookie, text_of};
+use super::{Edge, body, seconds_up, session_cookie, text_of};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasswordRequest {
     password: String,
+    #[serde(default)]
+    device_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +33,8 @@ pub(super) struct ConfirmRequest {
 pub(super) struct OwnRequest {
     password: String,
     proof: Given,
+    #[serde(default)]
+    device_token: Option<String>,
 }
 
 /// One of these.
@@ -45,12 +46,13 @@ enum Given {
 }
 
 impl OwnRequest {
-    fn proof(self, ClientAddress(from): ClientAddress) -> OwnProof {
+    fn proof(self, asker: &Asker) -> OwnProof {
         let code = match self.proof {
             Given::TotpCode(code) => FactorCode::Totp(Secret::from(code)),
             Given::RecoveryCode(code) => FactorCode::Recovery(Secret::from(code)),
         };
-        OwnProof { password: Secret::from(self.password), code, from }
+        let device = asker.device(self.device_token.as_deref());
+        OwnProof { password: Secret::from(self.password), code, from: asker.from, device }
     }
 }
 
@@ -76,33 +78,7 @@ struct RemoveResponse {
     removed: bool,
 }
 
-/// Whoever asks, by a session.
-struct Asker {
-    taken: Taken,
-    tenant: TenantId,
-    which: IdentityRef,
-    actor: Actor,
-}
-
 impl Asker {
-    async fn of(edge: &Edge, ClientAddress(from): ClientAddress, headers: &HeaderMap) -> Result<Self, Problem> {
-        let taken = credential::take(edge, headers)?;
-        let context = PresentationContext::default();
-        let principal = match edge.authority.verify(Presented::Bearer(taken.secret()), &context).await?.judgement {
-            Judgement::Allowed(allowed) => allowed.principal,
-            Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
-        };
-        principal.session.ok_or(Problem::NoSession)?;
-        let actor = principal.acting().at(from);
-        Ok(Self { taken, tenant: principal.tenant, which: IdentityRef::Id(principal.identity), actor })
-    }
-
-    async fn prove(&self, edge: &Edge, password: String, ClientAddress(from): ClientAddress) -> Result<(), Problem> {
-        let password = Secret::from(password);
-        let checked = edge.authority.check_own_password(&self.tenant, &self.which, password, from).await?;
-        checked.map_err(refused)
-    }
-
     /// The answer, with another cookie: what its holder may do has changed.
     async fn answer(self, edge: &Edge, answer: impl Serialize + Send) -> Result<Response, Problem> {
         let cookie = match &self.taken {
@@ -122,12 +98,14 @@ impl Asker {
 /// Shows the secret of a new app, once.
 pub(super) async fn enrol(
     State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<PasswordRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, &headers).await?;
-    asker.prove(&edge, asked.password, from).await?;
+    let asker = asking.changes(&edge).await?;
+    let device = asker.device(asked.device_token.as_deref());
+    let password = Secret::from(asked.password);
+    let checked = edge.authority.check_own_password(&asker.tenant, &asker.which, password, asker.from, device.as_ref());
+    checked.await?.map_err(refused)?;
     let enrolment = edge.authority.enrol_totp(&asker.actor, &asker.tenant, &asker.which).await?;
     // Nobody names a request at this edge, so none was answered before.
     let enrolment = enrolment.ok_or(Problem::Internal)?;
@@ -138,11 +116,10 @@ pub(super) async fn enrol(
 /// Makes the app count, and shows the recovery codes, once.
 pub(super) async fn confirm(
     State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<ConfirmRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, &headers).await?;
+    let asker = asking.changes(&edge).await?;
     let code = Secret::from(asked.totp_code);
     match edge.authority.confirm_totp(&asker.actor, &asker.tenant, &asker.which, &code).await? {
         TotpConfirmation::Confirmed(codes) => {
@@ -158,13 +135,13 @@ pub(super) async fn confirm(
 /// Shows new recovery codes, once; those before are void.
 pub(super) async fn renew(
     State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<OwnRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, &headers).await?;
+    let asker = asking.changes(&edge).await?;
+    let proof = asked.proof(&asker);
     let Asker { actor, tenant, which, .. } = &asker;
-    let renewed = edge.authority.renew_own_recovery_codes(actor, tenant, which, asked.proof(from)).await?;
+    let renewed = edge.authority.renew_own_recovery_codes(actor, tenant, which, proof).await?;
     let answer = CodesResponse::of(&renewed.map_err(refused)?)?;
     asker.answer(&edge, answer).await
 }
@@ -172,13 +149,13 @@ pub(super) async fn renew(
 /// Takes the app and all recovery codes away.
 pub(super) async fn remove(
     State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<OwnRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, &headers).await?;
+    let asker = asking.changes(&edge).await?;
+    let proof = asked.proof(&asker);
     let Asker { actor, tenant, which, .. } = &asker;
-    let removed = edge.authority.remove_own_second_factor(actor, tenant, which, asked.proof(from)).await?;
+    let removed = edge.authority.remove_own_second_factor(actor, tenant, which, proof).await?;
     removed.map_err(refused)?;
     asker.answer(&edge, RemoveResponse { removed: true }).await
 }

@@ -2,21 +2,19 @@
 //! of its own keys only: it dies with them, so nobody's other device is touched by a stolen one.
 
 use auth_domain::{
-    Actor, CredentialState, HolderError, IdentityRef, Judgement, Label, ListSessionsError, NewSignatureKey, Page,
-    PresentationContext, Presented, Reason, RegisterSignatureKeyError, RevokeRequest, RevokeTarget, SignatureKey,
+    CredentialState, HolderError, Label, ListSessionsError, NewSignatureKey, Page, Reason, RegisterSignatureKeyError,
+    RevokeRequest, RevokeTarget, SignatureKey,
 };
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::HeaderMap;
-use portcullis_types::{CredentialId, Revision, SessionId, TenantId, Timestamp};
+use portcullis_types::{CredentialId, Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::ClientAddress;
-use super::credential::Taken;
+use super::asker::{Asker, Asking};
 use super::problem::Problem;
-use super::{Edge, body, credential};
+use super::{Edge, body};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,32 +69,11 @@ struct RevokeResponse {
     enforced_within: u64,
 }
 
-/// Whoever asks, by a session.
-struct Asker {
-    tenant: TenantId,
-    which: IdentityRef,
-    session: SessionId,
-    actor: Actor,
-}
-
-impl Asker {
-    async fn of(edge: &Edge, ClientAddress(from): ClientAddress, taken: Taken) -> Result<Self, Problem> {
-        let context = PresentationContext::default();
-        let principal = match edge.authority.verify(Presented::Bearer(taken.secret()), &context).await?.judgement {
-            Judgement::Allowed(allowed) => allowed.principal,
-            Judgement::Denied { reason, .. } => return Err(Problem::Denied(reason)),
-        };
-        let session = principal.session.ok_or(Problem::NoSession)?;
-        let actor = principal.acting().at(from);
-        Ok(Self { tenant: principal.tenant, which: IdentityRef::Id(principal.identity), session, actor })
-    }
-
-    /// All keys of the session; there are few, dead ones included.
-    async fn keys(&self, edge: &Edge) -> Result<Vec<SignatureKey>, Problem> {
-        let page = Page::new(auth_domain::MAX_PAGE, "").map_err(|_| Problem::Internal)?;
-        let keys = edge.authority.signature_keys(&self.tenant, &self.which, Some(self.session), page).await?;
-        Ok(keys.items)
-    }
+/// All keys of a session; there are few, dead ones included.
+async fn keys(edge: &Edge, asker: &Asker) -> Result<Vec<SignatureKey>, Problem> {
+    let page = Page::new(auth_domain::MAX_PAGE, "").map_err(|_| Problem::Internal)?;
+    let keys = edge.authority.signature_keys(&asker.tenant, &asker.which, Some(asker.session), page).await?;
+    Ok(keys.items)
 }
 
 impl Key {
@@ -120,12 +97,8 @@ impl Key {
 }
 
 /// Gives a challenge.
-pub(super) async fn begin(
-    State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, credential::take(&edge, &headers)?).await?;
+pub(super) async fn begin(State(edge): State<Edge>, asking: Asking) -> Result<Response, Problem> {
+    let asker = asking.changes(&edge).await?;
     let begun = edge.authority.begin_signature_key(&asker.tenant, &asker.which, Some(asker.session)).await?;
     let expires_in = begun.expires_in.as_secs();
     Ok(Json(BeginResponse { challenge: begun.challenge, audience: begun.audience, expires_in }).into_response())
@@ -134,11 +107,10 @@ pub(super) async fn begin(
 /// Registers a key of the session.
 pub(super) async fn register(
     State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, credential::take(&edge, &headers)?).await?;
+    let asker = asking.changes(&edge).await?;
     let label = asked.label.as_deref().map(Label::try_from).transpose();
     let new = NewSignatureKey {
         tenant: asker.tenant,
@@ -159,13 +131,9 @@ pub(super) async fn register(
 }
 
 /// The keys of the session, newest first.
-pub(super) async fn list(
-    State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, credential::take_to_read(&edge, &headers)?).await?;
-    let (keys, now) = (asker.keys(&edge).await?, edge.clock.now());
+pub(super) async fn list(State(edge): State<Edge>, asking: Asking) -> Result<Response, Problem> {
+    let asker = asking.reads(&edge).await?;
+    let (keys, now) = (keys(&edge, &asker).await?, edge.clock.now());
     let keys = keys.into_iter().map(|key| Key::of(key, now)).collect::<Result<_, _>>()?;
     Ok(Json(KeysResponse { keys }).into_response())
 }
@@ -173,11 +141,10 @@ pub(super) async fn list(
 /// Ends a key of the session, and closes the sockets that were set up with it.
 pub(super) async fn revoke(
     State(edge): State<Edge>,
-    from: ClientAddress,
-    headers: HeaderMap,
+    asking: Asking,
     body::Json(asked): body::Json<RevokeKeyRequest>,
 ) -> Result<Response, Problem> {
-    let asker = Asker::of(&edge, from, credential::take(&edge, &headers)?).await?;
+    let asker = asking.changes(&edge).await?;
     let id = CredentialId::try_from(asked.id.as_str()).map_err(|invalid| Problem::InvalidField(invalid.rule))?;
     let key = edge.authority.signature_key(&asker.tenant, id).await?;
     let key = key.filter(|key| key.session == Some(asker.session)).ok_or(Problem::NoSignatureKey)?;

@@ -5,6 +5,7 @@ mod attacks;
 mod audit;
 mod calling;
 mod certificates;
+mod devices;
 mod doctor;
 mod edge;
 mod forgeries;

@@ -362,7 +362,12 @@ async fn logins(world: &World, truth: &mut Truth) {
 }
 
 async fn sessions(world: &World, truth: &mut Truth) {
-    let (_, body) = truth.post(world, "/v1/login", &[], &login("token", PASSWORD), 200).await;
+    let mut asking = login("token", PASSWORD);
+    asking["remember_device"] = true.into();
+    let (_, known) = truth.post(world, "/v1/login", &[], &asking, 200).await;
+    let mut showing = login("token", PASSWORD);
+    showing["device_token"] = text(&known, "device_token").into();
+    let (_, body) = truth.post(world, "/v1/login", &[], &showing, 200).await;
     let refresh = json!({ "grant_type": "refresh_token", "refresh_token": text(&body, "refresh_token") });
     let (_, next) = truth.post(world, "/v1/token", &[], &refresh, 200).await;
     let garbage = json!({ "grant_type": "refresh_token", "refresh_token": "rt_x" });

@@ -53,6 +53,9 @@ fn opaque(kind: OpaqueKind, form: &str) -> Result<Report, Failure> {
         OpaqueKind::LoginContinuation => {
             ("login_continuation", "login that goes on", "used once, with what the login asks for")
         }
+        OpaqueKind::Device => {
+            ("device", "what a device is known by", "spares a login there the delays that others cause; opens nothing")
+        }
         OpaqueKind::PasswordReset => {
             ("password_reset", "one-time token for a password", "used once, to set a new password")
         }

@@ -26,7 +26,11 @@ Examples:
 
 The password comes from --password-stdin, PORTCULLIS_PASSWORD or a prompt. Where the identity has an authenticator app,
 its code (or a recovery code) comes from PORTCULLIS_SECOND_FACTOR or a prompt; where somebody else set the password, the
-one that replaces it from PORTCULLIS_NEW_PASSWORD or a prompt.";
+one that replaces it from PORTCULLIS_NEW_PASSWORD or a prompt.
+
+Guesses that others make at the account slow a login from an address that it was never logged into from; on a device
+that is known they do not. --remember-device prints what this one is known by (device_token); later logins show it in
+PORTCULLIS_DEVICE_TOKEN. It opens nothing.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -40,6 +44,9 @@ pub(crate) struct LoginArgs {
     /// Reads the password from standard input.
     #[arg(long)]
     password_stdin: bool,
+    /// Asks for what this device is known by at later logins.
+    #[arg(long)]
+    remember_device: bool,
     #[command(flatten)]
     origin: token::OriginArgs,
 }
@@ -48,12 +55,15 @@ pub(crate) async fn run(args: LoginArgs, authority: &Authority, printer: &Printe
     let password = text(&input::password(args.password_stdin)?)?;
     let method = Method::Password(v1::PasswordMethod { name: args.name, password });
     let tenant = args.tenant;
+    let device = Device { token: input::device_token()?, remember: args.remember_device };
     let request = v1::BeginAuthenticationRequest {
         tenant: tenant.clone(),
         method: Some(method),
         device: args.origin.device,
         client_id: args.origin.client_id,
         client_address: String::new(),
+        device_token: device.token.clone(),
+        remember_device: device.remember,
     };
     let answer = authority
         .call(request, async |channel, request| {
@@ -61,15 +71,22 @@ pub(crate) async fn run(args: LoginArgs, authority: &Authority, printer: &Printe
         })
         .await?;
     match present(answer.outcome, "outcome")? {
-        Outcome::Authenticated(authenticated) => welcome(authenticated, printer),
+        Outcome::Authenticated(authenticated) => welcome(authenticated, &device, printer),
         Outcome::Denied(denied) => refuse(&denied, "unknown name, wrong password or disabled identity", printer),
-        Outcome::Challenged(challenge) => go_on(tenant, challenge, authority, printer).await,
+        Outcome::Challenged(challenge) => go_on(tenant, device, challenge, authority, printer).await,
     }
+}
+
+/// What this device is known by, and whether it shall be.
+struct Device {
+    token: String,
+    remember: bool,
 }
 
 /// Answers what is asked for until there is nothing more. What comes from the environment is tried once.
 async fn go_on(
     tenant: String,
+    device: Device,
     mut challenge: v1::AuthenticationChallenge,
     authority: &Authority,
     printer: &Printer,
@@ -80,6 +97,8 @@ async fn go_on(
             tenant: tenant.clone(),
             continuation: challenge.continuation,
             proof: Some(proof),
+            device_token: device.token.clone(),
+            remember_device: device.remember,
         };
         let answer = authority
             .call(request, async |channel, request| {
@@ -87,7 +106,7 @@ async fn go_on(
             })
             .await?;
         match present(answer.outcome, "outcome")? {
-            Next::Authenticated(authenticated) => return welcome(authenticated, printer),
+            Next::Authenticated(authenticated) => return welcome(authenticated, &device, printer),
             Next::Denied(denied) => return refuse(&denied, "this login is over; begin again", printer),
             Next::Challenged(next) => {
                 if next.refused_before && input::from_environment("PORTCULLIS_SECOND_FACTOR")?.is_some() {
@@ -130,7 +149,7 @@ fn refuse(denied: &v1::AuthenticationDenied, why: &str, printer: &Printer) -> Re
     Err(Failure::Denied)
 }
 
-fn welcome(authenticated: v1::Authenticated, printer: &Printer) -> Result<(), Failure> {
+fn welcome(authenticated: v1::Authenticated, device: &Device, printer: &Printer) -> Result<(), Failure> {
     let who = present(authenticated.identity, "identity")?;
     let tokens = present(authenticated.tokens, "tokens")?;
     let mut fields = vec![
@@ -138,10 +157,22 @@ fn welcome(authenticated: v1::Authenticated, printer: &Printer) -> Result<(), Fa
         ("session", authenticated.session_id.clone()),
     ];
     fields.extend(token::fields(&tokens));
-    let json = json!({
+    let mut json = json!({
         "identity": identity::as_json(&who),
         "session_id": authenticated.session_id,
         "tokens": token::as_json(&tokens),
     });
+    let known = authenticated.device_token == device.token;
+    if !device.token.is_empty() {
+        json["device_known"] = known.into();
+        fields.push(("device", if known { "known" } else { "not known" }.to_owned()));
+    }
+    // Whoever showed it has it.
+    if !known && !authenticated.device_token.is_empty() {
+        json["device_token"] = authenticated.device_token.clone().into();
+        json["device_expires_in_ms"] = authenticated.device_expires_in_ms.into();
+        fields.push(("device token", authenticated.device_token));
+        fields.push(("  expires in", span::millis_in_words(authenticated.device_expires_in_ms)));
+    }
     printer.report(&Report { json, view: View::Fields(fields) })
 }

@@ -112,6 +112,7 @@ async fn change(args: NamedIdentityArgs, authority: &Authority, printer: &Printe
         current_password: text(&input::password(false)?)?,
         new_password: text(&input::replacing_password()?)?,
         client_address: String::new(),
+        device_token: input::device_token()?,
         request_id: args.request.request_id,
     };
     let answer = authority

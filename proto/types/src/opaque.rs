@@ -1,4 +1,4 @@
-//! Opaque credentials: `pk_`, `rt_`, `tk_`, `sc_`, `lc_` and `pr_` tokens.
+//! Opaque credentials: `pk_`, `rt_`, `tk_`, `sc_`, `lc_`, `pr_` and `dv_` tokens.
 //!
 //! Owns their one text form, `<prefix>_<22 characters of id>_<43 of secret><6 of checksum>`, so that garbage is refused
 //! by its form alone, without a look-up and without a round trip. The checksum guards against typing and truncation,
@@ -27,17 +27,20 @@ pub enum OpaqueKind {
     LoginContinuation,
     /// A one-time token for a new password, `pr_`.
     PasswordReset,
+    /// What a device is known by at the next login, `dv_`.
+    Device,
 }
 
 impl OpaqueKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ApiKey,
         Self::RefreshToken,
         Self::Ticket,
         Self::SessionCookie,
         Self::LoginContinuation,
         Self::PasswordReset,
+        Self::Device,
     ];
 
     const fn prefix(self) -> &'static str {
@@ -48,6 +51,7 @@ impl OpaqueKind {
             Self::SessionCookie => "sc_",
             Self::LoginContinuation => "lc_",
             Self::PasswordReset => "pr_",
+            Self::Device => "dv_",
         }
     }
 

@@ -26,7 +26,7 @@ const HASH: &str = "the hash of a password";
 /// How the hashes begin that can be imported.
 const HASHES: [&[u8]; 4] = [b"$2a$", b"$2b$", b"$argon2", b"$scrypt$"];
 /// JSON members, form fields and query parameters whose values are secrets wherever they stand.
-const SECRET_NAMES: [&str; 18] = [
+const SECRET_NAMES: [&str; 19] = [
     "access_token",
     "refresh_token",
     "ticket",
@@ -44,6 +44,7 @@ const SECRET_NAMES: [&str; 18] = [
     "recovery_code",
     "recovery_codes",
     "continuation",
+    "device_token",
     "temporary_password",
 ];
 

@@ -6,16 +6,18 @@
 //! only for whoever began it, and only while the password that was checked is still the one and nobody has ended the
 //! sessions of the identity, its tenant or the client application since the login began.
 
-use portcullis_types::{CredentialId, IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
+use portcullis_types::{IdentityId, OpaqueKind, OpaqueToken, Revision, Secret, Timestamp};
 use subtle::ConstantTimeEq as _;
 
+use super::devices::{Bond, known_device};
 use super::{
-    Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, began, is_ended_above, still_good,
+    Brought, Challenge, Continuation, LoginError, LoginOutcome, LoginStep, Progress, Refusal, began, is_ended_above,
+    still_good,
 };
 use crate::asking::Change;
 use crate::audit::{Actor, Detail};
 use crate::denied_logins::{Because, Denied};
-use crate::guard::{AttemptKey, Slot, is_known_place};
+use crate::guard::{AttemptKey, Known, Slot, known_place};
 use crate::passwords::{HashError, InvalidPassword, StoredPassword};
 use crate::second_factors::FactorCode;
 use crate::tokens::Opening;
@@ -75,22 +77,22 @@ struct Resumed {
 }
 
 impl Resumed {
-    fn progress(self, replaces: Option<Secret>) -> Progress {
+    fn progress(self, brought: Brought) -> Progress {
         let Self { row, identity, password } = self;
         let Continuation { issued, device, client, mode, proved, account, place, expires_at: ends_at, .. } = row;
         let opening = Opening { issued, device, client, mode, authentication: None };
-        Progress { identity, password, proved, opening, account, place, replaces, ends_at }
+        Progress { identity, password, proved, opening, account, place, brought, ends_at }
     }
 }
 
 impl Authority {
-    /// Goes on with a login. `replaces` is the session cookie that came with it.
+    /// Goes on with a login. `brought` is what came with this step.
     pub async fn continue_login(
         &self,
         actor: &Actor,
         continuation: &Secret,
         proof: Proof,
-        replaces: Option<Secret>,
+        brought: Brought,
     ) -> Result<LoginOutcome, ContinueError> {
         let denied = Ok(LoginOutcome::Denied(Refusal::default()));
         let Some(token) = continuation.expose_str().and_then(|text| OpaqueToken::parse(text).ok()) else {
@@ -102,13 +104,13 @@ impl Authority {
         let Some(resumed) = resumed else { return denied };
         match (resumed.row.step, proof) {
             (LoginStep::SecondFactor, Proof::TotpCode(code)) => {
-                Ok(self.prove(actor, &token, resumed, FactorCode::Totp(code), replaces).await?)
+                Ok(self.prove(actor, &token, resumed, FactorCode::Totp(code), brought).await?)
             }
             (LoginStep::SecondFactor, Proof::RecoveryCode(code)) => {
-                Ok(self.prove(actor, &token, resumed, FactorCode::Recovery(code), replaces).await?)
+                Ok(self.prove(actor, &token, resumed, FactorCode::Recovery(code), brought).await?)
             }
             (LoginStep::NewPassword, Proof::NewPassword(password)) => {
-                self.take_new_password(actor, &token, resumed, password, replaces).await
+                self.take_new_password(actor, &token, resumed, password, brought).await
             }
             (LoginStep::SecondFactor, Proof::NewPassword(_))
             | (LoginStep::NewPassword, Proof::TotpCode(_) | Proof::RecoveryCode(_)) => {
@@ -123,9 +125,9 @@ impl Authority {
         token: &OpaqueToken,
         resumed: Resumed,
         shown: FactorCode,
-        replaces: Option<Secret>,
+        brought: Brought,
     ) -> Result<LoginOutcome, LoginError> {
-        let slot = self.knock_at(self.proofs_of(&resumed).await?).await?;
+        let slot = self.knock_at(self.proofs_of(&resumed, &brought).await?).await?;
         let denied = LoginOutcome::Denied(Refusal { retry_after: slot.retry_after() });
         // Too early: the continuation is as good as before.
         if matches!(slot, Slot::Delayed { .. }) {
@@ -141,7 +143,7 @@ impl Authority {
         }
         if self.use_factor(tx.as_mut(), actor, &resumed.identity, &shown, now).await? {
             self.give_back(tx.as_mut(), &slot).await?;
-            let mut progress = resumed.progress(replaces);
+            let mut progress = resumed.progress(brought);
             progress.proved = progress.proved.and(shown.method());
             return Ok(self.after_second_factor(tx, actor, progress).await?);
         }
@@ -156,19 +158,20 @@ impl Authority {
         }
         let recovery_codes_left = tx.recovery_codes_left(tenant, *id).await?;
         let challenge = Challenge::SecondFactor { recovery_codes_left };
-        Ok(self.challenge(tx, actor, resumed.progress(None), challenge, refused).await?)
+        Ok(self.challenge(tx, actor, resumed.progress(Brought::default()), challenge, refused).await?)
     }
 
-    /// What the proofs of a login are counted for: the identity at the place where it began, if that is known.
-    async fn proofs_of(&self, resumed: &Resumed) -> Result<AttemptKey, StoreError> {
-        let Resumed { row, identity: Identity { tenant, id, .. }, .. } = resumed;
-        let mut view = self.store().read().await?;
-        match &row.place {
-            Some(place) if is_known_place(view.as_mut(), &row.account, place, self.now()).await? => {
-                Ok(AttemptKey::second_factor_at(tenant, *id, place))
-            }
-            Some(_) | None => Ok(AttemptKey::second_factor(tenant, *id)),
-        }
+    /// What the proofs of a login are counted for: the identity on a known device, and at the place where it began, if
+    /// that is known.
+    async fn proofs_of(&self, resumed: &Resumed, brought: &Brought) -> Result<Vec<AttemptKey>, StoreError> {
+        let Resumed { row, identity, password } = resumed;
+        let (mut view, now) = (self.store().read().await?, self.now());
+        let tenant = view.tenant(&identity.tenant).await?;
+        let bond = Bond::new(identity, password.id, tenant.as_ref());
+        let shown = brought.device.as_ref();
+        let device = known_device(view.as_mut(), &row.account, Some(&bond), shown, now).await?;
+        let place = known_place(view.as_mut(), &row.account, row.place.as_ref(), now).await?;
+        Ok(Known { place, device }.second_factor(&identity.tenant, identity.id))
     }
 
     async fn take_new_password(
@@ -177,11 +180,11 @@ impl Authority {
         token: &OpaqueToken,
         resumed: Resumed,
         password: Secret,
-        replaces: Option<Secret>,
+        brought: Brought,
     ) -> Result<LoginOutcome, ContinueError> {
         self.check_password(&password, &resumed.identity.name)?;
         // Counted, so that one continuation does not buy hashes without end.
-        let slot = self.knock_at(AttemptKey::continuation(token.id)).await?;
+        let slot = self.knock_at([AttemptKey::continuation(token.id)]).await?;
         if let Slot::Delayed { retry_after } = slot {
             return Ok(LoginOutcome::Denied(Refusal { retry_after }));
         }
@@ -198,8 +201,10 @@ impl Authority {
             return denied;
         }
         let committed = self.replace_password(Change::unnamed(tx), actor, &resumed.identity, &password).await?;
+        let mut progress = resumed.progress(brought);
+        progress.password = password;
         let tx = self.begin(actor).await?;
-        Ok(self.reopen(tx, actor, resumed.progress(replaces), (password.id, committed.revision)).await?)
+        Ok(self.reopen(tx, actor, progress, committed.revision).await?)
     }
 
     /// Opens the session of a login whose password was replaced a moment ago. From then on it counts as begun, or what
@@ -209,7 +214,7 @@ impl Authority {
         mut tx: Box<dyn WriteTx>,
         actor: &Actor,
         mut progress: Progress,
-        (password, replaced_at): (CredentialId, Revision),
+        replaced_at: Revision,
     ) -> Result<LoginOutcome, StoreError> {
         let denied = Ok(LoginOutcome::Denied(Refusal::default()));
         let Opening { issued, client, .. } = &progress.opening;
@@ -218,7 +223,7 @@ impl Authority {
             return denied;
         }
         progress.opening.issued = replaced_at;
-        match still_good(tx.as_mut(), &progress.identity, password).await? {
+        match still_good(tx.as_mut(), &progress.identity, progress.password.id).await? {
             Some(identity) => self.finish(tx, actor, Progress { identity, ..progress }).await,
             None => denied,
         }

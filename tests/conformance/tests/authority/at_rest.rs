@@ -15,7 +15,9 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[tokio::test]
 async fn nothing_that_could_be_presented_lies_on_disk() {
     let world = World::new().await;
-    let (tokens, cookie, key) = (world.log_in().await.1, world.cookie().await.1, world.api_key().await.shown());
+    let (tokens, (browser, cookie), key) =
+        (world.log_in().await.1, world.cookie().await, world.api_key().await.shown());
+    let device = browser.device.expect("a browser is remembered").value;
     let ticket = world.ticket(&tokens.access, None, None).await;
     world.redeem(&ticket, 1, &PresentationContext::default()).await;
     let app = world
@@ -36,6 +38,8 @@ async fn nothing_that_could_be_presented_lies_on_disk() {
     assert!(!contains(&disk, &private[36..68]), "the signing key");
     let raw = data_encoding::BASE32_NOPAD.decode(app.expose_bytes()).expect("base 32");
     assert!(!contains(&disk, &raw) && !contains(&disk, app.expose_bytes()), "the authenticator app's secret");
+    let text = device.expose_str().expect("text");
+    assert!(!contains(&disk, text.as_bytes()) && !contains(&disk, &raw_secret(text)), "what the device is known by");
     for secret in [&tokens.access, &tokens.refresh, &cookie, &key, &ticket] {
         let text = secret.expose_str().expect("text");
         let half = &text[text.len() / 2..];

@@ -1,7 +1,8 @@
 //! Session cookies in use.
 
 use auth_domain::{
-    Batch, CookieUse, DenyReason, LoginAttempt, LoginMode, LoginOutcome, NewSession, SessionCredentials, Target,
+    Batch, Brought, CookieUse, DenyReason, LoginAttempt, LoginMode, LoginOutcome, NewSession, SessionCredentials,
+    Target,
 };
 use portcullis_types::{OpaqueToken, Secret};
 
@@ -106,7 +107,11 @@ async fn what_was_opened_with_an_old_cookie_is_judged_again_when_the_new_one_is_
 
 async fn log_in_over(world: &World, planted: &Secret) -> (NewSession, Secret) {
     let attempt = world.attempt("alice", PASSWORD);
-    let attempt = LoginAttempt { mode: LoginMode::Cookie, replaces: Some(planted.clone()), ..attempt };
+    let attempt = LoginAttempt {
+        mode: LoginMode::Cookie,
+        brought: Brought { replaces: Some(planted.clone()), ..Brought::default() },
+        ..attempt
+    };
     match world.authority.log_in(&actor(), attempt).await.expect("an outcome") {
         LoginOutcome::Granted(session) => match session.credentials.clone() {
             SessionCredentials::Cookie { value, .. } => (*session, value),

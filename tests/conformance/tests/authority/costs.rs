@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use auth_domain::{
-    Authority, CertificateName, Certified, Connections, Head, KeyEncryptionKey, LogEntry, LoginOutcome, PoolUse,
-    PresentationContext, Presented, ReadView, Scopes, StandingRows, Store, StoreError, Verdict, WithParent, WriteTx,
+    Authority, Brought, CertificateName, Certified, Connections, Head, KeyEncryptionKey, LogEntry, LoginAttempt,
+    LoginOutcome, PoolUse, PresentationContext, Presented, ReadView, RevokeTarget, Scopes, StandingRows, Store,
+    StoreError, Verdict, WithParent, WriteTx,
 };
 use portcullis_types::{CredentialId, RedemptionId, Revision, Secret};
 
@@ -221,4 +222,33 @@ async fn in_a_suspended_tenant_a_right_password_takes_what_a_wrong_one_takes() {
         counted.taken()
     };
     assert_eq!(log_in("wrong horse battery").await, log_in(PASSWORD).await);
+}
+
+/// What is asked more for whoever exists would tell who does, to anybody with a device of any account.
+#[tokio::test]
+async fn whatever_device_is_shown_nobody_takes_what_somebody_takes() {
+    let world = World::new().await;
+    let (counted, authority) = counted(&world).await;
+    let remembered = LoginAttempt { brought: remember(None), ..world.attempt("alice", PASSWORD) };
+    let LoginOutcome::Granted(opened) = authority.log_in(&actor(), remembered).await.expect("an outcome") else {
+        panic!("the password is right")
+    };
+    let hers = opened.device.expect("it is remembered").value;
+    world.revoke(RevokeTarget::Identity(named("alice"))).await;
+    for shown in [None, Some(hers), Some(Secret::from("dv_x"))] {
+        let log_in = async |name| {
+            counted.taken();
+            let before = world.hasher.evaluations();
+            let attempt =
+                LoginAttempt { brought: remember(shown.clone()), ..world.attempt(name, "wrong horse battery") };
+            let outcome = authority.log_in(&actor(), attempt).await.expect("an outcome");
+            assert_eq!(world.hasher.evaluations(), before + 1, "{name}");
+            (counted.taken(), format!("{outcome:?}"))
+        };
+        assert_eq!(log_in("nobody").await, log_in("alice").await, "{shown:?}");
+    }
+}
+
+fn remember(device: Option<Secret>) -> Brought {
+    Brought { device, remember: true, ..Brought::default() }
 }

@@ -108,7 +108,7 @@ async fn a_wrong_current_password_is_written_too() {
     let world = World::new().await;
     let which = named("alice");
     let wrong = Secret::from("wrong horse battery");
-    let refused = world.authority.check_own_password(&tenant(), &which, wrong, None).await.expect("an outcome");
+    let refused = world.authority.check_own_password(&tenant(), &which, wrong, None, None).await.expect("an outcome");
     assert!(refused.is_err_and(|refusal| refusal.retry_after == Duration::ZERO));
     world.authority.write_down_denied_logins().await.expect("writes");
     let denied = &world.denials().await[0];

@@ -86,6 +86,7 @@ async fn a_suspended_tenant_changes_no_password_and_does_not_tell_which_is_right
             current: Secret::from(current),
             new: Secret::from("another horse battery"),
             from: None,
+            device: None,
             goes_on: None,
         };
         let changed = world.authority.change_password(&actor(), change).await.expect("an outcome");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, EndBefore,
+    Brought, Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, EndBefore,
     FirstPassword, IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange,
     PasswordState, Proof, Reason, RemovePasswordError, Reset, RevokeTarget, SessionCredentials, SetPasswordError,
     UnfitHash,
@@ -24,6 +24,7 @@ fn change(current: &str, new: &str) -> ChangePassword {
         current: Secret::from(current),
         new: Secret::from(new),
         from: None,
+        device: None,
         goes_on: None,
     }
 }
@@ -114,7 +115,7 @@ async fn a_temporary_password_logs_in_only_to_be_replaced() {
     };
     assert_eq!(asked.challenge, Challenge::NewPassword);
     let proof = Proof::NewPassword(Secret::from(NEW));
-    let outcome = world.authority.continue_login(&actor(), &asked.continuation, proof, None).await;
+    let outcome = world.authority.continue_login(&actor(), &asked.continuation, proof, Brought::default()).await;
     let LoginOutcome::Granted(session) = outcome.expect("an outcome") else { panic!("it was replaced") };
     let SessionCredentials::Tokens(tokens) = session.credentials else { panic!("tokens were asked for") };
     world.allowed(&tokens.access).await;
@@ -136,7 +137,7 @@ async fn one_login_that_must_replace_a_password_does_not_buy_hashes_without_end(
     let mut late = 0;
     for _ in 0..20 {
         let proof = Proof::NewPassword(Secret::from("temporary horse"));
-        match world.authority.continue_login(&actor(), &asked.continuation, proof, None).await {
+        match world.authority.continue_login(&actor(), &asked.continuation, proof, Brought::default()).await {
             Err(ContinueError::Password(InvalidPassword::Unchanged)) => {}
             Ok(LoginOutcome::Denied(refusal)) if refusal.retry_after == SECOND => late += 1,
             other => panic!("{other:?}"),
@@ -146,7 +147,7 @@ async fn one_login_that_must_replace_a_password_does_not_buy_hashes_without_end(
     assert_eq!((world.hasher.evaluations() - before, late), (bought.try_into().expect("few"), 20 - bought));
     world.clock.advance(SECOND);
     let proof = Proof::NewPassword(Secret::from(NEW));
-    let outcome = world.authority.continue_login(&actor(), &asked.continuation, proof, None).await;
+    let outcome = world.authority.continue_login(&actor(), &asked.continuation, proof, Brought::default()).await;
     assert!(matches!(outcome, Ok(LoginOutcome::Granted(_))), "whoever waits goes on");
 }
 

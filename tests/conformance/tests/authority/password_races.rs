@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use auth_domain::{
-    Actor, BeginError, ChangePassword, ChangePasswordError, Committed, DenyReason, EndBefore, FactorCode, IdentityRef,
-    Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange,
-    PasswordWasReset, Proof, Reason, Reset, RevokeSessions, RevokeTarget, SecondFactorError, SessionCredentials,
-    SessionsBy,
+    Actor, BeginError, Brought, ChangePassword, ChangePasswordError, Committed, DenyReason, EndBefore, FactorCode,
+    IdentityRef, Label, LoginAttempt, LoginError, LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof,
+    PasswordChange, PasswordWasReset, Proof, Reason, Reset, RevokeSessions, RevokeTarget, SecondFactorError,
+    SessionCredentials, SessionsBy,
 };
 use portcullis_types::{ClientId, Clock as _, Secret, SessionId};
 use tokio::sync::Barrier;
@@ -43,6 +43,7 @@ async fn change_by(
         current: Secret::from(PASSWORD),
         new: Secret::from(new),
         from: None,
+        device: None,
         goes_on,
     };
     world.authority.change_password(by, change).await
@@ -237,7 +238,7 @@ async fn a_session_that_is_ended_while_a_password_is_hashed_keeps_no_second_fact
     let by = world.allowed(token_of(&opened)).await.principal.acting();
     world.clock.advance(SECOND * 30);
     let code = FactorCode::Totp(super::second_factor::code(&world, &secret));
-    let proof = OwnProof { password: Secret::from(PASSWORD), code, from: None };
+    let proof = OwnProof { password: Secret::from(PASSWORD), code, from: None, device: None };
     let (began, go_on) = world.hasher.hold_next();
     let slow = Arc::clone(&world);
     let which: IdentityRef = named("alice");
@@ -269,7 +270,9 @@ async fn a_login_that_must_replace_a_password_does_not_outlive_its_client_or_ten
             };
             let slow = Arc::clone(&world);
             let proof = Proof::NewPassword(Secret::from(NEW));
-            let going = async move { slow.authority.continue_login(&actor(), &asked.continuation, proof, None).await };
+            let going = async move {
+                slow.authority.continue_login(&actor(), &asked.continuation, proof, Brought::default()).await
+            };
             let outcome = if meanwhile {
                 let (began, go_on) = world.hasher.hold_next();
                 let going = tokio::spawn(going);

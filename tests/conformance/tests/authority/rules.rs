@@ -16,6 +16,7 @@ mod cookies;
 mod costs;
 pub(crate) mod data;
 mod denied_logins;
+mod devices;
 mod ending_before;
 mod etags;
 mod event_quota;

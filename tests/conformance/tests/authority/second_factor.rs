@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, Challenge, Challenged, ChangePassword, ContinueError, FactorCode, IssueOutcome, IssueTokens, LoginAttempt,
-    LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange, Proof, RECOVERY_CODES,
+    Actor, Brought, Challenge, Challenged, ChangePassword, ContinueError, FactorCode, IssueOutcome, IssueTokens,
+    LoginAttempt, LoginMode, LoginOutcome, NewSession, OwnFactorError, OwnProof, PasswordChange, Proof, RECOVERY_CODES,
     RefreshOutcome, Refusal, Reset, RevokeTarget, SecondFactorError, SessionCredentials, TotpConfirmation,
 };
 use aws_lc_rs::hmac;
@@ -60,7 +60,7 @@ pub(crate) async fn begin(world: &World) -> Box<Challenged> {
 }
 
 pub(crate) async fn go_on(world: &World, continuation: &Secret, proof: Proof) -> LoginOutcome {
-    world.authority.continue_login(&actor(), continuation, proof, None).await.expect("an outcome")
+    world.authority.continue_login(&actor(), continuation, proof, Brought::default()).await.expect("an outcome")
 }
 
 fn granted(outcome: LoginOutcome) -> Box<NewSession> {
@@ -207,7 +207,7 @@ async fn whoever_has_the_password_does_not_lock_its_owner_out_of_the_second_fact
 }
 
 fn own(password: &str, code: FactorCode) -> OwnProof {
-    OwnProof { password: Secret::from(password), code, from: None }
+    OwnProof { password: Secret::from(password), code, from: None, device: None }
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn a_login_goes_on_only_for_whoever_began_it() {
     let asked = begin(&world).await;
     let proof = Proof::TotpCode(code(&world, &app));
     let other = Actor::caller(&world.admin);
-    let stolen = world.authority.continue_login(&other, &asked.continuation, proof.clone(), None).await;
+    let stolen = world.authority.continue_login(&other, &asked.continuation, proof.clone(), Brought::default()).await;
     denied(stolen.expect("an outcome"));
     granted(go_on(&world, &asked.continuation, proof).await);
 }
@@ -336,11 +336,14 @@ async fn the_second_factor_is_asked_for_before_the_new_password() {
     let asked = challenged(world.authority.log_in(&actor(), attempt).await.expect("an outcome"));
     assert!(matches!(asked.challenge, Challenge::SecondFactor { .. }));
     let skipped = Proof::NewPassword(Secret::from("another horse battery"));
-    let skipped = world.authority.continue_login(&actor(), &asked.continuation, skipped, None).await;
+    let skipped = world.authority.continue_login(&actor(), &asked.continuation, skipped, Brought::default()).await;
     assert!(matches!(skipped, Err(ContinueError::OtherProofWanted)));
     let asked = challenged(go_on(&world, &asked.continuation, Proof::TotpCode(code(&world, &app))).await);
     assert_eq!(asked.challenge, Challenge::NewPassword);
-    let same = world.authority.continue_login(&actor(), &asked.continuation, Proof::NewPassword(temporary), None).await;
+    let same = world
+        .authority
+        .continue_login(&actor(), &asked.continuation, Proof::NewPassword(temporary), Brought::default())
+        .await;
     assert!(matches!(same, Err(ContinueError::Password(_))), "{same:?}");
     granted(go_on(&world, &asked.continuation, Proof::NewPassword(Secret::from("another horse battery"))).await);
 }
@@ -411,6 +414,7 @@ async fn a_password_that_must_be_replaced_costs_no_factor_and_one_that_is_change
         current: Secret::from("another horse"),
         new: Secret::from("a third horse"),
         from: None,
+        device: None,
         goes_on: Some((session.session.id, LoginMode::Tokens)),
     };
     let changed = world.authority.change_password(&actor(), change).await.expect("changes");

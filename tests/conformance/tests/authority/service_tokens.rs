@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use auth_domain::{
-    Actor, ApiKey, Caller, CallerError, DenyReason, IdentityKind, IssuedApiKey, KeyState, LoginOutcome, NewApiKey,
-    NewIdentity, PresentationContext, Presented, Proof, Reason, Reset, RevokeTarget, Scope, Scopes, ServiceToken,
-    ServiceTokenError,
+    Actor, ApiKey, Brought, Caller, CallerError, DenyReason, IdentityKind, IssuedApiKey, KeyState, LoginOutcome,
+    NewApiKey, NewIdentity, PresentationContext, Presented, Proof, Reason, Reset, RevokeTarget, Scope, Scopes,
+    ServiceToken, ServiceTokenError,
 };
 use portcullis_types::{AddressRange, IdentityName, Secret};
 
@@ -161,7 +161,7 @@ async fn a_login_that_a_service_began_goes_on_with_its_next_token_and_for_nobody
     let LoginOutcome::Challenged(asked) = outcome.expect("an outcome") else { panic!("a new password is asked for") };
     let go_on = async |actor: &Actor| {
         let proof = Proof::NewPassword(Secret::from("another horse"));
-        world.authority.continue_login(actor, &asked.continuation, proof, None).await.expect("an outcome")
+        world.authority.continue_login(actor, &asked.continuation, proof, Brought::default()).await.expect("an outcome")
     };
     for other in [actor(), Actor::caller(&world.admin)] {
         assert!(matches!(go_on(&other).await, LoginOutcome::Denied(_)), "{other:?}");

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_domain::{
-    Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Caller, Committed, CookieRules, DenyReason,
-    FirstPassword, Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement, KeyEncryptionKey,
-    KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity, NewSession,
-    NewTicket, Origin, Page, Paged, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason,
+    Action, Actor, Algorithm, Allowed, ApiKey, Audience, Authority, Batch, Brought, Caller, Committed, CookieRules,
+    DenyReason, FirstPassword, Grant, GuardRules, Identity, IdentityKind, IdentityRef, IssuedApiKey, Judgement,
+    KeyEncryptionKey, KeyEncryptionKeys, KeySettings, LoginAttempt, LoginMode, LoginOutcome, NewApiKey, NewIdentity,
+    NewSession, NewTicket, Origin, Page, Paged, Parts, PasswordPolicy, Pattern, PresentationContext, Presented, Reason,
     RevokeRequest, RevokeTarget, Role, Scopes, ServiceToken, SessionCredentials, Settings, SignatureKeyRules,
     SigningKey, Store, Target, TicketAsker, TicketOutcome, TicketRules, TokenPair, Verdict,
 };
@@ -188,7 +188,7 @@ impl World {
             device: None,
             client: Some(ClientId::try_from("web").expect("a valid id")),
             from: None,
-            replaces: None,
+            brought: Brought::default(),
         }
     }
 

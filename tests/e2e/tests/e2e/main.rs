@@ -6,6 +6,7 @@ mod audit;
 mod certificates;
 mod cli;
 mod clients;
+mod devices;
 mod durability;
 mod fence;
 mod fork;

@@ -84,7 +84,18 @@ async fn carry_credentials(site: &Site, gateway: &Gateway) {
     assert_eq!(site.edge().post("/v1/token", &[], &refresh).await.status, 200);
     let cookie = json!({ "tenant": "acme", "name": "bob", "password": PASSWORD, "mode": "cookie" });
     let origin = ("origin", "https://app.example");
-    assert_eq!(site.edge().post("/v1/login", &[origin], &cookie).await.status, 200);
+    let browser = site.edge().post("/v1/login", &[origin], &cookie).await;
+    let device = browser.headers.get_all("set-cookie").iter().filter_map(|set| set.to_str().ok()?.split(';').next());
+    let device = device.filter(|pair| pair.starts_with("__Host-portcullis_device=")).last().expect("it is remembered");
+    assert_eq!(site.edge().post("/v1/login", &[origin, ("cookie", device)], &cookie).await.status, 200);
+    let program = json!({
+        "tenant": "acme", "name": "bob", "password": PASSWORD, "mode": "token", "remember_device": true,
+    });
+    let program = site.edge().post("/v1/login", &[], &program).await.json();
+    let known = json!({
+        "tenant": "acme", "name": "bob", "password": PASSWORD, "mode": "token", "device_token": program["device_token"],
+    });
+    assert_eq!(site.edge().post("/v1/login", &[], &known).await.json()["device_token"], program["device_token"]);
     let _ = site.edge().try_log_in("acme", "alice", "not the password 4711").await;
 
     let ticket = site.edge().ticket(&login.access_token).await;

@@ -169,6 +169,13 @@ fn passwords() -> Vec<Row> {
             .input("not carol's password")
             .denied()
             .says("/denied", "true"),
+        row("login --tenant demo --name carol --password-stdin --remember-device")
+            .input("carol's second password")
+            .keeps("device", "/device_token"),
+        row("login --tenant demo --name carol --password-stdin")
+            .input("carol's second password")
+            .given("PORTCULLIS_DEVICE_TOKEN", "{device}")
+            .says("/device_known", "true"),
         row("password change --tenant demo --name carol")
             .given("PORTCULLIS_PASSWORD", "carol's second password")
             .given(NEW, "carol's third password")
@@ -188,7 +195,9 @@ fn passwords() -> Vec<Row> {
         row("login --tenant demo --name carol --password-stdin")
             .input("carol's temporary password")
             .given(NEW, "carol's sixth password")
-            .says("/identity/name", "carol"),
+            .given("PORTCULLIS_DEVICE_TOKEN", "{device}")
+            .says("/identity/name", "carol")
+            .says("/device_known", "false"),
         row("password import --tenant demo --name carol")
             .input("$2b$05$abcdefghijklmnopqrstuuYf3UF6155LxpYFQdl1BWyXjq/zaWTCC")
             .keeps("revision", "/revision"),
