@@ -1,4 +1,4 @@
-//! The pool on which passwords are hashed: a bounded number at once, a bounded number waiting in each of two queues.
+//! The pool on which passwords are hashed: a bounded number at once, a bounded number waiting in each of its queues.
 //!
 //! Owns the threads on which they are hashed, which give way to all others: see [`NICE`].
 //! Guarantees: a client that leaves does not free the place of a hash that still runs, because the blocking task owns
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_domain::{Argon2id, HashError, PasswordHasher, PasswordHashes, UnfitHash};
+use auth_domain::{Argon2id, HashError, HashQueue, PasswordHasher, PasswordHashes, UnfitHash};
 use portcullis_types::Secret;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -64,14 +64,16 @@ pub(crate) struct HashPool {
     hashes: PasswordHashes,
     around: Surroundings,
     metrics: Arc<Metrics>,
-    checks: Lane,
+    known: Lane,
+    unknown: Lane,
+    refused: Lane,
     makings: Lane,
     workers: Arc<Semaphore>,
     threads: Threads,
 }
 
-/// A queue of its own for those who come unknown, to log in, and another for those who were let in: a flood of logins
-/// neither takes the places of the others nor stands before them.
+/// A queue of its own for each kind of those who log in, and another for those who were let in: a flood of one neither
+/// takes the places of the others nor stands before them.
 #[derive(Debug)]
 struct Lane {
     admitted: Arc<Semaphore>,
@@ -106,7 +108,9 @@ impl HashPool {
             hashes: PasswordHashes::new(argon, password_import.limits()),
             around,
             metrics,
-            checks: Lane::new(password.workers, password.queue),
+            known: Lane::new(password.workers, password.queue),
+            unknown: Lane::new(password.workers, password.queue),
+            refused: Lane::new(password.workers, password.queue),
             makings: Lane::new(password.workers, password.queue),
             workers: Arc::new(Semaphore::new(password.workers)),
             threads: Threads::new(password.workers).map_err(|_| HashError::Failed)?,
@@ -157,12 +161,20 @@ impl PasswordHasher for HashPool {
         self.run(&self.makings, move || hashes.hash(&password, &*entropy)).await
     }
 
-    async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
+    async fn verify(&self, queue: HashQueue, password: Secret, phc: String) -> Result<bool, HashError> {
+        let lane = match queue {
+            HashQueue::Known => &self.known,
+            HashQueue::Unknown => &self.unknown,
+            HashQueue::Refused => &self.refused,
+        };
         if let Err(unfit) = self.hashes.check(&phc) {
             tracing::error!(%unfit, "a stored password cannot be verified: raise `password_import`, or reset it");
+            // Refused like a wrong one, after as much work: an answer of its own would tell that the account exists.
+            let (hashes, entropy) = (self.hashes.clone(), Arc::clone(&self.around.entropy));
+            return self.run(lane, move || hashes.hash(&password, &*entropy).map(|_| false)).await;
         }
         let hashes = self.hashes.clone();
-        self.run(&self.checks, move || hashes.verify(&password, &phc)).await
+        self.run(lane, move || hashes.verify(&password, &phc)).await
     }
 
     fn is_current(&self, phc: &str) -> bool {
@@ -197,8 +209,10 @@ mod tests {
     async fn a_password_is_known_again() {
         let pool = pool(1, 1);
         let phc = pool.hash(Secret::from("correct horse")).await.expect("there is room");
-        assert!(pool.verify(Secret::from("correct horse"), phc.clone()).await.expect("there is room"));
-        assert!(!pool.verify(Secret::from("battery staple"), phc).await.expect("there is room"));
+        assert!(
+            pool.verify(HashQueue::Unknown, Secret::from("correct horse"), phc.clone()).await.expect("there is room")
+        );
+        assert!(!pool.verify(HashQueue::Unknown, Secret::from("battery staple"), phc).await.expect("there is room"));
         assert_eq!(pool.metrics.hash_depth.get(), 0);
     }
 
@@ -206,10 +220,10 @@ mod tests {
     async fn more_than_the_queue_holds_is_refused_at_once() {
         let pool = pool(1, 1);
         let (go, wait) = mpsc::channel::<()>();
-        let mut working = std::pin::pin!(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
-        let mut waiting = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        let mut working = std::pin::pin!(pool.run(&pool.unknown, move || wait.recv().map_err(|_| HashError::Failed)));
+        let mut waiting = std::pin::pin!(pool.run(&pool.unknown, || Ok(())));
         assert!(futures_util::poll!(&mut working).is_pending() && futures_util::poll!(&mut waiting).is_pending());
-        assert!(matches!(pool.run(&pool.checks, || Ok(())).await, Err(HashError::Overloaded)));
+        assert!(matches!(pool.run(&pool.unknown, || Ok(())).await, Err(HashError::Overloaded)));
         assert_eq!((pool.metrics.hash_depth.get(), pool.metrics.hash_rejected.get()), (2, 1));
         go.send(()).expect("it waits");
         assert!(working.await.is_ok() && waiting.await.is_ok());
@@ -220,11 +234,11 @@ mod tests {
         let pool = pool(1, 1);
         let (go, wait) = mpsc::channel::<()>();
         {
-            let mut left = Box::pin(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
+            let mut left = Box::pin(pool.run(&pool.unknown, move || wait.recv().map_err(|_| HashError::Failed)));
             assert!(futures_util::poll!(&mut left).is_pending());
         }
         assert_eq!(pool.workers.available_permits(), 0, "it still runs");
-        let mut next = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        let mut next = std::pin::pin!(pool.run(&pool.unknown, || Ok(())));
         assert!(futures_util::poll!(&mut next).is_pending());
         go.send(()).expect("it waits");
         assert!(next.await.is_ok());
@@ -235,7 +249,7 @@ mod tests {
         let pool = pool(1, 1);
         let priority = || rustix::process::getpriority_process(None).map_err(|_| HashError::Failed);
         let before = priority().expect("it can be read");
-        assert_eq!(pool.run(&pool.checks, priority).await.expect("there is room"), (before + NICE).min(19));
+        assert_eq!(pool.run(&pool.unknown, priority).await.expect("there is room"), (before + NICE).min(19));
         assert_eq!(priority().expect("it can be read"), before, "nobody else does");
     }
 
@@ -248,7 +262,7 @@ mod tests {
         let ask = |n: usize| {
             let (pool, now, most, both) = (Arc::clone(&pool), Arc::clone(&now), Arc::clone(&most), Arc::clone(&both));
             async move {
-                let lane = if n.is_multiple_of(2) { &pool.checks } else { &pool.makings };
+                let lane = if n.is_multiple_of(2) { &pool.unknown } else { &pool.makings };
                 let hashed = pool.hashes.clone();
                 let work = pool.run(lane, move || {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -279,12 +293,12 @@ mod tests {
     async fn a_flood_of_logins_neither_refuses_a_new_password_nor_stands_before_it() {
         let pool = pool(1, 2);
         let (go, wait) = mpsc::channel::<()>();
-        let mut working = std::pin::pin!(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
+        let mut working = std::pin::pin!(pool.run(&pool.unknown, move || wait.recv().map_err(|_| HashError::Failed)));
         assert!(futures_util::poll!(&mut working).is_pending());
-        let mut first = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
-        let mut second = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        let mut first = std::pin::pin!(pool.run(&pool.unknown, || Ok(())));
+        let mut second = std::pin::pin!(pool.run(&pool.unknown, || Ok(())));
         assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
-        assert!(matches!(pool.run(&pool.checks, || Ok(())).await, Err(HashError::Overloaded)), "the flood is full");
+        assert!(matches!(pool.run(&pool.unknown, || Ok(())).await, Err(HashError::Overloaded)), "the flood is full");
         let mut making = std::pin::pin!(pool.run(&pool.makings, || Ok(())));
         assert!(futures_util::poll!(&mut making).is_pending());
         go.send(()).expect("it waits");
@@ -293,15 +307,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_flood_of_those_who_are_refused_anyway_keeps_nobody_from_logging_in() {
+        let pool = pool(1, 1);
+        let (go, wait) = mpsc::channel::<()>();
+        let mut working = std::pin::pin!(pool.run(&pool.refused, move || wait.recv().map_err(|_| HashError::Failed)));
+        let phc = pool.hashes.hash(&Secret::from("correct horse"), &SystemEntropy).expect("the smallest parameters");
+        let ask = |queue| pool.verify(queue, Secret::from("correct horse"), phc.clone());
+        let mut second = ask(HashQueue::Refused);
+        assert!(futures_util::poll!(&mut working).is_pending() && futures_util::poll!(&mut second).is_pending());
+        assert!(matches!(ask(HashQueue::Refused).await, Err(HashError::Overloaded)), "the flood is full");
+        let (mut known, mut unknown) = (ask(HashQueue::Known), ask(HashQueue::Unknown));
+        assert!(futures_util::poll!(&mut known).is_pending() && futures_util::poll!(&mut unknown).is_pending());
+        go.send(()).expect("it waits");
+        // The second of the flood is not asked any more: what stood before the others would stop them for ever.
+        assert!(
+            working.await.is_ok() && known.await.is_ok_and(|right| right) && unknown.await.is_ok_and(|right| right)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_password_whose_hash_costs_more_than_is_allowed_now_is_refused_like_a_wrong_one() {
+        let pool = pool(1, 1);
+        let dear = "$argon2id$v=19$m=4194304,t=3,p=1$c29tZXNhbHQxMjM0$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(pool.check_foreign(dear).is_err());
+        let answer = pool.verify(HashQueue::Unknown, Secret::from("correct horse"), dear.to_owned()).await;
+        assert!(answer.is_ok_and(|right| !right));
+    }
+
+    #[tokio::test]
     async fn who_waits_when_the_process_ends_is_told_so_and_who_runs_is_answered() {
         let pool = pool(1, 2);
         let (go, wait) = mpsc::channel::<()>();
-        let mut working = std::pin::pin!(pool.run(&pool.checks, move || wait.recv().map_err(|_| HashError::Failed)));
-        let mut waiting = std::pin::pin!(pool.run(&pool.checks, || Ok(())));
+        let mut working = std::pin::pin!(pool.run(&pool.unknown, move || wait.recv().map_err(|_| HashError::Failed)));
+        let mut waiting = std::pin::pin!(pool.run(&pool.unknown, || Ok(())));
         assert!(futures_util::poll!(&mut working).is_pending() && futures_util::poll!(&mut waiting).is_pending());
         pool.around.shutdown.request();
         assert!(matches!(waiting.await, Err(HashError::Leaving)));
-        assert!(matches!(pool.run(&pool.checks, || Ok(())).await, Err(HashError::Leaving)));
+        assert!(matches!(pool.run(&pool.unknown, || Ok(())).await, Err(HashError::Leaving)));
         go.send(()).expect("it waits");
         assert!(working.await.is_ok());
     }

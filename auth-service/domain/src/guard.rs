@@ -15,6 +15,7 @@ use std::time::Duration;
 use portcullis_types::{CredentialId, IdentityId, IdentityName, TenantId, Timestamp};
 use sha2::{Digest, Sha256};
 
+use crate::passwords::HashQueue;
 use crate::{Authority, ReadView, StoreError, WriteTx};
 
 /// How long a place stays known after the last login from it.
@@ -69,8 +70,8 @@ impl AttemptKey {
 
     /// An account, whether or not anybody has the name.
     pub(crate) fn account(tenant: &TenantId, name: &IdentityName) -> Self {
-        // Folded, so that the spelling of a name makes no second count.
-        Self::of("account", &[tenant.as_str().as_bytes(), name.as_str().to_lowercase().as_bytes()])
+        // As it is spelled: names that differ in case are two people, and neither may vouch for the other's places.
+        Self::of("account", &[tenant.as_str().as_bytes(), name.as_str().as_bytes()])
     }
 
     /// An address; of IPv6 the network of 64 bits, because one customer has all of it.
@@ -125,7 +126,7 @@ impl AttemptKey {
 pub struct Attempts {
     /// How many failed, or are under way.
     pub failures: u32,
-    /// Before this instant none is let in.
+    /// Before this instant none is let in; the beginning of time where nothing is delayed, whatever the clocks say.
     pub next_at: Timestamp,
     /// When the last was let in.
     pub last_at: Timestamp,
@@ -136,18 +137,32 @@ impl Attempts {
     fn and_one(self, free: u32, rules: &GuardRules, now: Timestamp) -> Self {
         let forgotten = now.saturating_since(self.last_at) >= rules.forget_after;
         let failures = if forgotten { 1 } else { self.failures.saturating_add(1) };
-        Self { failures, next_at: now + rules.delay(failures, free), last_at: now }
+        Self { failures, next_at: rules.next_at(now, failures, free), last_at: now }
     }
 
     /// One less: it was good.
     fn less_one(self, free: u32, rules: &GuardRules) -> Self {
         let failures = self.failures.saturating_sub(1);
-        let next_at = self.next_at.min(self.last_at + rules.delay(failures, free));
+        let next_at = self.next_at.min(rules.next_at(self.last_at, failures, free));
         Self { failures, next_at, ..self }
+    }
+
+    /// How long until one is let in. What ends later than any delay could was written by a clock that was wrong: twice
+    /// the longest, so that clocks of replicas which differ a little let nobody in early.
+    fn wait(&self, rules: &GuardRules, now: Timestamp) -> Duration {
+        let wait = self.next_at.saturating_since(now);
+        if wait > rules.longest.saturating_mul(2) { Duration::ZERO } else { wait }
     }
 }
 
 impl GuardRules {
+    fn next_at(&self, now: Timestamp, failures: u32, free: u32) -> Timestamp {
+        match self.delay(failures, free) {
+            Duration::ZERO => Timestamp::default(),
+            delay => now + delay,
+        }
+    }
+
     fn delay(&self, failures: u32, free: u32) -> Duration {
         match failures.checked_sub(free) {
             None | Some(0) => Duration::ZERO,
@@ -191,14 +206,30 @@ impl Door {
         Ok(Known { place: known_place(view, &self.account, self.place.as_ref(), now).await?, device: None })
     }
 
-    /// The ways in, one after another: what an attempt counts for on each, with what is free.
-    fn ways(&self, known: &Known, rules: &GuardRules) -> Vec<Vec<(AttemptKey, u32)>> {
-        let mut without: Vec<_> = self.place.map(|place| (place, rules.free_per_place)).into_iter().collect();
+    /// The ways in, one after another.
+    fn ways(&self, known: &Known, rules: &GuardRules) -> Vec<Way> {
+        let keys: Vec<_> = self.place.map(|place| (place, rules.free_per_place)).into_iter().collect();
+        let mut without = Way { keys, queue: HashQueue::Known };
         if known.place.is_none() {
-            without.push((self.account, rules.free_per_account));
-            without.extend(self.address.map(|address| (address, rules.free_per_address)));
+            without.queue = HashQueue::Unknown;
+            without.keys.push((self.account, rules.free_per_account));
+            without.keys.extend(self.address.map(|address| (address, rules.free_per_address)));
         }
-        known.device.map(|device| vec![(device, rules.free_per_place)]).into_iter().chain([without]).collect()
+        known.device.map(|device| Way::alone(device, rules)).into_iter().chain([without]).collect()
+    }
+}
+
+/// A way in: what an attempt counts for on it, with what is free, and in which queue its hash is computed.
+#[derive(Clone, Debug)]
+struct Way {
+    keys: Vec<(AttemptKey, u32)>,
+    queue: HashQueue,
+}
+
+impl Way {
+    /// Of one thing that was shown, which nobody else's attempts count for.
+    fn alone(key: AttemptKey, rules: &GuardRules) -> Self {
+        Self { keys: vec![(key, rules.free_per_place)], queue: HashQueue::Known }
     }
 }
 
@@ -228,7 +259,7 @@ pub(crate) async fn is_known_place(
 #[derive(Clone, Debug)]
 pub(crate) enum Slot {
     /// It may look; if it fails, the next may after so long.
-    Taken { keys: Vec<(AttemptKey, u32)>, retry_after: Duration },
+    Taken { keys: Vec<(AttemptKey, u32)>, retry_after: Duration, queue: HashQueue },
     /// It may not before so long.
     Delayed { retry_after: Duration },
 }
@@ -237,6 +268,14 @@ impl Slot {
     pub(crate) const fn retry_after(&self) -> Duration {
         match self {
             Self::Taken { retry_after, .. } | Self::Delayed { retry_after } => *retry_after,
+        }
+    }
+
+    /// In which queue its hash is computed.
+    pub(crate) const fn queue(&self) -> HashQueue {
+        match self {
+            Self::Taken { queue, .. } => *queue,
+            Self::Delayed { .. } => HashQueue::Refused,
         }
     }
 
@@ -253,15 +292,15 @@ impl Authority {
 
     /// Counts an attempt on one thing alone: the first of these that is not delayed.
     pub(crate) async fn knock_at(&self, keys: impl IntoIterator<Item = AttemptKey> + Send) -> Result<Slot, StoreError> {
-        let free = self.settings().guard.free_per_place;
-        self.take_first(keys.into_iter().map(|key| vec![(key, free)]).collect()).await
+        let rules = self.settings().guard;
+        self.take_first(keys.into_iter().map(|key| Way::alone(key, &rules)).collect()).await
     }
 
     /// On the first way that is not delayed. Whoever has a second one showed what was given at a login before.
-    async fn take_first(&self, ways: Vec<Vec<(AttemptKey, u32)>>) -> Result<Slot, StoreError> {
+    async fn take_first(&self, ways: Vec<Way>) -> Result<Slot, StoreError> {
         let mut soonest = None;
-        for keys in ways {
-            match self.take_slot(keys).await? {
+        for way in ways {
+            match self.take_slot(way).await? {
                 Slot::Delayed { retry_after } => {
                     soonest = Some(soonest.map_or(retry_after, |other: Duration| other.min(retry_after)));
                 }
@@ -271,7 +310,8 @@ impl Authority {
         Ok(Slot::Delayed { retry_after: soonest.unwrap_or_default() })
     }
 
-    async fn take_slot(&self, mut keys: Vec<(AttemptKey, u32)>) -> Result<Slot, StoreError> {
+    async fn take_slot(&self, way: Way) -> Result<Slot, StoreError> {
+        let mut keys = way.keys;
         // In one order everywhere, so that two attempts never wait for each other.
         keys.sort_unstable();
         let rules = self.settings().guard;
@@ -281,8 +321,11 @@ impl Authority {
         for (key, free) in &keys {
             held.push((*key, *free, tx.lock_attempts(key).await?));
         }
-        let until = |attempts: &[(AttemptKey, u32, Attempts)]| attempts.iter().map(|(_, _, row)| row.next_at).max();
-        if let Some(retry_after) = until(&held).map(|at| at.saturating_since(now)).filter(|wait| !wait.is_zero()) {
+        let wait = |attempts: &[(AttemptKey, u32, Attempts)]| {
+            attempts.iter().map(|(_, _, row)| row.wait(&rules, now)).max().unwrap_or_default()
+        };
+        let retry_after = wait(&held);
+        if !retry_after.is_zero() {
             return Ok(Slot::Delayed { retry_after });
         }
         for (key, free, row) in &mut held {
@@ -292,8 +335,7 @@ impl Authority {
         let forgotten = Timestamp::from_micros(now.as_micros().saturating_sub(micros(rules.forget_after)));
         tx.forget_attempts(forgotten, FORGOTTEN_AT_ONCE).await?;
         tx.commit().await?;
-        let retry_after = until(&held).unwrap_or(now).saturating_since(now);
-        Ok(Slot::Taken { keys, retry_after })
+        Ok(Slot::Taken { keys, retry_after: wait(&held), queue: way.queue })
     }
 
     /// Takes a count back in the transaction that found the attempt good.
@@ -323,7 +365,7 @@ impl Authority {
         let Some(place) = place else { return Ok(()) };
         let now = self.now();
         tx.lock_attempts(place).await?;
-        tx.set_attempts(place, &Attempts { failures: 0, next_at: now, last_at: now }).await?;
+        tx.set_attempts(place, &Attempts { last_at: now, ..Attempts::default() }).await?;
         tx.note_place(account, place, now, MOST_PLACES).await
     }
 }
@@ -360,7 +402,25 @@ mod tests {
         let row = Attempts { failures: 9, next_at: at(30), last_at: at(0) };
         assert_eq!(row.and_one(3, &RULES, at(899)).failures, 10);
         let fresh = row.and_one(3, &RULES, at(900));
-        assert_eq!((fresh.failures, fresh.next_at), (1, at(900)));
+        assert_eq!((fresh.failures, fresh.next_at), (1, Timestamp::default()));
+    }
+
+    #[test]
+    fn what_is_not_delayed_waits_for_no_clock() {
+        let free = Attempts::default().and_one(3, &RULES, at(100));
+        assert_eq!(free.wait(&RULES, at(40)), Duration::ZERO, "another replica is a minute behind");
+        let delayed = Attempts { failures: 9, ..free }.and_one(3, &RULES, at(100));
+        assert_eq!(delayed.wait(&RULES, at(100)), Duration::from_secs(60));
+        assert_eq!(delayed.wait(&RULES, at(95)), Duration::from_secs(65), "five seconds behind is nobody's way in");
+        assert_eq!(delayed.wait(&RULES, at(-3_600)), Duration::ZERO, "a clock was put back by an hour");
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_two_accounts() {
+        let tenant: TenantId = "demo".parse().expect("a tenant");
+        let account = |name: &str| AttemptKey::account(&tenant, &name.parse().expect("a name"));
+        assert_ne!(account("alice"), account("Alice"));
+        assert_eq!(account("alice"), account("alice"));
     }
 
     #[test]

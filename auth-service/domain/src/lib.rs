@@ -131,7 +131,7 @@ pub use password_changes::{
 };
 pub use password_states::{PasswordState, RemovePasswordError, SetPassword};
 pub use passwords::{
-    Argon2id, ForeignLimits, HashError, InvalidPassword, LONGEST_PASSWORD, PasswordHasher, PasswordHashes,
+    Argon2id, ForeignLimits, HashError, HashQueue, InvalidPassword, LONGEST_PASSWORD, PasswordHasher, PasswordHashes,
     PasswordPolicy, StoredPassword, UnfitHash,
 };
 pub use reencryption::{ReencryptError, Reencrypted};

@@ -251,7 +251,7 @@ impl Authority {
         password: Secret,
         phc: String,
     ) -> Result<bool, LoginError> {
-        match self.passwords().verify(password, phc).await {
+        match self.passwords().verify(slot.queue(), password, phc).await {
             Ok(matches) => Ok(matches),
             Err(error) => {
                 self.give_back_unused(slot).await?;

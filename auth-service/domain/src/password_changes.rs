@@ -435,7 +435,7 @@ impl Authority {
         if view.password(&row.tenant, row.identity).await?.is_some() {
             return Ok(None);
         }
-        let tenant = view.tenant(&row.tenant).await?.filter(|tenant| tenant.state == TenantState::Active);
+        let tenant = view.tenant(&row.tenant).await?.filter(|tenant| is_open(Some(tenant)));
         let (Some(tenant), Some(issued)) = (tenant, row.issued_seq) else { return Ok(None) };
         if tenant.ended_before.is_some_and(|before| row.created_at < before) {
             return Ok(None);

@@ -41,13 +41,24 @@ pub enum HashError {
     Failed,
 }
 
+/// In which queue a check waits. A flood in one neither takes the places of the others nor stands before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HashQueue {
+    /// Of those who come from a known place, or show what they were given at a login.
+    Known,
+    /// Of those who come as strangers, and may guess.
+    Unknown,
+    /// Of those who must wait and are refused whatever they guessed: the evaluation is what makes all refusals alike.
+    Refused,
+}
+
 /// Computes password hashes on threads and memory of its own, a bounded number at a time.
 #[async_trait]
 pub trait PasswordHasher: std::fmt::Debug + Send + Sync {
     /// The hash in PHC form, with a new salt.
     async fn hash(&self, password: Secret) -> Result<String, HashError>;
     /// Whether the password has this hash. One evaluation whatever the answer.
-    async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError>;
+    async fn verify(&self, queue: HashQueue, password: Secret, phc: String) -> Result<bool, HashError>;
     /// Whether a hash was made with the parameters that new ones are made with.
     fn is_current(&self, phc: &str) -> bool;
     /// Whether a hash that was made elsewhere can be verified here, at a cost that is bounded.

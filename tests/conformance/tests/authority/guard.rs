@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_domain::{FirstPassword, IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, Refusal};
+use auth_domain::{FirstPassword, HashQueue, IdentityKind, LoginAttempt, LoginOutcome, NewIdentity, Refusal};
 use futures_util::future::join_all;
 use portcullis_types::{IdentityName, Secret};
 
@@ -29,6 +29,19 @@ async fn refused(world: &World, attempt: LoginAttempt) -> Option<u64> {
         LoginOutcome::Denied(Refusal { retry_after }) => Some(retry_after.as_secs()),
         LoginOutcome::Challenged(challenged) => panic!("nothing else was set up: {challenged:?}"),
     }
+}
+
+async fn create(world: &World, name: &str) {
+    let identity = NewIdentity {
+        tenant: tenant(),
+        kind: IdentityKind::User,
+        name: IdentityName::try_from(name).expect("valid"),
+        password: Some(FirstPassword::Chosen(Secret::from(PASSWORD))),
+        roles: Vec::new(),
+        display_name: None,
+        attributes: Default::default(),
+    };
+    world.authority.create_identity(&actor(), identity).await.expect("a new identity");
 }
 
 #[tokio::test]
@@ -103,16 +116,7 @@ async fn the_guesses_of_others_do_not_slow_whoever_was_here_before() {
 async fn one_address_that_tries_many_names_is_slowed_for_all_of_them() {
     let world = World::new().await;
     refused(&world, from(&world, HOME, "alice", PASSWORD)).await;
-    let bob = NewIdentity {
-        tenant: tenant(),
-        kind: IdentityKind::User,
-        name: IdentityName::try_from("bob").expect("valid"),
-        password: Some(FirstPassword::Chosen(Secret::from(PASSWORD))),
-        roles: Vec::new(),
-        display_name: None,
-        attributes: Default::default(),
-    };
-    world.authority.create_identity(&actor(), bob).await.expect("a new identity");
+    create(&world, "bob").await;
     for n in 0..=GUARD.free_per_address {
         refused(&world, from(&world, HOME, &format!("name-{n}"), WRONG)).await;
     }
@@ -127,4 +131,42 @@ async fn good_logins_at_any_rate_are_not_slowed() {
     for _ in 0..40 {
         assert_eq!(refused(&world, from(&world, HOME, "alice", PASSWORD)).await, None);
     }
+}
+
+#[tokio::test]
+async fn whose_name_differs_in_case_alone_vouches_for_nobody_else() {
+    const ELSEWHERE: &str = "198.51.100.7";
+    let world = World::new().await;
+    create(&world, "ALICE").await;
+    let mut told = Vec::new();
+    for _ in 0..12 {
+        told.push(refused(&world, from(&world, ELSEWHERE, "alice", WRONG)).await.expect("it is wrong"));
+        assert_eq!(
+            refused(&world, from(&world, ELSEWHERE, "ALICE", PASSWORD)).await,
+            None,
+            "the guesser's own account"
+        );
+    }
+    assert_eq!(told[..5], [0; 5]);
+    assert!(told[5..].iter().all(|wait| *wait > 0), "{told:?}");
+}
+
+#[tokio::test]
+async fn who_is_known_who_is_a_stranger_and_who_must_wait_each_have_a_queue() {
+    let world = World::new().await;
+    for (address, name, password, queue) in [
+        (HOME, "alice", PASSWORD, HashQueue::Unknown),
+        (HOME, "alice", WRONG, HashQueue::Known),
+        ("198.51.100.7", "alice", WRONG, HashQueue::Unknown),
+        ("198.51.100.7", "nobody", WRONG, HashQueue::Unknown),
+    ] {
+        refused(&world, from(&world, address, name, password)).await;
+        assert_eq!(world.hasher.last_queue(), Some(queue), "{address} {name}");
+    }
+    for _ in 0..=GUARD.free_per_address {
+        refused(&world, from(&world, "198.51.100.7", "alice", WRONG)).await;
+    }
+    assert_eq!(world.hasher.last_queue(), Some(HashQueue::Refused));
+    refused(&world, from(&world, HOME, "alice", PASSWORD)).await;
+    assert_eq!(world.hasher.last_queue(), Some(HashQueue::Known), "whatever goes on elsewhere");
 }

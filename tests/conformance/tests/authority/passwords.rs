@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use auth_domain::{Argon2id, ForeignLimits, HashError, PasswordHasher, PasswordHashes, UnfitHash};
+use auth_domain::{Argon2id, ForeignLimits, HashError, HashQueue, PasswordHasher, PasswordHashes, UnfitHash};
 use portcullis_types::{Secret, SystemEntropy};
 use tokio::sync::oneshot;
 
@@ -13,6 +13,7 @@ pub(crate) struct CountingHasher {
     hashes: PasswordHashes,
     evaluations: AtomicUsize,
     last_checked: Mutex<String>,
+    last_queue: Mutex<Option<HashQueue>>,
     gate: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
 }
 
@@ -28,6 +29,7 @@ impl CountingHasher {
             hashes: PasswordHashes::new(argon, limits),
             evaluations: AtomicUsize::new(0),
             last_checked: Mutex::default(),
+            last_queue: Mutex::default(),
             gate: Mutex::new(None),
         }
     }
@@ -45,6 +47,11 @@ impl CountingHasher {
         self.last_checked.lock().expect("not poisoned").clone()
     }
 
+    /// The queue in which it waited.
+    pub(crate) fn last_queue(&self) -> Option<HashQueue> {
+        *self.last_queue.lock().expect("not poisoned")
+    }
+
     pub(crate) fn evaluations(&self) -> usize {
         self.evaluations.load(Ordering::SeqCst)
     }
@@ -57,7 +64,8 @@ impl PasswordHasher for CountingHasher {
         self.hashes.hash(&password, &SystemEntropy)
     }
 
-    async fn verify(&self, password: Secret, phc: String) -> Result<bool, HashError> {
+    async fn verify(&self, queue: HashQueue, password: Secret, phc: String) -> Result<bool, HashError> {
+        *self.last_queue.lock().expect("not poisoned") = Some(queue);
         let gate = self.gate.lock().expect("not poisoned").take();
         if let Some((began, wait)) = gate {
             began.send(()).expect("the test listens");
