@@ -175,8 +175,9 @@ pub(crate) async fn start(config: &Config, around: Surroundings) -> Result<Runni
     receipts.catch_up().await?;
     vital.spawn("log tail", Arc::clone(&log).follow(Arc::clone(&around.entropy), vital.clone()));
     shutdown.spawn("uses of API keys", key_uses::write_down(Arc::clone(&authority), shutdown.clone()));
-    let denied = denied_logins::write_down(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
-    shutdown.spawn("refused logins", denied);
+    // Logins that were begun are answered, and may be refused, until all that serves has ended.
+    let denied = denied_logins::write_down(Arc::clone(&authority), Arc::clone(&metrics), vital.clone());
+    vital.spawn("refused logins", denied);
     shutdown.spawn("signing keys", key_tending::tend(Arc::clone(&authority), shutdown.clone()));
     let house = sealer::keep_house(Arc::clone(&authority), Arc::clone(&metrics), shutdown.clone());
     shutdown.spawn("audit sealer", house);

@@ -70,7 +70,7 @@ impl Shown {
 
     fn tell_open_key(&self) {
         let file = &self.files.key_file;
-        if files::is_open_to_all(file) {
+        if files::is_too_open(file) {
             tracing::warn!(file = %file.display(), "everybody on this machine may read the key of the gRPC listener: set its mode to 0600");
         }
     }

@@ -45,7 +45,7 @@ impl Api {
         let asked = request.into_inner();
         let (tenant, which) = wire::identity_ref(asked.identity)?;
         self.act(&admitted, Scope::IdentityRead, &tenant).await?;
-        let page = wire::page(asked.page_size, &asked.page_token)?;
+        let page = wire::page_up_to(asked.page_size, 1_000, &asked.page_token)?;
         let page = self.authority.api_keys(&tenant, &which, asked.only_active, page).await?;
         let (api_keys, next_page_token) = wire::paged(page, to_wire);
         Ok(v1::ListApiKeysResponse { api_keys, next_page_token })

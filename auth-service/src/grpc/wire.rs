@@ -84,6 +84,11 @@ pub(crate) fn page(size: u32, token: &str) -> Result<Page, Failure> {
     Ok(Page::new(size, token)?)
 }
 
+/// A page of a list that had none once, and whose callers of that time ask for no size.
+pub(crate) fn page_up_to(size: u32, unless_asked: u32, token: &str) -> Result<Page, Failure> {
+    page(if size == 0 { unless_asked } else { size }, token)
+}
+
 /// The items of a page and the token for the next.
 pub(crate) fn paged<T, U>(page: Paged<T>, to_wire: impl FnMut(T) -> U) -> (Vec<U>, String) {
     (page.items.into_iter().map(to_wire).collect(), page.next.unwrap_or_default())

@@ -24,12 +24,13 @@ macro_rules! members {
 }
 
 /// Every member of every body, and what is said of it.
-const MEMBERS: [Member; 18] = members![
+const MEMBERS: [Member; 20] = members![
     "audience",
     "client_id",
     "continuation",
     "current_password",
     "device",
+    "device_token",
     "grant_type",
     "id",
     "jwk",
@@ -40,6 +41,7 @@ const MEMBERS: [Member; 18] = members![
     "password",
     "proof",
     "refresh_token",
+    "remember_device",
     "reset_token",
     "tenant",
     "totp_code",

@@ -543,7 +543,8 @@ async fn one_ticket(truth: &mut Truth) {
     let mine = [(header::AUTHORIZATION, token.as_str())];
     truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 200).await;
     let (_, full) = truth.post(&world, "/v1/ws-ticket", &mine, &json!({}), 429).await;
-    assert_eq!((text(&full, "reason"), full["retry_after"].as_u64()), ("too_many_tickets", Some(30)));
+    assert_eq!(text(&full, "reason"), "too_many_tickets");
+    assert!(full["retry_after"].as_u64().is_some_and(|left| (1..=30).contains(&left)), "{full}");
 }
 
 /// One request a minute, and one password at a time.

@@ -44,7 +44,7 @@ pub(crate) enum TlsError {
         standing: CertificateStanding,
     },
     /// Others than the owner and its group may read the key.
-    #[error("`grpc.tls.key_file` {} may be read by everybody on this machine; set its mode to 0600", .path.display())]
+    #[error("`grpc.tls.key_file` {} may be read by everybody on this machine, or exchanged by others than its owner; set its mode to 0600", .path.display())]
     OpenToAll {
         /// Which file.
         path: PathBuf,
@@ -143,14 +143,14 @@ fn vouching(file: &PathBuf, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Cli
 
 /// Whether everybody on this machine may read a key, or others than its owner exchange it. Its group may read it, as
 /// services that share a certificate have it.
-pub(super) fn is_open_to_all(key_file: &Path) -> bool {
+pub(super) fn is_too_open(key_file: &Path) -> bool {
     std::fs::metadata(key_file).is_ok_and(|found| found.permissions().mode() & 0o027 != 0)
 }
 
 /// Whether a listener can show what they hold, now.
 pub(crate) fn check(files: &Tls, clock: &Arc<dyn Clock>) -> Result<CertificateStanding, TlsError> {
     let standing = read(files, clock)?.term.standing(clock.now());
-    if is_open_to_all(&files.key_file) {
+    if is_too_open(&files.key_file) {
         return Err(TlsError::OpenToAll { path: files.key_file.clone() });
     }
     match standing {

@@ -24,12 +24,13 @@ pub(super) const RESTORE_HELP: &str = "\
 A copy is put back on the authority's machine, while nothing serves the store:
   systemctl stop portcullis-auth
   auth-service --config auth.toml restore /var/backups/portcullis-2026-07-01.db --replace     # SQLite
-  pg_restore --clean --dbname portcullis portcullis.dump                                      # PostgreSQL
+  pg_restore --clean --dbname portcullis portcullis.dump                                      # PostgreSQL, and then
+  auth-service --config auth.toml restored
   systemctl start portcullis-auth
 
 What is served cannot be exchanged under those whom it serves. The key-encryption keys must be those of the copy. What
-was revoked after it was made is to be revoked again: the command says how many entries of the log are lost, and gateways
-judge every socket again. To end one session or key, see `portcullis revoke --help`.";
+was revoked after it was made is to be revoked again: of SQLite the command says how many entries of the log are lost. By
+`restored`, or as `restore` ends, gateways are told to judge every socket again. To end one session or key, see `portcullis revoke --help`.";
 
 /// Whatever would be said to a command that does it.
 #[derive(Debug, Args)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use auth_domain::{
-    ApiKey, AuditFilter, CertificateName, ChangeIdentityError, IdentityKind, IdentityState, IssuedApiKey, NewApiKey,
-    NewCertificate, NewIdentity, NewKeyError, Page, Reason, RevokeError, RevokeRequest, RevokeTarget, RotateApiKey,
-    RotateApiKeyError, Scope, Scopes, new_administrator_key,
+    ApiKey, AuditFilter, CertificateName, ChangeIdentityError, CreateIdentityError, IdentityKind, IdentityState,
+    IssuedApiKey, NewApiKey, NewCertificate, NewIdentity, NewKeyError, Page, Reason, RevokeError, RevokeRequest,
+    RevokeTarget, RotateApiKey, RotateApiKeyError, Scope, Scopes, new_administrator_key,
 };
 use portcullis_types::{Clock as _, CredentialId, IdentityName, Secret, SeededEntropy, TenantId};
 
@@ -21,8 +21,10 @@ impl World {
     async fn key_of_second(&self, scopes: Scopes, expires_in: Option<Duration>) -> IssuedApiKey {
         let name = IdentityName::try_from("second").expect("a valid name");
         let second = NewIdentity::plain(TenantId::system(), IdentityKind::Service, name);
-        // It may be there already.
-        let _ = self.authority.create_identity(&actor(), second).await;
+        match self.authority.create_identity(&actor(), second).await {
+            Ok(_) | Err(CreateIdentityError::NameTaken) => {}
+            Err(error) => panic!("a service: {error}"),
+        }
         let key = NewApiKey {
             tenant: TenantId::system(),
             identity: named("second"),

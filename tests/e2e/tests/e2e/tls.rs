@@ -42,7 +42,7 @@ fn issue_with(folder: &Path, name: &str, change: impl FnOnce(&mut CertificatePar
 fn exit_code(authority: &Authority, endpoint: &str, ca: &Path, name: &str) -> i32 {
     let ca = ca.to_str().expect("the path is text");
     let cli = Cli::at(endpoint).key_file(authority.admin_key_file());
-    cli.run(&["tenant", "list", "--timeout", "5s", "--server-name", name, "--ca-file", ca]).code
+    cli.run(&["tenant", "list", "--timeout", "20s", "--server-name", name, "--ca-file", ca]).code
 }
 
 /// A listener that answers everything with these bytes and holds its connections. Ends with the process.

@@ -45,11 +45,13 @@ impl Replicas {
 struct Held(PgConnection);
 
 impl Held {
-    /// Lets go, once as many wait as there are replicas.
+    /// Lets go, once several wait.
     async fn until_several_wait(mut self) {
         const WAITING: &str = "SELECT count(*) >= 3 FROM pg_stat_activity
                                WHERE datname = current_database() AND wait_event_type = 'Lock'";
         loop {
+            // Who is connected is read once in a transaction, if it is not forgotten.
+            sqlx::raw_sql("SELECT pg_stat_clear_snapshot()").execute(&mut self.0).await.expect("it is forgotten");
             let several: bool = sqlx::query_scalar(WAITING).fetch_one(&mut self.0).await.expect("it is counted");
             if several {
                 break;
