@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use auth_domain::{
-    Brought, Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, EndBefore, FirstPassword, IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange, PasswordState, Proof, Reason, RemovePasswordError, Reset, RevokeTarget, SessionCredentials, SetPasswordError, UnfitHash,
+    Brought, Challenge, ChangePassword, ChangePasswordError, ContinueError, CreateIdentityError, DenyReason, EndBefore,
+    FirstPassword, IdentityKind, InvalidPassword, LoginMode, LoginOutcome, NewIdentity, Page, PasswordChange,
+    PasswordState, Proof, Reason, RemovePasswordError, Reset, RevokeTarget, SessionCredentials, SetPasswordError,
+    UnfitHash,
 };
 use portcullis_types::{Clock as _, IdentityName, Secret};
 
