@@ -417,8 +417,9 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_case_are_two_accounts() {
-        let tenant: TenantId = "demo".parse().expect("a tenant");
-        let account = |name: &str| AttemptKey::account(&tenant, &name.parse().expect("a name"));
+        let tenant = TenantId::try_from("demo").expect("a tenant");
+        let name = |name: &str| IdentityName::try_from(name).expect("a name");
+        let account = |of: &str| AttemptKey::account(&tenant, &name(of));
         assert_ne!(account("alice"), account("Alice"));
         assert_eq!(account("alice"), account("alice"));
     }

@@ -205,12 +205,12 @@ impl ShownDevice {
     }
 }
 
+/// What an answer sets besides its body.
+type Cookies = AppendHeaders<Vec<(HeaderName, HeaderValue)>>;
+
 /// A session that was opened, as it is told, and the cookies that it sets. What the device is known by is in the body for
 /// programs that said so, and for no script.
-pub(super) fn told(
-    opened: &NewSession,
-    in_body: bool,
-) -> Result<(LoginResponse, AppendHeaders<Vec<(HeaderName, HeaderValue)>>), Problem> {
+pub(super) fn told(opened: &NewSession, in_body: bool) -> Result<(LoginResponse, Cookies), Problem> {
     let mut answer = LoginResponse::of(opened)?;
     let mut cookies: Vec<_> = session_cookie::of(&opened.credentials)?.into_iter().collect();
     match (&opened.credentials, &opened.device) {

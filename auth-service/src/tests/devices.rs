@@ -57,8 +57,8 @@ async fn is_slowed(world: &World, cookie: &str, body: &Value) -> bool {
 
 /// The cookie by which an answer lets the device be known, as it is set.
 fn set_by(response: &Response<()>) -> Option<&str> {
-    let set = response.headers().get_all(SET_COOKIE).iter().map(|set| set.to_str().expect("it is text"));
-    set.filter(|set| set.starts_with(NAME)).last()
+    let mut set = response.headers().get_all(SET_COOKIE).iter().map(|set| set.to_str().expect("it is text"));
+    set.rfind(|set| set.starts_with(NAME))
 }
 
 fn pair(set: &str) -> &str {

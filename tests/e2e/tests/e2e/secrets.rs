@@ -85,8 +85,9 @@ async fn carry_credentials(site: &Site, gateway: &Gateway) {
     let cookie = json!({ "tenant": "acme", "name": "bob", "password": PASSWORD, "mode": "cookie" });
     let origin = ("origin", "https://app.example");
     let browser = site.edge().post("/v1/login", &[origin], &cookie).await;
-    let device = browser.headers.get_all("set-cookie").iter().filter_map(|set| set.to_str().ok()?.split(';').next());
-    let device = device.filter(|pair| pair.starts_with("__Host-portcullis_device=")).last().expect("it is remembered");
+    let mut device =
+        browser.headers.get_all("set-cookie").iter().filter_map(|set| set.to_str().ok()?.split(';').next());
+    let device = device.rfind(|pair| pair.starts_with("__Host-portcullis_device=")).expect("it is remembered");
     assert_eq!(site.edge().post("/v1/login", &[origin, ("cookie", device)], &cookie).await.status, 200);
     let program = json!({
         "tenant": "acme", "name": "bob", "password": PASSWORD, "mode": "token", "remember_device": true,
