@@ -11,7 +11,7 @@ use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 use super::columns::credentials;
 use super::tx::PgTx;
 use super::{PostgresStore, standing};
-use crate::rows::{self, Columns};
+use crate::rows::Columns;
 
 const CERTIFICATES: &str = credentials!(
     "WHERE tenant = $1 AND identity = $2 AND kind = 'api_key' AND certificate IS NOT NULL
@@ -37,13 +37,7 @@ impl CertificateReads for PgTx {
         before: Option<CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError> {
-        let query = sqlx::query(CERTIFICATES)
-            .bind(tenant.as_str())
-            .bind(&identity.as_bytes()[..])
-            .bind(live_at.map(Timestamp::as_micros))
-            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
-            .bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::credential).collect()
+        self.keys_by(CERTIFICATES, (tenant, identity), live_at, before, limit).await
     }
 
     async fn count_live_certificates(

@@ -28,6 +28,26 @@ const API_KEYS: &str = credentials!(
      ORDER BY id DESC LIMIT $5"
 );
 
+impl PgTx {
+    /// Keys of one kind that an identity has, as the statement names them: before an id, and live ones alone if asked.
+    pub(super) async fn keys_by(
+        &mut self,
+        sql: &'static str,
+        (tenant, identity): (&TenantId, IdentityId),
+        live_at: Option<Timestamp>,
+        before: Option<CredentialId>,
+        limit: u32,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let query = sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(live_at.map(Timestamp::as_micros))
+            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(i64::from(limit));
+        self.session.all(query).await?.iter().map(rows::credential).collect()
+    }
+}
+
 #[async_trait]
 impl ReadView for PgTx {
     fn head(&self) -> Head {
@@ -144,13 +164,7 @@ impl ReadView for PgTx {
         before: Option<CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, StoreError> {
-        let query = sqlx::query(API_KEYS)
-            .bind(tenant.as_str())
-            .bind(&identity.as_bytes()[..])
-            .bind(live_at.map(Timestamp::as_micros))
-            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
-            .bind(i64::from(limit));
-        self.session.all(query).await?.iter().map(rows::credential).collect()
+        self.keys_by(API_KEYS, (tenant, identity), live_at, before, limit).await
     }
 
     async fn count_live_api_keys(

@@ -9,7 +9,7 @@ use auth_domain::{
 use portcullis_types::{CredentialId, IdentityId, TenantId, Timestamp};
 
 use super::SqliteStore;
-use super::rows::{self, Columns};
+use super::rows::Columns;
 use super::standing;
 use super::tx::SqliteTx;
 
@@ -35,13 +35,7 @@ impl CertificateReads for SqliteTx {
                      AND (?3 IS NULL OR revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > ?3))
                      AND (?4 IS NULL OR id < ?4)
                    ORDER BY id DESC LIMIT ?5";
-        let query = sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(&identity.as_bytes()[..])
-            .bind(live_at.map(Timestamp::as_micros))
-            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
-            .bind(limit);
-        self.all(query).await?.iter().map(rows::credential).collect()
+        self.keys_by(sql, (tenant, identity), live_at, before, limit).await
     }
 
     async fn count_live_certificates(

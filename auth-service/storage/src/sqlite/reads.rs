@@ -20,6 +20,26 @@ const IDENTITY_BY_ID: &str =
 const IDENTITY_BY_NAME: &str =
     concat!("SELECT ", identity_columns!(""), " FROM identities i WHERE i.tenant = ?1 AND i.name = ?2");
 
+impl SqliteTx {
+    /// Keys of one kind that an identity has, as the statement names them: before an id, and live ones alone if asked.
+    pub(super) async fn keys_by(
+        &mut self,
+        sql: &'static str,
+        (tenant, identity): (&TenantId, IdentityId),
+        live_at: Option<Timestamp>,
+        before: Option<CredentialId>,
+        limit: u32,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let query = sqlx::query(sql)
+            .bind(tenant.as_str())
+            .bind(&identity.as_bytes()[..])
+            .bind(live_at.map(Timestamp::as_micros))
+            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
+            .bind(limit);
+        self.all(query).await?.iter().map(rows::credential).collect()
+    }
+}
+
 #[async_trait]
 impl ReadView for SqliteTx {
     fn head(&self) -> Head {
@@ -138,13 +158,7 @@ impl ReadView for SqliteTx {
                      AND (?3 IS NULL OR revoked_seq IS NULL AND (expires_at IS NULL OR expires_at > ?3))
                      AND (?4 IS NULL OR id < ?4)
                    ORDER BY id DESC LIMIT ?5";
-        let query = sqlx::query(sql)
-            .bind(tenant.as_str())
-            .bind(&identity.as_bytes()[..])
-            .bind(live_at.map(Timestamp::as_micros))
-            .bind(before.as_ref().map(|id| &id.as_bytes()[..]))
-            .bind(limit);
-        query.fetch_all(&mut *self.transaction).await.map_err(unavailable)?.iter().map(rows::credential).collect()
+        self.keys_by(sql, (tenant, identity), live_at, before, limit).await
     }
 
     async fn count_live_api_keys(
