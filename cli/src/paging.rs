@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::print::{Printer, Report};
+use crate::reference::IdentityArgs;
 use crate::table::View;
 
 /// The contract's largest page.
@@ -15,6 +16,18 @@ pub(crate) struct LimitArgs {
     /// Prints at most so many.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+}
+
+/// Which keys of an identity, of whatever kind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyListArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// Only those that are neither revoked nor over.
+    #[arg(long)]
+    pub(crate) active: bool,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
 }
 
 /// What was read of a list.

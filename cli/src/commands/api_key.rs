@@ -12,7 +12,7 @@ use super::present;
 use super::role::grants_json;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::paging::{self, LimitArgs, Shown};
+use crate::paging::{self, KeyListArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, RequestArgs, credential_id};
 use crate::table::View;
@@ -25,7 +25,7 @@ pub(crate) enum ApiKeyCommand {
     Create(CreateArgs),
     /// Reads the keys of an identity, newest first, without their secrets.
     #[command(after_help = "Example:\n  portcullis api-key list --tenant demo --name mailer --active")]
-    List(ListArgs),
+    List(KeyListArgs),
     /// Reads one key: what it is limited to, when it was used, what it replaces.
     #[command(after_help = "Example:\n  portcullis api-key get --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab")]
     Get(GetArgs),
@@ -53,17 +53,6 @@ Examples:
   portcullis api-key rotate --tenant demo ID --at-once      # it is in the wrong hands
 
 Without --expires-in, the successor lives as long as the old one was made for.";
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    identity: IdentityArgs,
-    /// Only those that are neither revoked nor over.
-    #[arg(long)]
-    active: bool,
-    #[command(flatten)]
-    limit: LimitArgs,
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -229,7 +218,7 @@ fn state(key: &v1::ApiKey) -> &'static str {
     words::key_state(key.revoked, key.expires_at.as_ref(), &SystemClock)
 }
 
-async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn list(args: &KeyListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let identity = args.identity.reference()?;
     let listing = paging::read(args.limit.limit, async |page_size, page_token| {
         let identity = Some(identity.clone());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::present;
 use crate::authority::Authority;
 use crate::failure::Failure;
-use crate::paging::{self, LimitArgs, Shown};
+use crate::paging::{self, KeyListArgs, Shown};
 use crate::print::{Printer, Report};
 use crate::reference::{IdentityArgs, RequestArgs, credential_id};
 use crate::table::View;
@@ -24,7 +24,7 @@ pub(crate) enum CertificateCommand {
     Register(Box<RegisterArgs>),
     /// Reads the registrations of an identity, newest first.
     #[command(after_help = "Example:\n  portcullis certificate list --tenant demo --name mailer --active")]
-    List(ListArgs),
+    List(KeyListArgs),
     /// Reads one registration: what it may do, when it was used.
     #[command(after_help = "Example:\n  portcullis certificate get --tenant demo 0192f0c1-2345-7abc-8def-0123456789ab")]
     Get(GetArgs),
@@ -43,17 +43,6 @@ Calling with one:
   portcullis --client-cert cert.pem --client-key key.pem --endpoint https://auth.internal:7700 --ca-file ca.pem guarantee
 
 To end a registration: portcullis revoke credential --tenant demo ID.";
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    identity: IdentityArgs,
-    /// Only those that are neither revoked nor over.
-    #[arg(long)]
-    active: bool,
-    #[command(flatten)]
-    limit: LimitArgs,
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -121,7 +110,7 @@ async fn get(args: GetArgs, authority: &Authority, printer: &Printer) -> Result<
     report(&present(answer.certificate, "certificate")?, printer)
 }
 
-async fn list(args: &ListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
+async fn list(args: &KeyListArgs, authority: &Authority, printer: &Printer) -> Result<(), Failure> {
     let identity = args.identity.reference()?;
     let listing = paging::read(args.limit.limit, async |page_size, page_token| {
         let identity = Some(identity.clone());
