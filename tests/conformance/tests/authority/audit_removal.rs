@@ -250,17 +250,17 @@ async fn nobody_goes_on_from_a_beginning_that_no_key_vouches_for() {
     assert!(matches!(refused, Err(CompactError::Trail(TrailFault::Unvouched(2)))), "{refused:?}");
 }
 
-fn new_key() -> KeyEncryptionKey {
+pub(crate) fn new_key() -> KeyEncryptionKey {
     KeyEncryptionKey::new(&[8; 32])
 }
 
 /// The authority on the same store, with these keys.
-async fn opened(world: &World, keks: KeyEncryptionKeys) -> Authority {
+pub(crate) async fn opened(world: &World, keks: KeyEncryptionKeys) -> Authority {
     let parts = parts(Arc::clone(&world.store), &world.clock, &world.hasher, keks);
     Authority::open(parts).await.expect("opens")
 }
 
-async fn with_both_keys(world: &World) -> Authority {
+pub(crate) async fn with_both_keys(world: &World) -> Authority {
     opened(world, KeyEncryptionKeys::new(new_key(), vec![KeyEncryptionKey::new(&KEK)])).await
 }
 

@@ -1,15 +1,10 @@
 //! Seals of the audit trail that no key-encryption key vouches for, or another one than is given now.
 
-use std::sync::Arc;
-
-use auth_domain::{
-    Actor, AuditFilter, Authority, CompactError, KeyEncryptionKey, KeyEncryptionKeys, Page, SealMark, TrailFault,
-    VouchError,
-};
+use auth_domain::{Actor, AuditFilter, Authority, CompactError, Page, SealMark, TrailFault, VouchError};
 use portcullis_types::{AuditAnchor, TenantId};
 
-use super::audit_removal::{checked, found, old, removed, rules, seal};
-use super::world::{KEK, World, parts};
+use super::audit_removal::{checked, found, new_key, old, opened, removed, rules, seal, with_both_keys};
+use super::world::World;
 
 /// As rows are that a version without marks wrote.
 const UNMARK: &str = "UPDATE audit_seals SET mark = substr(mark, 1, 0)";
@@ -24,19 +19,6 @@ async fn anchors(world: &World) -> Vec<AuditAnchor> {
 
 async fn vouch(world: &World, noted: AuditAnchor) -> Result<u64, VouchError> {
     world.authority.vouch_for_seals(&Actor::authority(), noted).await
-}
-
-/// The same rows, under these keys.
-async fn under(world: &World, keks: impl Into<KeyEncryptionKeys>) -> Authority {
-    Authority::open(parts(Arc::clone(&world.store), &world.clock, &world.hasher, keks)).await.expect("opens")
-}
-
-fn next_key() -> KeyEncryptionKey {
-    KeyEncryptionKey::new(&[8; 32])
-}
-
-fn both_keys() -> KeyEncryptionKeys {
-    KeyEncryptionKeys::new(next_key(), vec![KeyEncryptionKey::new(&KEK)])
 }
 
 async fn is_unmarked(authority: &Authority, seal: u64) -> bool {
@@ -91,9 +73,9 @@ async fn a_mark_that_is_wrong_is_not_made_good_by_vouching() {
 #[tokio::test]
 async fn the_next_key_vouches_for_every_seal_so_that_the_older_one_can_go() {
     let world = old().await;
-    let done = under(&world, both_keys()).await.reencrypt(&Actor::authority()).await.expect("encrypts anew");
+    let done = with_both_keys(&world).await.reencrypt(&Actor::authority()).await.expect("encrypts anew");
     assert_eq!(done.seals_left, 0);
-    let next = under(&world, next_key()).await;
+    let next = opened(&world, new_key().into()).await;
     assert!(removed(&next).await > 0);
     assert_eq!(checked(&next, None).await.1, []);
 }
@@ -107,7 +89,7 @@ async fn a_mark_of_an_unknown_key_is_told_and_the_others_are_made_anew() {
     let mut tx = world.store.write().await.expect("begins");
     assert!(tx.mark_seal(&before[0], &unknown).await.expect("writes"));
     tx.commit().await.expect("commits");
-    let both = under(&world, both_keys()).await;
+    let both = with_both_keys(&world).await;
     for time in ["once", "and again"] {
         let done = both.reencrypt(&Actor::authority()).await.expect("encrypts anew");
         assert_eq!(done.seals_left, 1, "{time}");
@@ -115,5 +97,5 @@ async fn a_mark_of_an_unknown_key_is_told_and_the_others_are_made_anew() {
     let after = marks(&world).await;
     assert_eq!(after[0], unknown);
     assert!(before[1..].iter().zip(&after[1..]).all(|(before, after)| before.mark != after.mark));
-    assert!(is_unmarked(&under(&world, next_key()).await, 1).await);
+    assert!(is_unmarked(&opened(&world, new_key().into()).await, 1).await);
 }
