@@ -12,6 +12,7 @@ mod grpc;
 mod guarantee;
 mod hashing;
 mod http;
+mod http_client;
 mod issuer_keys;
 mod kek;
 mod key_tending;

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::http::POLICY;
+use crate::http_client::answer_over;
 
 /// Until it is taken for nobody's.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,15 +45,7 @@ async fn ask(address: SocketAddr) -> Option<Bytes> {
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await.ok()?;
         is_ours.then(|| body.to_bytes())
     };
-    // The connection moves only while the answer is waited for, and what it ends with is told by the answer.
-    let moving = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        answer = answer => answer,
-        never = moving => never,
-    }
+    answer_over(connection, answer).await
 }
 
 #[cfg(test)]

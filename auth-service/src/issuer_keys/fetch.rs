@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use super::address::AllowedNetworks;
 use super::network::{Network, ThisMachine};
 use crate::config::Issuers;
+use crate::http_client::answer_over;
 
 /// Why a document was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -183,15 +184,7 @@ where
         let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES).collect().await.map_err(FetchError::Body)?;
         Ok(body.to_bytes())
     };
-    // The connection moves only while the answer is waited for, and what it ends with is told by the answer.
-    let moving = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        answer = answer => answer,
-        never = moving => never,
-    }
+    answer_over(connection, answer).await
 }
 
 #[cfg(test)]
